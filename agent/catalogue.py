@@ -1,0 +1,1 @@
+"""Tools and commands: found, validated, described compactly, and filtered by profile."""

@@ -1,0 +1,36 @@
+"""The protocol of a door for people, and of what stands behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from agent.domain.messages import Destination, InboundMessage, OutboundMessage
+
+
+class Hearer(Protocol):
+    """What a channel hands its messages to; the orchestrator is one."""
+
+    async def hear(self, message: InboundMessage) -> None:
+        """Act on a stored message: open a run, or take it as the answer to an open question. Returns quickly."""
+
+    async def press(self, message: InboundMessage) -> str:
+        """Act on a button press (committed when this returns) and return what to show: "Allowed", "Too late: …"."""
+
+
+class Channel(Protocol):
+    """A door. It stores what comes in before it acknowledges it, and delivers what the outbox holds."""
+
+    name: str
+
+    async def serve(self) -> None:
+        """Receive until cancelled."""
+
+    async def deliver(self, message: OutboundMessage) -> str:
+        """Send the message, or edit it when `message.message_id` is set; return the channel's message id.
+
+        Raises DeliveryDelayed, DeliveryRefused or DeliveryUnknown.
+        """
+
+    def busy(self, dest: Destination, *, on: bool) -> None:
+        """Show or stop showing that work is going on there."""

@@ -1,0 +1,134 @@
+"""Every setting, explained where it is defined, and checked at start.
+
+Order, strongest first: keyword arguments, `DIRIGENT_*` environment (`__` between levels: `DIRIGENT_LIMITS__STEPS=200`),
+secrets from files (`DIRIGENT_TELEGRAM_TOKEN_FILE=/run/secrets/token`), `dirigent.toml` in `DIRIGENT_HOME`, defaults.
+`OPENAI_API_KEY` and `OPENAI_BASE_URL` are read too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MAX_REPLANS = 25
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limits(_Section):
+    """Bounds of a run. Every one ends in a message that names the setting."""
+
+    steps: Annotated[int, Field(ge=1, le=100_000)] = 500
+    """Steps of one run, over all its plans."""
+    replans: Annotated[int, Field(ge=0, le=MAX_REPLANS)] = 5
+    """New plans after failures or surprises; questions have a limit of their own."""
+    questions: Annotated[int, Field(ge=0, le=100)] = 10
+    """Questions that one run may ask."""
+    tokens: Annotated[int, Field(ge=0)] = 500_000
+    """Tokens (prompt and completion) that one run may use; 0 means no limit."""
+    money: Annotated[float, Field(ge=0)] = 1.0
+    """US dollars that one run may spend on models; 0 means no limit."""
+    seconds: Annotated[float, Field(gt=0)] = 3600.0
+    """Seconds of work in one run; waiting for a person does not count."""
+    step_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """Seconds that a step may take unless it or its tool says otherwise."""
+    task_rounds: Annotated[int, Field(ge=1, le=100)] = 12
+    """Rounds of the tool-calling loop of one `task` step."""
+    steps_per_run: Annotated[int, Field(ge=1)] = 8
+    """Steps of one run that run at the same time."""
+    steps_per_session: Annotated[int, Field(ge=1)] = 8
+    """Steps of one session that run at the same time."""
+    steps_total: Annotated[int, Field(ge=1)] = 32
+    """Steps that run at the same time in this process."""
+    runs_total: Annotated[int, Field(ge=1)] = 16
+    """Runs that are worked on at the same time in this process."""
+    runs_per_user: Annotated[int, Field(ge=1)] = 4
+    """Runs of one person that are worked on at the same time."""
+
+
+class Model(_Section):
+    """How the model is reached, beyond its name."""
+
+    window: Annotated[int, Field(ge=0)] = 0
+    """Context size in tokens; 0 asks the server or assumes 8,000 for local servers and 128,000 otherwise."""
+    notation: str = "compact"
+    """`compact` (one line a step, fastest) or `json`, for models that do not manage the lines."""
+    first_token_seconds: Annotated[float, Field(gt=0)] = 120.0
+    """How long the server may take to begin its answer."""
+    stall_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """How long a stream may pause between two chunks."""
+    tries: Annotated[int, Field(ge=1, le=10)] = 3
+    """Attempts at a call when the server is busy or unreachable."""
+    prices: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """Model → US dollars per million prompt and completion tokens; adds to and overrides the built-in list."""
+
+
+class Telegram(_Section):
+    """How the bot behaves in chats, beyond its token."""
+
+    groups: str = "mention"
+    """In groups answer `mention` (mentioned, replied to, or commanded), `all`, or `never`."""
+    poll_seconds: Annotated[int, Field(ge=0, le=50)] = 25
+    """Long-poll time of one getUpdates call."""
+
+
+class Sandbox(_Section):
+    """What sandboxed work may use."""
+
+    memory_mb: Annotated[int, Field(ge=64)] = 1024
+    """Memory of one job."""
+    disk_mb: Annotated[int, Field(ge=8)] = 1024
+    """Disk that a session's workspace may grow to."""
+    cpu_seconds: Annotated[int, Field(ge=1)] = 120
+    """CPU seconds of one job."""
+    idle_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """Idle time after which a session's warm workers are ended."""
+    unsafe: bool = False
+    """Run without walls where none are available. Only for machines that hold nothing of value."""
+
+
+class AppConfig(BaseSettings):
+    """The whole configuration. Unknown keys are refused, with the nearest known one named."""
+
+    model_config = SettingsConfigDict(env_prefix="DIRIGENT_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    home: Path = Path("~/.dirigent")
+    """All data of an installation: dirigent.toml, the journal, sessions, plugins, logs. `DIRIGENT_HOME`."""
+    telegram_token: SecretStr | None = None
+    """The bot's token from @BotFather. `DIRIGENT_TELEGRAM_TOKEN`."""
+    telegram_base_url: str = "https://api.telegram.org"
+    """Root of the Bot API server, for a self-hosted one. `DIRIGENT_TELEGRAM_BASE_URL`."""
+    owners: tuple[int, ...] = ()
+    """Telegram user ids whose words are trusted and who may approve. `DIRIGENT_OWNERS=4711,4712`."""
+    model: str = "auto"
+    """The model's name, `auto` (ask the server at `openai_base_url` or the usual local ones), or `offline`."""
+    openai_api_key: SecretStr | None = None
+    """`OPENAI_API_KEY`."""
+    openai_base_url: str | None = None
+    """`OPENAI_BASE_URL`; any OpenAI-compatible server."""
+    profile_plugins: tuple[str, ...] = ("*",)
+    """Plugins that new sessions may use."""
+    plugin_folders: tuple[Path, ...] = ()
+    """Further folders with plugins; `plugins/` in the home is always one."""
+    plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Settings of plugins, such as `[plugins.web] searxng = "http://localhost:8888"`."""
+    secrets: dict[str, SecretStr] = Field(default_factory=dict)
+    """Secrets by name; a tool sees only those that it declares."""
+    log_level: str = "INFO"
+    """Of the log file in the home: DEBUG, INFO, WARNING or ERROR."""
+    log_json: bool = False
+    """Write the log as JSON lines."""
+    limits: Limits = Field(default_factory=Limits)
+    llm: Model = Field(default_factory=Model)
+    telegram: Telegram = Field(default_factory=Telegram)
+    sandbox: Sandbox = Field(default_factory=Sandbox)
+
+    @property
+    def folder(self) -> Path:
+        """The home, expanded and absolute."""
+        return self.home.expanduser().absolute()

@@ -1,0 +1,136 @@
+"""What comes in and what goes out, the same for every channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A place in a channel: chat, and topic within it. `reply_to` is the message that an answer replies to."""
+
+    channel: str
+    chat_id: str
+    thread_id: str = ""
+    chat_type: str = "private"
+    reply_to: str = ""
+
+    @property
+    def session_id(self) -> str:
+        """The session's key: one session per chat and topic."""
+        return ":".join(part for part in (self.channel, self.chat_id, self.thread_id) if part)
+
+    def to_json(self) -> dict[str, str]:
+        """Return the record as the journal stores it."""
+        return {
+            "channel": self.channel,
+            "chat_id": self.chat_id,
+            "thread_id": self.thread_id,
+            "chat_type": self.chat_type,
+            "reply_to": self.reply_to,
+        }
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Destination:
+        """Read what `to_json` wrote, or a dictionary with at least `chat_id`."""
+        return cls(
+            channel=str(stored.get("channel", "direct")),
+            chat_id=str(stored.get("chat_id", "0")),
+            thread_id=str(stored.get("thread_id") or ""),
+            chat_type=str(stored.get("chat_type", "private")),
+            reply_to=str(stored.get("reply_to") or ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that came with a message.
+
+    `path` is where the channel has stored it (outside every workspace) or "" until it is downloaded with `file_id`.
+    `trusted` is False for a forwarded file or one of a group member who is no owner.
+    """
+
+    name: str
+    path: str = ""
+    file_id: str = ""
+    mime: str = ""
+    size: int = 0
+    trusted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class InboundMessage:
+    """A message or a button press. `(channel, update_id)` makes it idempotent.
+
+    `text` is what the person typed; forwarded and quoted text stays in `quoted` and is never trusted. `action` is set
+    for a button press only. `trusted` says that the sender is an owner. `id` is the inbox row, 0 before it is stored.
+    """
+
+    channel: str
+    update_id: str
+    dest: Destination
+    user_id: str
+    text: str = ""
+    action: str = ""
+    message_id: str = ""
+    user_name: str = ""
+    language: str = "en"
+    quoted: str = ""
+    reply_to: str = ""
+    attachments: tuple[Attachment, ...] = ()
+    trusted: bool = True
+    received_at: float = 0.0
+    id: int = 0
+
+
+class MessageKind(StrEnum):
+    """What an outgoing message is; a channel renders each in its own way.
+
+    Payloads: `plan` PlanView as a dictionary · `question` {question, options, number, of, id} · `approval` {title,
+    details, because, id, expires} · `answer` {text, final} · `files` {paths, caption} · `notice` {text} · `error`
+    {text, hint, ref}. Any payload may hold `buttons`: [[{label, action}, …], …].
+    """
+
+    PLAN = "plan"
+    QUESTION = "question"
+    APPROVAL = "approval"
+    ANSWER = "answer"
+    FILES = "files"
+    NOTICE = "notice"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundMessage:
+    """A message as it should look now.
+
+    `key` names it for good: posting the same key again changes the message (an edit once it was sent), posting an equal
+    payload changes nothing. `version` counts payloads, `sent_version` is the one that the person sees, `message_id` is
+    the channel's id once it is known.
+    """
+
+    dest: Destination
+    kind: MessageKind
+    key: str
+    payload: dict[str, Any] = field(default_factory=dict)
+    session_id: str = ""
+    run_id: int | None = None
+    id: int = 0
+    version: int = 1
+    sent_version: int = 0
+    message_id: str = ""
+    state: str = "pending"
+    attempts: int = 0
+    error: str = ""
+
+
+class Bot(Protocol):
+    """How the orchestrator speaks: everything is posted to the outbox; only signs of life are not kept."""
+
+    async def post(self, message: OutboundMessage) -> None:
+        """Store the message (committed when this returns) and have it sent."""
+
+    def busy(self, dest: Destination, *, on: bool) -> None:
+        """Show or stop showing that work is going on (a chat action, a spinner)."""

@@ -1,0 +1,73 @@
+"""Sessions: one per chat and topic, each with its own profile, workspace, memory and history."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class Profile(BaseModel):
+    """What a session may use. `"*"` allows all; a name allows a plugin or a single tool; `denied` always wins."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: str = "owner"
+    plugins: tuple[str, ...] = ("*",)
+    tools: tuple[str, ...] = ("*",)
+    denied: tuple[str, ...] = ()
+
+
+class HistoryEntry(BaseModel):
+    """One finished request in the orchestrator's history: what was asked, what came of it, how it ended."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    at: str
+    request: str
+    outcome: str
+    status: str = "COMPLETED"
+
+
+class SessionFile(BaseModel):
+    """The contents of `SESSION.json`. `history` maps a task key to its newest entries, oldest first, 25 at most."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    profile: Profile = Field(default_factory=Profile)
+    model: str | None = None
+    language: str = "en"
+    working_folder: str = "work"
+    history: dict[str, list[HistoryEntry]] = Field(default_factory=dict)
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A conversation. `id` is its key, such as `telegram:4711` or `telegram:-100123:77` (chat and topic).
+
+    `folder` holds `SESSION.json`, `MEMORY.md` and the workspace; only the workspace is visible inside the sandbox.
+    """
+
+    id: str
+    folder: Path
+    profile: Profile
+    language: str = "en"
+    model: str | None = None
+    working_folder: str = "work"
+
+    @property
+    def workspace(self) -> Path:
+        """The only folder that steps of this session may write."""
+        return self.folder / self.working_folder
+
+
+def folder_name(session_id: str) -> str:
+    """Return a safe folder name for a session's id; different ids of our own making never collide."""
+    return UNSAFE.sub("_", session_id)

@@ -1,0 +1,142 @@
+"""Every error Dirigent raises on purpose, in one tree.
+
+DirigentError                 message: what happened; hint: the way on
+├── ConfigError               a setting is missing, unknown or wrong
+├── PlanError                 a plan cannot be run as it stands; carries every problem found
+├── IllegalTransition         a run or step was asked to enter a state that its present state does not lead to
+├── StaleLease                a write came from a worker that no longer owns the run
+├── NotFound                  an id that names nothing
+├── LimitReached              a limit held; carries its name, value, what was used and where it is set
+├── ToolError                 a tool could not do its work
+│   ├── ToolUnknown           no such tool, or not for this profile
+│   ├── ToolArguments         the arguments do not fit the tool's parameters
+│   └── ToolTimeout           it took longer than it may
+├── ModelError                the model could not answer
+│   ├── ModelUnavailable      try again: busy, unreachable, overloaded, stalled
+│   ├── ModelRefused          failed for good: wrong key, unknown model, bad request
+│   └── ModelRubbish          it answered, but not in a form that can be used
+├── SandboxRefused            nothing safe is available to run this; the hint is the remedy
+└── ChannelError              a message could not be delivered
+    ├── DeliveryRefused       failed for good: chat gone, bot blocked, content refused
+    ├── DeliveryDelayed       try again after `retry_after` seconds
+    └── DeliveryUnknown       it may have arrived: never resend blindly
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class DirigentError(Exception):
+    """An error a person can act on: `message` says what happened, `hint` the way on."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class ConfigError(DirigentError):
+    """A setting is missing, unknown or wrong."""
+
+
+class PlanError(DirigentError):
+    """A plan cannot be run as it stands; `problems` lists everything found, one sentence each."""
+
+    def __init__(self, problems: Sequence[str], *, hint: str = "") -> None:
+        super().__init__("; ".join(problems), hint=hint)
+        self.problems = tuple(problems)
+
+
+class IllegalTransition(DirigentError):
+    """A run or step was asked to enter a state that its present state does not lead to."""
+
+
+class StaleLease(DirigentError):
+    """A write came from a worker that no longer owns the run."""
+
+
+class NotFound(DirigentError):
+    """An id that names nothing."""
+
+
+class LimitReached(DirigentError):
+    """A limit held. `setting` is the configuration key that sets it."""
+
+    def __init__(self, limit: str, *, value: float, used: float, setting: str) -> None:
+        super().__init__(
+            f"The limit on {limit} is {value:g}, and {used:g} would be used.",
+            hint=f"Raise `{setting}` in dirigent.toml if this is wanted.",
+        )
+        self.limit = limit
+        self.value = value
+        self.used = used
+        self.setting = setting
+
+
+class ToolError(DirigentError):
+    """A tool could not do its work."""
+
+
+class ToolUnknown(ToolError):
+    """No such tool, or not for this profile."""
+
+
+class ToolArguments(ToolError):
+    """The arguments do not fit the tool's parameters."""
+
+
+class ToolTimeout(ToolError):
+    """The tool took longer than it may."""
+
+
+class ModelError(DirigentError):
+    """The model could not answer."""
+
+
+class ModelUnavailable(ModelError):
+    """Try again: the server is busy, unreachable, overloaded, or its stream stalled."""
+
+
+class ModelRefused(ModelError):
+    """Failed for good: wrong key, unknown model, bad request."""
+
+
+class ModelRubbish(ModelError):
+    """The model answered, but not in a form that can be used."""
+
+
+class SandboxRefused(DirigentError):
+    """Nothing safe is available to run this; the hint is the remedy."""
+
+
+class ChannelError(DirigentError):
+    """A message could not be delivered."""
+
+
+class DeliveryRefused(ChannelError):
+    """Failed for good: the chat is gone, the bot is blocked, the content was refused."""
+
+
+class DeliveryDelayed(ChannelError):
+    """Try again after `retry_after` seconds."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DeliveryUnknown(ChannelError):
+    """The connection ended before the answer: the message may have arrived. Never resend blindly."""
+
+
+def reference_id() -> str:
+    """Return a short id such as `E-7F2A` that a person can quote and a log line carries."""
+    return f"E-{secrets.token_hex(2).upper()}"

@@ -1,0 +1,1 @@
+"""Models: the LLM protocol, the OpenAI-compatible client (the only door to `openai`), tokens, prices, detection."""

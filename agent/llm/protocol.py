@@ -1,0 +1,95 @@
+"""What the rest of the agent knows of a model: the `LLM` protocol and its records."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from agent.domain.ledger import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRequest:
+    """A tool that the model wants called. `arguments` is the raw JSON text that it wrote."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message of a conversation with a model."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str = ""
+    tool_requests: tuple[ToolRequest, ...] = ()
+    tool_call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LLMRequest:
+    """One call.
+
+    `purpose` is `plan`, `answer`, `task`, `step` or `memory`: it goes into the ledger and the log. `tools` are
+    OpenAI-style function schemas. `schema` asks for a JSON object of that JSON Schema (by the structured-output ladder).
+    `model` overrides the configured one.
+    """
+
+    purpose: str
+    messages: tuple[ChatMessage, ...]
+    tools: tuple[dict[str, Any], ...] = ()
+    schema: dict[str, Any] | None = None
+    schema_name: str = "result"
+    max_tokens: int | None = None
+    temperature: float | None = None
+    stop: tuple[str, ...] = ()
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More text of the answer (never of the model's hidden thoughts)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the person should see while waiting, such as "The model server is busy; trying again in 4 s"."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last item of a stream. `reason`: stop, length, tool_calls, repeated, filtered."""
+
+    reason: str
+    usage: Usage
+    text: str = ""
+    tool_requests: tuple[ToolRequest, ...] = field(default=())
+
+
+class LLM(Protocol):
+    """A model. `window` is its context size in tokens.
+
+    Both calls raise ModelUnavailable (after their own retries), ModelRefused or ModelRubbish.
+    """
+
+    name: str
+    window: int
+
+    def stream(self, request: LLMRequest) -> AsyncIterator[TextDelta | Notice | Finished]:
+        """Stream an answer: deltas and notices, then exactly one Finished."""
+
+    async def complete(self, request: LLMRequest) -> Finished:
+        """Return the whole answer at once. With `schema`, `text` is valid JSON of that schema."""
+
+    def count(self, text: str) -> int:
+        """Return the number of tokens of a text, exactly or by a calibrated estimate."""
+
+    async def close(self) -> None:
+        """Close connections."""

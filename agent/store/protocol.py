@@ -1,0 +1,197 @@
+"""The journal's protocol. One contract suite (`tests/agent/store/contract.py`) runs on every implementation.
+
+Every method that changes something has committed when it returns. Many small changes that arrive together share one
+commit (group commit). Reads see all changes that were requested before them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.domain.artifacts import Artifact
+    from agent.domain.ledger import Usage
+    from agent.domain.messages import InboundMessage, OutboundMessage
+    from agent.domain.plan import PlanStep
+    from agent.domain.provenance import Provenance
+    from agent.domain.run import Approval, Question, Run, StepChange, StepRecord
+    from agent.domain.states import Status
+
+
+class Store(Protocol):
+    """The journal. Raises IllegalTransition, StaleLease or NotFound; nothing of a refused write is kept."""
+
+    outbox_changed: asyncio.Event
+
+    async def open(self) -> None:
+        """Migrate (after a backup) and be ready."""
+
+    async def close(self) -> None:
+        """Finish what is queued and close."""
+
+    # --- sessions -----------------------------------------------------------------------------------------------
+    async def touch_session(self, session_id: str, folder: Path, dest: dict[str, str]) -> None:
+        """Create or refresh the session's row."""
+
+    async def sessions(self) -> list[dict[str, Any]]:
+        """Return every session: id, folder, dest, created_at, seen_at."""
+
+    # --- inbox --------------------------------------------------------------------------------------------------
+    async def receive(self, messages: Sequence[InboundMessage]) -> list[InboundMessage]:
+        """Insert and return the messages that were new, with their ids; a known (channel, update_id) is left out."""
+
+    async def unheard(self, channel: str) -> list[InboundMessage]:
+        """Return the messages that nothing has been done about yet, oldest first."""
+
+    async def heard(self, inbox_id: int) -> None:
+        """Mark a message as done. Opening a run for it does that too, in the same transaction."""
+
+    async def edit_message(self, inbox_id: int, text: str) -> bool:
+        """Replace the text of a message that is still unheard (it was edited); False when it is too late."""
+
+    # --- runs ---------------------------------------------------------------------------------------------------
+    async def open_run(self, run: Run) -> Run:
+        """Insert a run and mark its inbox message as heard, in one transaction; return it with id and ref.
+
+        Idempotent by `inbox_id`: a second call returns the run that is already there.
+        """
+
+    async def get_run(self, run_id: int) -> Run:
+        """Return a run. Raises NotFound."""
+
+    async def find_run(self, ref: str) -> Run | None:
+        """Return the run with this short id."""
+
+    async def unfinished_runs(self, session_id: str | None = None) -> list[Run]:
+        """Return runs that are not in a final state, oldest first."""
+
+    async def recent_runs(self, session_id: str | None = None, limit: int = 20) -> list[Run]:
+        """Return the newest runs, newest first."""
+
+    async def lease_run(self, run_id: int, owner: str, seconds: float) -> Run | None:
+        """Take the run for `owner` and return it with its new epoch; None when another owner's lease is still good.
+
+        Counts `starts` up and sets `started_at` the first time. The same owner may lease again.
+        """
+
+    async def renew_lease(self, run_id: int, epoch: int, seconds: float) -> bool:
+        """Extend the lease; False when it was lost."""
+
+    async def release_run(self, run_id: int, epoch: int) -> None:
+        """Give the lease back (the run waits for a person, or the process ends in good order)."""
+
+    async def change_run(self, run_id: int, epoch: int, *, status: Status | None = None, **fields: Any) -> None:
+        """Change a run's state and fields (title, plan_complete, replans, error, …)."""
+
+    async def finish_run(
+        self,
+        run_id: int,
+        epoch: int,
+        *,
+        status: Status,
+        answer: str = "",
+        error: str = "",
+        messages: Sequence[OutboundMessage] = (),
+    ) -> None:
+        """End a run, cancel its steps that are not final, and post its last messages, in one transaction."""
+
+    # --- steps --------------------------------------------------------------------------------------------------
+    async def add_steps(self, run_id: int, epoch: int, steps: Sequence[PlanStep], control: Provenance) -> None:
+        """Append steps as PENDING. A step whose id is already there with the same content is left alone."""
+
+    async def get_steps(self, run_id: int) -> list[StepRecord]:
+        """Return the run's steps in the order in which they were planned."""
+
+    async def change_step(self, change: StepChange) -> None:
+        """Make one transition; returns when it is committed."""
+
+    def change_step_soon(self, change: StepChange) -> None:
+        """Make one transition with the next commit, before anything requested later; errors surface with the next
+        awaited change of the same run. For starts of steps that may be repeated after a crash.
+        """
+
+    # --- questions and approvals --------------------------------------------------------------------------------
+    async def ask(self, question: Question, change: StepChange | None, message: OutboundMessage) -> None:
+        """Insert a question, put its step into WAITING_APPROVAL and post the message, in one transaction."""
+
+    async def answer_question(self, question_id: str, answer: str, by: str) -> Question | None:
+        """Record the first answer and return the question; None when unknown or already answered."""
+
+    async def get_question(self, question_id: str) -> Question | None:
+        """Return a question."""
+
+    async def open_questions(self, session_id: str) -> list[Question]:
+        """Return unanswered questions of unfinished runs, oldest first."""
+
+    async def request_approval(self, approval: Approval, change: StepChange, message: OutboundMessage) -> None:
+        """Insert an approval, put its step into WAITING_APPROVAL and post the message, in one transaction."""
+
+    async def decide_approval(self, approval_id: str, decision: str, by: str) -> Approval | None:
+        """Record the first decision; None when unknown, decided or expired."""
+
+    async def get_approval(self, approval_id: str) -> Approval | None:
+        """Return an approval."""
+
+    async def approvals_of(self, run_id: int) -> list[Approval]:
+        """Return a run's approvals, oldest first."""
+
+    async def questions_of(self, run_id: int) -> list[Question]:
+        """Return a run's questions, oldest first."""
+
+    # --- artifacts and labels -----------------------------------------------------------------------------------
+    async def add_artifacts(self, session_id: str, run_id: int | None, step_id: str, files: Sequence[Artifact]) -> None:
+        """Record files with their provenance. The newest record of a path is its label."""
+
+    async def artifacts_of(self, run_id: int) -> list[Artifact]:
+        """Return the files that the run's steps made, in order."""
+
+    async def labels(self, session_id: str) -> dict[str, Provenance]:
+        """Return path → provenance of every labelled file of the session's workspace."""
+
+    # --- outbox -------------------------------------------------------------------------------------------------
+    async def post(self, message: OutboundMessage) -> None:
+        """Insert or change the message with this key; an equal payload changes nothing. Sets `outbox_changed`."""
+
+    async def due_messages(self, channel: str, limit: int = 100) -> list[OutboundMessage]:
+        """Return messages whose `sent_version` is behind and whose `not_before` has come, oldest first.
+
+        State `sending` (a send that was under way when the process died) is returned too; the sender decides by kind.
+        """
+
+    async def mark_sending(self, message_ids: Sequence[int]) -> None:
+        """Note that these are about to be sent for the first time."""
+
+    async def mark_sent(self, outbox_id: int, version: int, message_id: str) -> None:
+        """Note what the person now sees."""
+
+    async def mark_failed(self, outbox_id: int, error: str, *, retry_at: float | None) -> None:
+        """Note a failure: due again at `retry_at` (seconds since 1970), or given up when None."""
+
+    async def get_message(self, key: str) -> OutboundMessage | None:
+        """Return the outbox message with this key."""
+
+    async def messages_of(self, session_id: str, limit: int = 100) -> list[OutboundMessage]:
+        """Return the newest outbox messages of a session, newest first."""
+
+    # --- ledger, audit, small values ----------------------------------------------------------------------------
+    async def spend(self, session_id: str, run_id: int | None, step_id: str, usage: Sequence[Usage]) -> None:
+        """Append to the ledger."""
+
+    async def spent(self, *, run_id: int | None = None, session_id: str | None = None, since: float = 0.0) -> dict[str, float]:
+        """Return {"money", "prompt_tokens", "completion_tokens", "calls", "unpriced_calls"}."""
+
+    async def audit(self, kind: str, session_id: str, detail: dict[str, Any]) -> None:
+        """Append to the audit log."""
+
+    async def get_value(self, key: str) -> str | None:
+        """Return a small durable value, such as Telegram's offset."""
+
+    async def set_value(self, key: str, value: str) -> None:
+        """Set a small durable value."""
+
+    async def receive_and_set(self, messages: Sequence[InboundMessage], key: str, value: str) -> list[InboundMessage]:
+        """`receive` and `set_value` in one transaction: the offset moves only with the messages."""

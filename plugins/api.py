@@ -1,0 +1,344 @@
+"""The only door of a plugin: `@tool`, `@command`, `Plugin`, `Context`, `File`, `Output` and the UI records.
+
+The smallest plugin is a module with a docstring and one function::
+
+    from plugins.api import tool
+
+    @tool
+    def roll(sides: int = 6, times: int = 1) -> list[int]:
+        \"\"\"Roll a die and return what came up.\"\"\"
+
+Name, parameters and description come from the function, its annotations and its docstring. A tool stays a plain
+function: a test calls it. Importing this module is cheap; pydantic is loaded when a schema is first asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar, overload
+
+Effect = Literal["pure", "read", "write_inside", "effect"]
+EffectOrRecovery = Literal["pure", "read", "write_inside", "effect", "once", "idempotent"]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+MARK = "__dirigent__"
+
+
+class PluginError(Exception):
+    """A plugin is declared wrongly. The message names the function and what to change."""
+
+
+class ToolFailure(Exception):
+    """Raise this in a tool to fail with a sentence for the person; `hint` says the way on. No traceback is shown."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Marks a parameter as a workspace path: `path: Annotated[str, File(".csv", ".xlsx")]`. No suffix means any file.
+
+    The offline planner fills it with a file that the request names, or with one that an earlier step produces.
+    """
+
+    suffixes: tuple[str, ...] = ()
+
+    def __init__(self, *suffixes: str) -> None:
+        object.__setattr__(self, "suffixes", suffixes)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a tool returns when a plain value is not enough.
+
+    `value` (any JSON) is what references see as `{{ step.output }}`; `text` is what people and models read; `files` are
+    workspace paths to be handed over. `partial` says that something is missing; `text` then says what.
+    """
+
+    value: Any = None
+    text: str = ""
+    files: tuple[str, ...] = ()
+    partial: bool = False
+
+
+class Memory(Protocol):
+    """The session's memory, for host tools."""
+
+    async def remember(self, text: str, tag: str = "") -> str:
+        """Store a fact and return the entry as written."""
+
+    async def recall(self, query: str = "", limit: int = 20) -> list[str]:
+        """Return the entries that match best, or all of them."""
+
+    async def forget(self, query: str) -> list[str]:
+        """Remove the entries that match and return them."""
+
+
+class Context(Protocol):
+    """What a tool may ask of its surroundings: declare a first parameter `ctx: Context`.
+
+    Inside the sandbox `memory` and `settings` are absent (AttributeError says so); a tool with `host=True` has them.
+    """
+
+    workdir: Path
+    settings: Mapping[str, str]
+    memory: Memory
+
+    def artifact(self, path: str | Path, title: str = "") -> str:
+        """Hand a workspace file to the person together with the answer; return its path within the workspace."""
+
+    def progress(self, text: str, done: float | None = None, total: float | None = None) -> None:
+        """Show where the work is, such as `("reading", 2, 3)`."""
+
+    def secret(self, name: str) -> str:
+        """Return a secret that the tool declared; raise ToolFailure when the owner has not set it."""
+
+    async def inside(self, function: Callable[..., Any], /, **arguments: Any) -> Any:
+        """Run a function of the plugin inside the sandbox (from a host tool) and return its JSON value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A button: what it says and the chat text or command that it stands for."""
+
+    label: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a form. `kind`: text, number, date, choice, file."""
+
+    name: str
+    label: str
+    kind: Literal["text", "number", "date", "choice", "file"] = "text"
+    choices: tuple[str, ...] = ()
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Asks for several values, then runs `command` with them."""
+
+    title: str
+    command: str
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """A titled set of buttons."""
+
+    title: str
+    buttons: tuple[Button, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """Optional, as the module's variable `plugin`: names the plugin and declares its UI and settings.
+
+    `settings` maps a setting's name to its explanation; the owner sets it under `[plugins.NAME]` in dirigent.toml.
+    """
+
+    name: str = ""
+    summary: str = ""
+    version: str = ""
+    ui: tuple[Menu | Form, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ToolSpec:
+    """A tool as declared.
+
+    `effect`: `pure` no outside world · `read` reads outside (`egress` names the arguments that leave) · `write_inside`
+    workspace or memory · `effect` changes the world outside. `once` means that running it again after a crash could do
+    the thing twice. `untrusted` means that its output carries outside text. `produces` are file suffixes (or "text",
+    "number", "table") that it makes; `examples` are requests that it answers, with `{parameter}` for an argument.
+    `timeout` is in seconds. `network` are `host:port` or hosts that it may reach; `secrets` names the ones it may read.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    description: str
+    effect: Effect = "write_inside"
+    once: bool = False
+    host: bool = False
+    untrusted: bool = False
+    egress: tuple[str, ...] = ()
+    content_args: tuple[str, ...] = ()
+    network: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    timeout: float = 60.0
+    produces: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+    data: bool = False
+    command: str = ""
+    plugin: str = ""
+
+    @property
+    def wants_context(self) -> bool:
+        """True when the function's first parameter is the context."""
+        return _context_parameter(self.function) is not None
+
+    @property
+    def full_name(self) -> str:
+        """`plugin.tool`, which is unique."""
+        return f"{self.plugin}.{self.name}" if self.plugin else self.name
+
+    @functools.cached_property
+    def arguments(self) -> Any:
+        """The pydantic model of the arguments (a `type[BaseModel]`)."""
+        return _arguments_model(self)
+
+    @functools.cached_property
+    def parameters(self) -> dict[str, Any]:
+        """The JSON Schema of the arguments, as models are shown it."""
+        schema: dict[str, Any] = self.arguments.model_json_schema()
+        schema.pop("title", None)
+        for prop in schema.get("properties", {}).values():
+            prop.pop("title", None)
+        return schema
+
+    @functools.cached_property
+    def file_parameters(self) -> dict[str, tuple[str, ...]]:
+        """Parameter name → accepted suffixes, for every parameter that is a workspace path."""
+        hints = inspect.get_annotations(self.function, eval_str=True)
+        found = {}
+        for name, hint in hints.items():
+            mark = _file_mark(hint)
+            if mark is not None:
+                found[name] = mark.suffixes
+        return found
+
+
+def _file_mark(hint: Any) -> File | None:
+    """Find a File marker in `Annotated[...]`, also inside `X | None` and `list[X]`."""
+    for mark in getattr(hint, "__metadata__", ()):
+        if isinstance(mark, File):
+            return mark
+    for part in getattr(hint, "__args__", ()):
+        mark = _file_mark(part)
+        if mark is not None:
+            return mark
+    return None
+
+
+def _context_parameter(function: Callable[..., Any]) -> str | None:
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    if first is None:
+        return None
+    named = first.annotation in (Context, "Context", "api.Context")
+    return first.name if named or (first.name == "ctx" and first.annotation is inspect.Parameter.empty) else None
+
+
+def _arguments_model(spec: ToolSpec) -> Any:
+    from pydantic import ConfigDict, create_model
+
+    hints = inspect.get_annotations(spec.function, eval_str=True)
+    fields: dict[str, Any] = {}
+    skip = _context_parameter(spec.function)
+    for parameter in inspect.signature(spec.function).parameters.values():
+        if parameter.name == skip:
+            continue
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise PluginError(f"{spec.full_name}: '*' parameters can't be described; name each parameter.")
+        if parameter.name not in hints:
+            raise PluginError(f"{spec.full_name}: parameter '{parameter.name}' needs a type annotation.")
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (hints[parameter.name], default)
+    return create_model(spec.name, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False), **fields)
+
+
+def _declare(function: Callable[..., Any], name: str, effect: EffectOrRecovery | None, options: dict[str, Any]) -> None:
+    description = inspect.getdoc(function)
+    where = f"{function.__module__}.{function.__qualname__}"
+    if not description:
+        raise PluginError(f"{where}: give it a docstring; its first line tells the planner what the tool does.")
+    once = effect == "once"
+    plain: Effect = "effect" if effect in ("once", "idempotent") else effect  # type: ignore[assignment]
+    if effect is None:
+        # Without the network a sandboxed tool can change nothing but its workspace; with it, expect the worst.
+        plain = "effect" if options.get("network") or options.get("host") else "write_inside"
+    if plain == "effect" and effect not in ("idempotent",):
+        once = True
+    spec = ToolSpec(name=name, function=function, description=description, effect=plain, once=once, **options)
+    setattr(function, MARK, spec)
+
+
+@overload
+def tool(function: Function, /) -> Function: ...
+
+
+@overload
+def tool(
+    *,
+    name: str = "",
+    effect: EffectOrRecovery | None = None,
+    host: bool = False,
+    untrusted: bool = False,
+    egress: tuple[str, ...] | list[str] = (),
+    content_args: tuple[str, ...] | list[str] = (),
+    network: tuple[str, ...] | list[str] = (),
+    secrets: tuple[str, ...] | list[str] = (),
+    timeout: float = 60.0,
+    produces: tuple[str, ...] | list[str] = (),
+    examples: tuple[str, ...] | list[str] = (),
+    data: bool = False,
+) -> Callable[[Function], Function]: ...
+
+
+def tool(
+    function: Function | None = None,
+    /,
+    *,
+    name: str = "",
+    effect: EffectOrRecovery | None = None,
+    **options: Any,
+) -> Any:
+    """Make a function a tool. Without arguments it runs in the sandbox, without network, and may write its workspace.
+
+    `effect` is one of ToolSpec's, or `once` / `idempotent` for an effect whose repetition after a crash is dangerous /
+    harmless. `host=True` runs it in the agent's own process (only for plugins that the owner trusts fully). `data=True`
+    asks for the worker that has the data libraries imported.
+    """
+
+    def mark(inner: Function) -> Function:
+        settled = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
+        _declare(inner, name or inner.__name__, effect, settled)
+        return inner
+
+    return mark(function) if function is not None else mark
+
+
+def command(
+    name: str,
+    /,
+    *,
+    effect: EffectOrRecovery | None = None,
+    **options: Any,
+) -> Callable[[Function], Function]:
+    """Make a function a chat command `/name`, which is also a tool of that name. Options are those of `tool`."""
+
+    def mark(inner: Function) -> Function:
+        settled = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
+        _declare(inner, name, effect, {**settled, "command": name})
+        return inner
+
+    return mark
+
+
+def spec_of(function: object) -> ToolSpec | None:
+    """Return what `@tool` or `@command` attached to a function, or None."""
+    spec = getattr(function, MARK, None)
+    return spec if isinstance(spec, ToolSpec) else None
+
+
+HostTool = Callable[..., Awaitable[Any]]

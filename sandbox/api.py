@@ -1,0 +1,210 @@
+"""The sandbox's protocol and records: `Sandbox`, `Job`, `Limits`, `Policy`, `JobResult`.
+
+    async with open_sandbox(session_id, workspace, policy) as box:
+        result = await box.run(Job(kind="python", code="print(6 * 7)"))
+
+Importing this module starts nothing and loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+
+class SandboxError(Exception):
+    """Nothing safe is available, or the box broke. `remedy` is the exact next thing to do."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(f"{message} {remedy}".strip())
+        self.message = message
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one job may use. Seconds, mebibytes, counts, bytes."""
+
+    wall_s: float = 60.0
+    cpu_s: int = 60
+    memory_mb: int = 1024
+    processes: int = 64
+    files: int = 256
+    file_mb: int = 64
+    disk_mb: int = 1024
+    output_bytes: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A plugin function to call inside: `source` is an importable module (`plugins.data`) or a host path of a plugin."""
+
+    source: str
+    function: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    wants_context: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One thing to run: Python source, a shell command line, or a tool call.
+
+    `net` are the `host:port` pairs it may reach (refused while no egress proxy is there); `secrets` the only ones it sees.
+    `data` asks for the worker that has the data libraries imported.
+    """
+
+    kind: Literal["python", "shell", "tool"]
+    code: str = ""
+    tool: ToolCall | None = None
+    stdin: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    net: tuple[str, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    data: bool = False
+
+
+class JobStatus(StrEnum):
+    """How a job ended."""
+
+    EXIT = "exit"
+    SIGNAL = "signal"
+    TIMEOUT = "timeout"
+    OOM = "oom"
+    DISK = "disk"
+    PIDS = "pids"
+    OUTPUT = "output"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What a job wrote: its beginning, its end, and how many bytes between them were dropped."""
+
+    head: str = ""
+    tail: str = ""
+    dropped: int = 0
+
+    @property
+    def text(self) -> str:
+        """Head and tail with a line between them that says what is missing."""
+        if not self.dropped:
+            return self.head + self.tail
+        return f"{self.head}\n… {self.dropped} bytes left out …\n{self.tail}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobUsage:
+    """CPU and wall seconds, peak resident memory in bytes."""
+
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    peak_rss: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A regular file in the workspace that the job added, modified or deleted. `path` is relative to the workspace."""
+
+    path: str
+    change: Literal["added", "modified", "deleted"]
+    size: int = 0
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a running tool reports through its context."""
+
+    text: str
+    done: float | None = None
+    total: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """The result of a job.
+
+    `code` is the exit code or the signal's number. For a tool call `value` is its JSON value, `text`, `files` (handed
+    over with `ctx.artifact` or `Output.files`) and `partial` are as in `plugins.api.Output`, and `failure` is what went
+    wrong in the tool ({"type", "message", "hint", "traceback"}) or None.
+    """
+
+    status: JobStatus
+    code: int = 0
+    stdout: Captured = field(default_factory=Captured)
+    stderr: Captured = field(default_factory=Captured)
+    usage: JobUsage = field(default_factory=JobUsage)
+    changes: tuple[FileChange, ...] = ()
+    value: Any = None
+    text: str = ""
+    files: tuple[tuple[str, str], ...] = ()
+    partial: bool = False
+    failure: Mapping[str, str] | None = None
+    rung: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """True when the job ended by itself with exit code 0 and, for a tool, without a failure."""
+        return self.status is JobStatus.EXIT and self.code == 0 and self.failure is None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a session's box is built.
+
+    `plugin_folders` are the owner's plugin folders, mounted read-only. `read_only` are further host paths to show inside.
+    `unsafe` runs without walls where none are available: only ever the owner's explicit choice.
+    """
+
+    plugin_folders: tuple[Path, ...] = ()
+    read_only: tuple[Path, ...] = ()
+    disk_mb: int = 1024
+    idle_s: float = 300.0
+    unsafe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """Which protection is in force: `name` (A, A-, C, E, …), `stance` in words, and the remedy for what is missing."""
+
+    name: str
+    stance: str
+    remedy: str = ""
+
+    @property
+    def safe(self) -> bool:
+        """True when commands and programs may run here."""
+        return self.name in {"A", "A-", "B", "C", "D"}
+
+
+class Sandbox(Protocol):
+    """A session's box. Several jobs may run at once. Cancelling `run` kills the job's processes at once."""
+
+    rung: Rung
+
+    async def run(self, job: Job) -> JobResult:
+        """Run a job to its end."""
+
+    def stream(self, job: Job) -> AsyncIterator[Progress | JobResult]:
+        """Run a job and yield its progress; the last item is the result."""
+
+    async def close(self) -> None:
+        """Kill all that is left and free the box."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
