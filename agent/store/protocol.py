@@ -181,7 +181,9 @@ class Store(Protocol):
     async def spend(self, session_id: str, run_id: int | None, step_id: str, usage: Sequence[Usage]) -> None:
         """Append to the ledger."""
 
-    async def spent(self, *, run_id: int | None = None, session_id: str | None = None, since: float = 0.0) -> dict[str, float]:
+    async def spent(
+        self, *, run_id: int | None = None, session_id: str | None = None, since: float = 0.0
+    ) -> dict[str, float]:
         """Return {"money", "prompt_tokens", "completion_tokens", "calls", "unpriced_calls"}."""
 
     async def audit(self, kind: str, session_id: str, detail: dict[str, Any]) -> None:
