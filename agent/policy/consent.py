@@ -1,0 +1,49 @@
+"""Who must say yes: the rule is code, evaluated on what a tool does and where its arguments came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.domain.provenance import Provenance
+    from plugins.api import ToolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`allow`, `ask` or `deny`, and the reason in words for the person."""
+
+    decision: Literal["allow", "ask", "deny"]
+    because: str = ""
+
+
+ALLOW = Verdict("allow")
+
+
+def decide(spec: ToolSpec, args: Mapping[str, Provenance], control: Provenance) -> Verdict:
+    """Decide about one call: a tool that changes the world outside asks before each execution, others run.
+
+    `args` are the labels of the arguments by name, `control` that of the choice of this call; both are shown to the
+    person as the origin of what is asked.
+    """
+    if spec.effect != "effect":
+        return ALLOW
+    return Verdict("ask", because(args, control))
+
+
+def because(args: Mapping[str, Provenance], control: Provenance) -> str:
+    """Say in words where the choice and the arguments of a call came from."""
+    parts = ["chosen after reading " + ", ".join(control.untrusted_names) if not control.trusted else "your message"]
+    parts += [f"{name} comes from {', '.join(p.untrusted_names)}" for name, p in args.items() if not p.trusted]
+    return " · ".join(parts)
+
+
+def digest(tool: str, args: Mapping[str, Any]) -> str:
+    """Return the SHA-256 (hex) of exactly this call; an approval holds for one execution of it."""
+    exact = json.dumps([tool, args], sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(exact.encode()).hexdigest()

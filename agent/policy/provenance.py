@@ -1,0 +1,49 @@
+"""How labels join: what a call's result carries, given its arguments, its tool and the files that it could read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from agent.domain.provenance import NOTHING, Provenance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from plugins.api import ToolSpec
+
+
+def of_result(
+    spec: ToolSpec,
+    args: Mapping[str, Any],
+    arg_labels: Mapping[str, Provenance],
+    file_labels: Mapping[str, Provenance],
+    step_id: str,
+) -> Provenance:
+    """Return the union of the arguments' labels, the labels of readable files, and the tool's own source."""
+    own = Provenance.of(f"{source_name(spec, args)}#{step_id}", trusted=False) if spec.untrusted else NOTHING
+    return Provenance.union([*arg_labels.values(), of_files(spec, args, file_labels), own])
+
+
+def of_files(spec: ToolSpec, args: Mapping[str, Any], file_labels: Mapping[str, Provenance]) -> Provenance:
+    """Return the labels of the files a call could read: those it names, or every one when it names none."""
+    named = [str(path) for name in spec.file_parameters for path in _listed(args.get(name))]
+    if spec.file_parameters and named:
+        return Provenance.union(file_labels.get(path, NOTHING) for path in named)
+    if spec.effect == "pure" or spec.host:
+        return NOTHING
+    return Provenance.union(file_labels.values())
+
+
+def source_name(spec: ToolSpec, args: Mapping[str, Any]) -> str:
+    """Name the outside source of a tool's output: `web:example.org` when a URL says so, else `plugin.tool`."""
+    for value in args.values():
+        if isinstance(value, str) and value.startswith(("http://", "https://")):
+            return f"web:{urlsplit(value).hostname or 'unknown'}"
+    return spec.full_name
+
+
+def _listed(value: Any) -> Iterable[Any]:
+    if value is None:
+        return ()
+    return value if isinstance(value, (list, tuple)) else (value,)
