@@ -1,23 +1,36 @@
 """Every setting, explained where it is defined, and checked at start.
 
 Order, strongest first: keyword arguments, `DIRIGENT_*` environment (`__` between levels: `DIRIGENT_LIMITS__STEPS=200`),
-secrets from files (`DIRIGENT_TELEGRAM_TOKEN_FILE=/run/secrets/token`), `dirigent.toml` in `DIRIGENT_HOME`, defaults.
-`OPENAI_API_KEY` and `OPENAI_BASE_URL` are read too.
+`OPENAI_API_KEY` and `OPENAI_BASE_URL`, secrets from files (`DIRIGENT_TELEGRAM_TOKEN_FILE=/run/secrets/token`),
+`dirigent.toml` in `DIRIGENT_HOME` (`telegram_token_file = "…"` works there too), the files in `secrets/` of the home
+(`telegram_token`, `openai_api_key`; any other name is a secret for tools), defaults.
+
+The classes here are plain records: only `load_config` looks at the environment and at files.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from agent.config.sources import Layers, check
+from agent.errors import ConfigError
 
 MAX_REPLANS = 25
 
 
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
+Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Limits(_Section):
@@ -56,7 +69,7 @@ class Model(_Section):
 
     window: Annotated[int, Field(ge=0)] = 0
     """Context size in tokens; 0 asks the server or assumes 8,000 for local servers and 128,000 otherwise."""
-    notation: str = "compact"
+    notation: Literal["compact", "json"] = "compact"
     """`compact` (one line a step, fastest) or `json`, for models that do not manage the lines."""
     first_token_seconds: Annotated[float, Field(gt=0)] = 120.0
     """How long the server may take to begin its answer."""
@@ -71,7 +84,7 @@ class Model(_Section):
 class Telegram(_Section):
     """How the bot behaves in chats, beyond its token."""
 
-    groups: str = "mention"
+    groups: Literal["mention", "all", "never"] = "mention"
     """In groups answer `mention` (mentioned, replied to, or commanded), `all`, or `never`."""
     poll_seconds: Annotated[int, Field(ge=0, le=50)] = 25
     """Long-poll time of one getUpdates call."""
@@ -92,25 +105,23 @@ class Sandbox(_Section):
     """Run without walls where none are available. Only for machines that hold nothing of value."""
 
 
-class AppConfig(BaseSettings):
-    """The whole configuration. Unknown keys are refused, with the nearest known one named."""
-
-    model_config = SettingsConfigDict(env_prefix="DIRIGENT_", env_nested_delimiter="__", extra="forbid", frozen=True)
+class AppConfig(_Section):
+    """The whole configuration. Unknown keys are refused, with the nearest known one named by `load_config`."""
 
     home: Path = Path("~/.dirigent")
     """All data of an installation: dirigent.toml, the journal, sessions, plugins, logs. `DIRIGENT_HOME`."""
     telegram_token: SecretStr | None = None
     """The bot's token from @BotFather. `DIRIGENT_TELEGRAM_TOKEN`."""
-    telegram_base_url: str = "https://api.telegram.org"
+    telegram_base_url: Url = "https://api.telegram.org"
     """Root of the Bot API server, for a self-hosted one. `DIRIGENT_TELEGRAM_BASE_URL`."""
     owners: tuple[int, ...] = ()
     """Telegram user ids whose words are trusted and who may approve. `DIRIGENT_OWNERS=4711,4712`."""
     model: str = "auto"
     """The model's name, `auto` (ask the server at `openai_base_url` or the usual local ones), or `offline`."""
     openai_api_key: SecretStr | None = None
-    """`OPENAI_API_KEY`."""
-    openai_base_url: str | None = None
-    """`OPENAI_BASE_URL`; any OpenAI-compatible server."""
+    """The key of the model server, where it wants one. `OPENAI_API_KEY`."""
+    openai_base_url: Url | None = None
+    """Root of any OpenAI-compatible server, such as `http://localhost:11434/v1`. `OPENAI_BASE_URL`."""
     profile_plugins: tuple[str, ...] = ("*",)
     """Plugins that new sessions may use."""
     plugin_folders: tuple[Path, ...] = ()
@@ -119,16 +130,38 @@ class AppConfig(BaseSettings):
     """Settings of plugins, such as `[plugins.web] searxng = "http://localhost:8888"`."""
     secrets: dict[str, SecretStr] = Field(default_factory=dict)
     """Secrets by name; a tool sees only those that it declares."""
-    log_level: str = "INFO"
+    log_level: Level = "INFO"
     """Of the log file in the home: DEBUG, INFO, WARNING or ERROR."""
     log_json: bool = False
     """Write the log as JSON lines."""
     limits: Limits = Field(default_factory=Limits)
+    """Bounds of a run."""
     llm: Model = Field(default_factory=Model)
+    """How the model is reached, beyond its name."""
     telegram: Telegram = Field(default_factory=Telegram)
+    """How the bot behaves in chats."""
     sandbox: Sandbox = Field(default_factory=Sandbox)
+    """What sandboxed work may use."""
 
     @property
     def folder(self) -> Path:
         """The home, expanded and absolute."""
         return self.home.expanduser().absolute()
+
+
+def load_config(**overrides: Any) -> AppConfig:
+    """Collect every layer, check it, and create the home (0700).
+
+    `overrides` are settings by name; None means not given. Raises ConfigError with one sentence for everything wrong,
+    each naming the key, the value (never a secret's) and where it was set.
+    """
+    layers = Layers(AppConfig).read(overrides)
+    config = check(AppConfig, layers)
+    try:
+        config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"The home folder {config.folder} cannot be made: {error.strerror}.",
+            hint="Set DIRIGENT_HOME to a folder that you may write.",
+        ) from None
+    return config
