@@ -34,7 +34,7 @@ class LLMRequest:
     """One call.
 
     `purpose` is `plan`, `answer`, `task`, `step` or `memory`: it goes into the ledger and the log. `tools` are
-    OpenAI-style function schemas. `schema` asks for a JSON object of that JSON Schema (by the structured-output ladder).
+    OpenAI-style function schemas. `schema` asks for a JSON object of that JSON Schema (structured-output ladder).
     `model` overrides the configured one.
     """
 
