@@ -1,3 +1,5 @@
-"""Where plans come from: the model (`planner.py`, streamed, in the notation of `notation.py`) or the request's own words
-(`offline.py`). `references.py` reads `{{ step.output.path[0] }}`.
+"""Where plans come from: the model, or without one the request's own words.
+
+`planner.py` streams the model's plan, `notation.py` reads it line by line, `offline.py` plans without a model, and
+`references.py` reads `{{ step.output.path[0] }}`.
 """
