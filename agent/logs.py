@@ -1,0 +1,203 @@
+"""The log: one rotated file in the home, readable or JSON lines, every line with a correlation id, no secret in any.
+
+Redaction happens where a line is written, after the traceback was rendered, so nothing that is logged gets around it:
+not an argument, not an exception's text, not a library that logs through `logging` (an HTTP client logs whole URLs, and
+Telegram's hold the bot's token).
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import logging
+import re
+import sys
+import traceback
+import urllib.parse
+from logging.handlers import RotatingFileHandler
+from typing import TYPE_CHECKING, Any, TextIO
+
+from loguru import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from loguru import Message, Record
+
+HIDDEN = "[hidden]"
+FILE_BYTES = 5_000_000
+OLD_FILES = 5
+# A shorter value is a word that ordinary text contains; hiding it would only garble the log.
+SHORTEST_SECRET = 6
+
+PATTERNS = re.compile(
+    r"""
+    (?<!\d)\d{6,12}:[A-Za-z0-9_-]{30,}                      # Telegram bot token, also as `/bot…/` in an address
+    | \b(?:sk|pk|rk)-[A-Za-z0-9_-]{16,}                     # keys of model servers
+    | \bgh[pousr]_[A-Za-z0-9]{20,} | \bgithub_pat_\w{20,}
+    | \bxox[abprs]-[A-Za-z0-9-]{10,}
+    | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b
+    | \beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+     # JSON Web Token
+    | (?<=://)[^\s/@:]+:[^\s/@]+(?=@)                       # user:password in an address
+    | (?<=bearer\s)[A-Za-z0-9._~+/=-]{8,}
+    | (?<=-----BEGIN\sPRIVATE\sKEY-----)[^-]+
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+class Redactor:
+    """Replaces known secret values, in every spelling they are logged in, and whatever looks like a key."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._values: tuple[str, ...] = ()
+        self.add(values)
+
+    def add(self, values: Iterable[str]) -> None:
+        """Hide these values from now on; values of less than 6 characters are left to the patterns."""
+        fresh = {spelling for value in values if len(value) >= SHORTEST_SECRET for spelling in _spellings(value)}
+        # Longest first: a secret that contains another is hidden whole.
+        self._values = tuple(sorted({*self._values, *fresh}, key=len, reverse=True))
+
+    def __call__(self, text: str) -> str:
+        """Return the text without secrets."""
+        for value in self._values:
+            if value in text:
+                text = text.replace(value, HIDDEN)
+        return PATTERNS.sub(HIDDEN, text)
+
+
+def _spellings(value: str) -> set[str]:
+    encoded = base64.b64encode(value.encode()).decode()
+    return {value, urllib.parse.quote(value, safe=""), json.dumps(value)[1:-1], repr(value)[1:-1], encoded}
+
+
+redact = Redactor()
+"""The process's redactor: `set_up_logs` teaches it the configured secrets. Use it for error texts, too."""
+
+
+def set_up_logs(
+    folder: Path,
+    *,
+    level: str = "INFO",
+    as_json: bool = False,
+    secrets: Iterable[str] = (),
+    to_stderr: bool = False,
+) -> Path:
+    """Log to `folder/dirigent.log` (0600, rotated at 5 MB, five kept) and return that file.
+
+    `to_stderr` also shows warnings there (for a service whose output is collected). Replaces every earlier sink.
+    """
+    redact.add(secrets)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = folder / "dirigent.log"
+    render = as_json_line if as_json else as_line
+    logger.remove()
+    logger.configure(extra={"corr": "-"})
+    logger.add(_LogFile(file, render), level=level, format="{message}", backtrace=False, diagnose=False)
+    if to_stderr:
+        stream = _Stream(sys.stderr, render)
+        logger.add(stream, level=max(level, "INFO", key=_number), format="{message}", backtrace=False, diagnose=False)
+    logging.basicConfig(handlers=[_FromLogging()], level=logging.INFO, force=True)
+    # These say a line for each request, each poll, each font.
+    for chatty in ("httpx", "httpx2", "httpcore", "telegram", "openai", "matplotlib", "fontTools", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    return file
+
+
+def _number(level: str) -> int:
+    return logger.level(level).no
+
+
+def close_logs() -> None:
+    """Close the file; later messages are dropped."""
+    logger.remove()
+
+
+@contextlib.contextmanager
+def correlated(corr_id: str) -> Iterator[None]:
+    """Give every line that is logged in this block, and in tasks started in it, the same correlation id."""
+    with logger.contextualize(corr=corr_id):
+        yield
+
+
+class _LogFile:
+    """A loguru sink: renders, redacts, writes, rotates."""
+
+    def __init__(self, file: Path, render: Any) -> None:
+        file.touch(mode=0o600)
+        self._handler = RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=OLD_FILES, encoding="utf-8")
+        self._render = render
+
+    def write(self, message: Message) -> None:
+        line = redact(self._render(message.record))
+        self._handler.emit(logging.makeLogRecord({"msg": line}))
+
+    def stop(self) -> None:
+        self._handler.close()
+
+
+class _Stream:
+    """The same to a stream."""
+
+    def __init__(self, stream: TextIO, render: Any) -> None:
+        self._stream = stream
+        self._render = render
+
+    def write(self, message: Message) -> None:
+        self._stream.write(redact(self._render(message.record)) + "\n")
+        self._stream.flush()
+
+
+class _FromLogging(logging.Handler):
+    """Hands what libraries log to loguru."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        known = (
+            record.levelname
+            if record.levelname in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}
+            else record.levelno
+        )
+        logger.patch(lambda made: _say_where(made, record)).opt(exception=record.exc_info).log(
+            known, "{}", record.getMessage()
+        )
+
+
+def _say_where(made: Record, record: logging.LogRecord) -> None:
+    made["name"] = record.name
+    made["line"] = record.lineno
+
+
+def as_line(record: Record) -> str:
+    """Return `time level corr name:line message`, further lines indented so that no text can pose as a log line."""
+    text = "\n    ".join([*record["message"].splitlines(), *_trace(record).splitlines()])
+    where = f"{record['name']}:{record['line']}"
+    extra = "".join(f" {key}={value!r}" for key, value in record["extra"].items() if key != "corr")
+    at = record["time"].isoformat(timespec="milliseconds")
+    return f"{at} {record['level'].name:<7} {record['extra'].get('corr', '-')} {where} {text}{extra}"
+
+
+def as_json_line(record: Record) -> str:
+    """Return one JSON object: at, level, corr, where, message, further fields, and the traceback if there is one."""
+    fields: dict[str, Any] = {
+        "at": record["time"].isoformat(timespec="milliseconds"),
+        "level": record["level"].name,
+        "where": f"{record['name']}:{record['line']}",
+        **record["extra"],
+        "message": record["message"],
+    }
+    if trace := _trace(record):
+        fields["traceback"] = trace
+    # Redacted before it is encoded: a secret with a quotation mark in it is spelt differently afterwards.
+    return json.dumps({key: _redacted(value) for key, value in fields.items()}, ensure_ascii=False, default=str)
+
+
+def _redacted(value: Any) -> Any:
+    return redact(value) if isinstance(value, str) else value
+
+
+def _trace(record: Record) -> str:
+    error = record["exception"]
+    return "" if error is None else "".join(traceback.format_exception(error.type, error.value, error.traceback))
