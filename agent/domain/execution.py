@@ -35,7 +35,7 @@ class ExecutorRequest:
     """One step with its references resolved.
 
     `args` are the final argument values, `arg_provenance` their labels by argument name, `control` the label of the
-    choice of this step (all that the planner had read). `attempt` counts from 1. `idempotency_key` is the same for every
+    choice of this step (all that the planner had read). `attempt` counts from 1. `idempotency_key` is the same for each
     attempt of the same step.
     """
 

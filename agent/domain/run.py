@@ -25,7 +25,7 @@ class Origin(StrEnum):
 class Run:
     """One execution of a plan for one session.
 
-    `ref` is the short random id that buttons carry. `epoch` grows with every lease; a write with an older one is refused.
+    `ref` is the short random id that buttons carry. `epoch` grows with every lease; a write with an older one fails.
     `plan_complete` turns True when the last step of the (newest) plan is journalled. Times are seconds since 1970, UTC.
     """
 

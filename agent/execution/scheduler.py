@@ -1,7 +1,8 @@
 """Hands out steps: each starts when its own dependencies are done and a slot is free, while the plan still streams.
 
 The scheduler knows nothing of tools, models or the journal: it is given `carry`, which takes one step through and
-returns its response. What it decides: order, parallelism, skipping, and whether the run ends, waits or needs a new plan.
+returns its response. What it decides: order, parallelism, skipping, and whether the run ends, waits or is
+planned anew.
 """
 
 from __future__ import annotations

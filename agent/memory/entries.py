@@ -1,6 +1,6 @@
 """Entries of `MEMORY.md`: one line each, such as `- 2026-11-20 [PREF] Answers in German. (user)`.
 
-The label stands in the line, because the file is the store: `(user)` is the person's own word; `(web:example.org,
+The label stands in the line, because the file is the store: `(user)` is the person's own word; `(web:…,
 untrusted)` was learned from somebody else and never enters a planner's context on its own.
 """
 

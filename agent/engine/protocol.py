@@ -1,0 +1,30 @@
+"""The engine's port: submit a run, have it worked on, cancel it. Nothing else in the code knows which engine is there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+Work = Callable[[int], Awaitable[None]]
+
+
+class Engine(Protocol):
+    """Works on runs by priority (higher first), keeps the order within a session, and limits how many run at once."""
+
+    async def start(self, work: Work) -> None:
+        """Begin to call `work(run_id)` for what was submitted. Work ends early and cheaply when a run waits."""
+
+    def submit(self, run_id: int, *, session_id: str, user_id: str = "", priority: int = 5) -> None:
+        """Have the run worked on. Submitting one that is being worked on has it worked on once more afterwards."""
+
+    async def cancel(self, run_id: int) -> bool:
+        """Stop working on the run and return when that has ended; False when it was not being worked on."""
+
+    def working_on(self, run_id: int) -> bool:
+        """True while the run is being worked on here."""
+
+    async def idle(self) -> None:
+        """Return when nothing is queued or worked on."""
+
+    async def stop(self) -> None:
+        """End all work (runs stay unfinished in the journal) and return when it has ended."""

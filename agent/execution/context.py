@@ -1,0 +1,56 @@
+"""What the carrying-out of one run's steps shares: the run, its session, its model, results, labels and statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agent.domain.provenance import NOTHING, Provenance
+from agent.domain.states import Status
+
+if TYPE_CHECKING:
+    from agent.domain.execution import ExecutorResponse
+    from agent.domain.messages import Bot
+    from agent.domain.plan import PlanStep
+    from agent.domain.run import Run, StepRecord
+    from agent.domain.session import Session
+    from agent.llm.protocol import LLM
+    from plugins.api import Memory
+
+OnProgress = Callable[[str, str, float | None, float | None], None]
+
+
+def _silent(_step_id: str, _text: str, _done: float | None, _total: float | None) -> None:
+    """Show no progress."""
+
+
+@dataclass(slots=True)
+class RunContext:
+    """The state of one run while it is carried out; everything in it can be rebuilt from the journal.
+
+    `status` is where each step stands; `control` labels the choice of each step; `file_labels` are the files'.
+    `on_progress(step_id, text, done, total)` feeds the live plan.
+    """
+
+    run: Run
+    session: Session
+    bot: Bot
+    llm: LLM | None = None
+    memory: Memory | None = None
+    summary: str = ""
+    results: dict[str, ExecutorResponse] = field(default_factory=dict)
+    status: dict[str, Status] = field(default_factory=dict)
+    records: dict[str, StepRecord] = field(default_factory=dict)
+    control: dict[str, Provenance] = field(default_factory=dict)
+    file_labels: dict[str, Provenance] = field(default_factory=dict)
+    on_progress: OnProgress = _silent
+    questions_asked: int = 0
+
+    def state_of(self, step: PlanStep) -> Status:
+        """Return where the step stands."""
+        return self.status.get(step.id, Status.PENDING)
+
+    def control_of(self, step_id: str) -> Provenance:
+        """Return the label of the choice of a step."""
+        return self.control.get(step_id, NOTHING)

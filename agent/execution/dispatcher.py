@@ -1,0 +1,253 @@
+"""Takes one step through: references, arguments, consent, tool or model, promised files, journal.
+
+Every path ends in a response that is journalled before anything that depends on the step can start. A step that waits
+for a person is left behind as a row; `take_through` is called again when the answer is there, or after a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import time
+import traceback
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
+from agent.domain.plan import PlanStep, StepType
+from agent.domain.provenance import Provenance
+from agent.domain.references import find_references, resolve
+from agent.domain.run import StepChange
+from agent.domain.states import Status
+from agent.errors import DirigentError, StaleLease, reference_id
+from agent.execution.people import People
+from agent.execution.retry import with_retries
+from agent.execution.toolbox import Call
+from agent.policy import consent, provenance
+
+if TYPE_CHECKING:
+    from agent.catalogue import Catalogue
+    from agent.config import AppConfig
+    from agent.execution.context import RunContext
+    from agent.execution.executor import Executor
+    from agent.execution.toolbox import Toolbox
+    from agent.store.protocol import Store
+    from plugins.api import ToolSpec
+    from sandbox.api import Progress
+
+# What leads from where a step stands to RUNNING, in the state machine's own steps.
+TO_RUNNING: dict[Status, tuple[Status, ...]] = {
+    Status.PENDING: (Status.READY, Status.RUNNING),
+    Status.READY: (Status.RUNNING,),
+    Status.RUNNING: (),
+    Status.WAITING_APPROVAL: (Status.RUNNING,),
+}
+
+
+class Dispatcher:
+    """Carries out single steps of any run. It keeps nothing between calls; the journal does."""
+
+    def __init__(
+        self,
+        config: AppConfig,
+        store: Store,
+        catalogue: Catalogue,
+        toolbox: Toolbox,
+        executor: Executor,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._catalogue = catalogue
+        self._toolbox = toolbox
+        self._executor = executor
+        self._people = People(store, config.limits.questions)
+
+    async def take_through(self, ctx: RunContext, step: PlanStep) -> ExecutorResponse:
+        """Carry the step to its end, or to the point where it waits for a person (`needs_input`).
+
+        Never raises for what a tool, a model or an argument does wrong: that is a response. Raises StaleLease when
+        another worker has taken the run over.
+        """
+        started = time.monotonic()
+        try:
+            response = await self._advance(ctx, step)
+        except StaleLease:
+            raise
+        except TimeoutError:
+            seconds = step.timeout or self._config.limits.step_seconds
+            error_text = f"It took longer than {seconds:g} s."
+            response = ExecutorResponse(step.id, ResponseStatus.TIMEOUT, error=error_text)
+        except DirigentError as error:
+            response = ExecutorResponse(step.id, ResponseStatus.ERROR, error=error.message, hint=error.hint)
+        except Exception:
+            ref = reference_id()
+            logger.error("{} step {} of run {} failed:\n{}", ref, step.id, ctx.run.id, traceback.format_exc())
+            response = ExecutorResponse(
+                step.id, ResponseStatus.ERROR, error=f"Something in Dirigent failed ({ref}).", hint="See the log."
+            )
+        if response.status is ResponseStatus.NEEDS_INPUT:
+            ctx.status[step.id] = Status.WAITING_APPROVAL
+            return response
+        response = replace(self._keep_promises(step, response), seconds=time.monotonic() - started)
+        await self._journal(ctx, step, response)
+        return response
+
+    def has_effect(self, step: PlanStep, ctx: RunContext) -> bool:
+        """True when the step can change the world outside, or speaks to the person: it waits for the whole plan."""
+        if step.step_type is StepType.TOOL:
+            return self._spec(ctx, step).effect == "effect"
+        if step.step_type is StepType.TASK:
+            return any(spec.effect == "effect" for spec in self._executor.tools_of(ctx, step))
+        return step.step_type is StepType.ASK
+
+    # --- the way of a step --------------------------------------------------------------------------------------
+    async def _advance(self, ctx: RunContext, step: PlanStep) -> ExecutorResponse:
+        request = self._resolve(ctx, step)
+        once = self._once(ctx, step)
+        settled = await self._people.settled(ctx, request, once=once)
+        if settled.response is not None:
+            return settled.response
+        if step.step_type is StepType.ASK:
+            return await self._people.ask(ctx, request)
+        if step.step_type is StepType.TOOL:
+            return await self._tool(ctx, request, settled.allowed, once=once)
+        await self._start(ctx, step, durable=once)
+        async with asyncio.timeout(step.timeout or self._config.limits.step_seconds):
+            if step.step_type is StepType.LLM:
+                return await self._executor.write(ctx, request)
+            return await self._executor.work(ctx, request, settled.allowed, settled.denied)
+
+    async def _tool(self, ctx: RunContext, request: ExecutorRequest, allowed: str, *, once: bool) -> ExecutorResponse:
+        step = request.step
+        spec = self._spec(ctx, step)
+        args = self._catalogue.validate(spec, request.args)
+        exact = consent.digest(spec.full_name, args)
+        verdict = consent.decide(spec, request.arg_provenance, request.control)
+        if verdict.decision == "deny":
+            return ExecutorResponse(step.id, ResponseStatus.BLOCKED, error=verdict.because)
+        if verdict.decision == "ask" and allowed not in {exact, "*"}:
+            return await self._people.request_approval(ctx, step.id, spec, args, verdict.because)
+        await self._start(ctx, step, durable=once)
+        call = Call(
+            session=ctx.session,
+            spec=spec,
+            args=args,
+            step_id=step.id,
+            seconds=self._toolbox.seconds(spec, step.timeout),
+            report=lambda progress: _report(ctx, step.id, progress),
+            memory=ctx.memory,
+        )
+        repeatable = not once  # an approval is for one execution, and a `once` tool is never repeated unasked
+        response = await with_retries(
+            lambda _attempt: self._toolbox.call(call),
+            step.retries if repeatable else 0,
+            lambda text: ctx.on_progress(step.id, text, None, None),
+        )
+        labels = provenance.of_result(spec, args, request.arg_provenance, ctx.file_labels, step.id)
+        return replace(response, provenance=labels)
+
+    def _resolve(self, ctx: RunContext, step: PlanStep) -> ExecutorRequest:
+        """Put values in the place of references; every argument carries the labels of what it was made of."""
+        args, labels = {}, {}
+        for name, value in step.args.items():
+            args[name], used = resolve(value, ctx.results)
+            labels[name] = self._label(ctx, step, used)
+        instruction, used = resolve(step.instruction, ctx.results)
+        labels["instruction"] = self._label(ctx, step, used | find_references(step.question))
+        question, _ = resolve(step.question, ctx.results)
+        return ExecutorRequest(
+            run_id=ctx.run.id,
+            session_id=ctx.session.id,
+            step=step.model_copy(update={"question": str(question)}) if question != step.question else step,
+            args=args,
+            instruction=str(instruction),
+            context=ctx.summary,
+            corr_id=ctx.run.corr_id,
+            control=ctx.control_of(step.id),
+            arg_provenance=labels,
+        )
+
+    @staticmethod
+    def _label(ctx: RunContext, step: PlanStep, used: frozenset[str]) -> Provenance:
+        """A literal was chosen by whoever chose the step; a reference adds what the referenced result carries."""
+        return Provenance.union([ctx.control_of(step.id), *(ctx.results[name].provenance for name in used)])
+
+    def _spec(self, ctx: RunContext, step: PlanStep) -> ToolSpec:
+        return self._catalogue.find(step.tool or "", ctx.session.profile)
+
+    def _once(self, ctx: RunContext, step: PlanStep) -> bool:
+        if step.step_type is StepType.TOOL:
+            return self._spec(ctx, step).once
+        return step.step_type is StepType.TASK and any(t.once for t in self._executor.tools_of(ctx, step))
+
+    # --- the journal --------------------------------------------------------------------------------------------
+    async def _start(self, ctx: RunContext, step: PlanStep, *, durable: bool) -> None:
+        """Note the start; before an effect that must not happen twice, the note is committed first."""
+        way = list(TO_RUNNING[ctx.state_of(step)])
+        if ctx.state_of(step) is Status.RUNNING:  # left over from a worker that died
+            way = [Status.READY, Status.RUNNING]
+        last = way.pop() if durable and way else None
+        for status in way:
+            self._store.change_step_soon(StepChange(ctx.run.id, step.id, status, ctx.run.epoch))
+        if last is not None:
+            await self._store.change_step(StepChange(ctx.run.id, step.id, last, ctx.run.epoch))
+        ctx.status[step.id] = Status.RUNNING
+
+    async def _journal(self, ctx: RunContext, step: PlanStep, response: ExecutorResponse) -> None:
+        files = tuple(replace(file, provenance=response.provenance) for file in response.files)
+        ctx.file_labels.update({file.path: file.provenance for file in files})
+        if files:
+            await self._store.add_artifacts(ctx.session.id, ctx.run.id, step.id, files)
+        if ctx.state_of(step) in {Status.PENDING, Status.READY}:
+            await self._start(ctx, step, durable=False)
+        to = Status.COMPLETED if response.success else Status.FAILED
+        await self._store.change_step(
+            StepChange(
+                ctx.run.id,
+                step.id,
+                to,
+                ctx.run.epoch,
+                output=response.output,
+                text=response.text,
+                files=tuple(file.to_json() for file in files),
+                response_status=response.status.value,
+                error=f"{response.error} {response.hint}".strip(),
+                provenance=response.provenance,
+                actual_cost=sum(usage.money or 0.0 for usage in response.usage) or None,
+            )
+        )
+        ctx.status[step.id] = to
+        ctx.results[step.id] = replace(response, files=files)
+
+    @staticmethod
+    def _keep_promises(step: PlanStep, response: ExecutorResponse) -> ExecutorResponse:
+        """Turn a success into a failure when a promised file was not made by this step."""
+        if not response.success:
+            return response
+        made = [file.path for file in response.files]
+        lost = [name for name in step.outputs if not any(fnmatch.fnmatchcase(path, name) for path in made)]
+        if not lost:
+            return response
+        error = f"Step {step.id!r} promised {', '.join(lost)} and made {', '.join(made) or 'no file'}."
+        return replace(response, status=ResponseStatus.ERROR, error=error)
+
+
+def _report(ctx: RunContext, step_id: str, progress: Progress) -> None:
+    ctx.on_progress(step_id, progress.text, progress.done, progress.total)
+
+
+def response_of(step_id: str, stored: Any) -> ExecutorResponse:
+    """Return the response that a journal row (`StepRecord`) was written from."""
+    from agent.domain.artifacts import Artifact
+
+    return ExecutorResponse(
+        step_id,
+        ResponseStatus(stored.response_status or ResponseStatus.CANCELLED),
+        output=stored.output,
+        text=stored.text,
+        files=tuple(Artifact.from_json(file) for file in stored.files),
+        error=stored.error,
+        provenance=stored.provenance,
+    )

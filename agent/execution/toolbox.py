@@ -1,0 +1,213 @@
+"""Runs one tool call: inside the session's sandbox, or in this process for host tools. No policy, no journal here."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import mimetypes
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+from sandbox.workspace import Workspace
+
+from agent.domain.artifacts import Artifact
+from agent.domain.execution import ExecutorResponse, ResponseStatus
+from agent.errors import reference_id
+from agent.execution.host_tools import HostContext
+from plugins.api import Output, ToolFailure
+from sandbox.api import Job, JobStatus, Limits, Progress, SandboxError, ToolCall
+
+if TYPE_CHECKING:
+    from sandbox.boxes import Boxes
+
+    from agent.catalogue import Catalogue
+    from agent.config import AppConfig
+    from agent.domain.session import Session
+    from plugins.api import Memory, ToolSpec
+    from sandbox.api import JobResult
+
+Report = Callable[[Progress], None]
+ENDINGS = {
+    JobStatus.OOM: "It needed more memory than a step may use ({memory} MB); `sandbox.memory_mb` sets it.",
+    JobStatus.DISK: "It wrote more than the workspace may hold ({disk} MB); `sandbox.disk_mb` sets it.",
+    JobStatus.PIDS: "It started more processes than a step may.",
+    JobStatus.OUTPUT: "It printed more than a step may.",
+    JobStatus.CANCELLED: "It was stopped.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a tool with validated arguments. `seconds` is how long it may take; `report` is told its progress."""
+
+    session: Session
+    spec: ToolSpec
+    args: dict[str, Any]
+    step_id: str
+    seconds: float
+    report: Report
+    memory: Memory | None = None
+
+
+class Toolbox:
+    """Runs tools by their specification. `settings` and `secrets` come from the configuration."""
+
+    def __init__(self, config: AppConfig, catalogue: Catalogue, boxes: Boxes) -> None:
+        self._config = config
+        self._catalogue = catalogue
+        self._boxes = boxes
+
+    def seconds(self, spec: ToolSpec, wanted: float | None) -> float:
+        """Return how long a call may take: the step's word, else the tool's, never more than a run."""
+        return min(wanted or spec.timeout or self._config.limits.step_seconds, self._config.limits.seconds)
+
+    async def call(self, call: Call) -> ExecutorResponse:
+        """Run a tool. Every failure of the tool is a response, never an exception."""
+        try:
+            if call.spec.host:
+                async with asyncio.timeout(call.seconds):
+                    return await self._on_host(call)
+            return await self._inside(call)
+        except TimeoutError:
+            said = f"{call.spec.name} took longer than {call.seconds:g} s."
+            return _failed(call.step_id, said, status=ResponseStatus.TIMEOUT)
+        except ToolFailure as failure:
+            return _failed(call.step_id, failure.message, failure.hint)
+        except SandboxError as error:
+            return _failed(call.step_id, error.message, error.remedy)
+
+    async def _on_host(self, call: Call) -> ExecutorResponse:
+        spec = call.spec
+        ctx = HostContext(
+            session_id=call.session.id,
+            workdir=call.session.workspace,
+            settings=self._config.plugins.get(spec.plugin, {}),
+            secrets=self._secrets(spec),
+            memory=call.memory,
+            boxes=self._boxes,
+            source=self._catalogue.source(spec),
+            on_progress=call.report,
+        )
+        try:
+            value = await _invoke(spec, ctx, call.args)
+        except (ToolFailure, TimeoutError):
+            raise
+        except Exception as error:
+            ref = reference_id()
+            logger.error("{} {} failed:\n{}", ref, spec.full_name, traceback.format_exc())
+            return _failed(call.step_id, f"{spec.name} failed: {type(error).__name__}.", f"Reference {ref} in the log.")
+        return _host_response(call.session, call.step_id, value, ctx.artifacts)
+
+    async def _inside(self, call: Call) -> ExecutorResponse:
+        box = self._config.sandbox
+        spec = call.spec
+        source = self._catalogue.source(spec)
+        job = Job(
+            kind="tool",
+            tool=ToolCall(source, spec.function.__name__, call.args, wants_context=spec.wants_context),
+            net=spec.network,
+            secrets=self._secrets(spec),
+            data=spec.data,
+            limits=Limits(wall_s=call.seconds, cpu_s=box.cpu_seconds, memory_mb=box.memory_mb, disk_mb=box.disk_mb),
+        )
+        result = await self._boxes.run(call.session.id, call.session.workspace, job, on_progress=call.report)
+        return self._sandbox_response(call, result)
+
+    def _sandbox_response(self, call: Call, result: JobResult) -> ExecutorResponse:
+        if result.failure is not None:
+            return _failed(call.step_id, result.failure["message"], result.failure.get("hint", ""))
+        if result.status is JobStatus.TIMEOUT:
+            said = f"{call.spec.name} took longer than {call.seconds:g} s and was stopped."
+            return _failed(call.step_id, said, status=ResponseStatus.TIMEOUT)
+        if not result.ok:
+            return _failed(call.step_id, self._ending(call.spec, result), "; ".join(result.warnings))
+        changed = [c for c in result.changes if c.change != "deleted"]
+        files = _handed_over(call.session, result.files, call.step_id)
+        known = {file.path for file in files}
+        made = [_artifact(c.path, c.size, c.sha256, deliver=not files) for c in changed if c.path not in known]
+        return ExecutorResponse(
+            call.step_id,
+            ResponseStatus.PARTIAL if result.partial else ResponseStatus.OK,
+            output=result.value,
+            text=result.text or _as_text(result.value),
+            files=(*files, *made),
+        )
+
+    def _ending(self, spec: ToolSpec, result: JobResult) -> str:
+        box = self._config.sandbox
+        ending = ENDINGS.get(result.status, "").format(memory=box.memory_mb, disk=box.disk_mb)
+        said = ending or result.stderr.text[-400:] or f"Status {result.status}, code {result.code}."
+        return f"{spec.name} ended early. {said}"
+
+    def _secrets(self, spec: ToolSpec) -> dict[str, str]:
+        known = self._config.secrets
+        return {name: known[name].get_secret_value() for name in spec.secrets if name in known}
+
+
+async def _invoke(spec: ToolSpec, ctx: HostContext, args: dict[str, Any]) -> Any:
+    """Call a host tool; one that is not a coroutine function runs in a thread, so that it blocks nobody."""
+    typed = spec.arguments(**args)
+    values = {name: getattr(typed, name) for name in spec.arguments.model_fields}
+    first = (ctx,) if spec.wants_context else ()
+    if inspect.iscoroutinefunction(spec.function):
+        return await spec.function(*first, **values)
+    return await asyncio.to_thread(spec.function, *first, **values)
+
+
+def _host_response(
+    session: Session,
+    step_id: str,
+    value: Any,
+    artifacts: list[tuple[str, str]],
+) -> ExecutorResponse:
+    output = value if isinstance(value, Output) else Output(value=value)
+    handed = [*artifacts, *((path, "") for path in output.files)]
+    return ExecutorResponse(
+        step_id,
+        ResponseStatus.PARTIAL if output.partial else ResponseStatus.OK,
+        output=output.value,
+        text=output.text or _as_text(output.value),
+        files=_handed_over(session, handed, step_id),
+    )
+
+
+def _handed_over(session: Session, files: Iterable[tuple[str, str]], step_id: str) -> tuple[Artifact, ...]:
+    """Describe the files that a tool handed over; one that is not there (or is no regular file) is left out."""
+    found: dict[str, Artifact] = {}
+    workspace = Workspace(session.workspace)
+    for path, title in files:
+        try:
+            size, sha256 = workspace.fingerprint(path)
+        except (OSError, ValueError) as error:
+            logger.warning("step {} handed over {!r}, which cannot be read: {}", step_id, path, error)
+            continue
+        found[path] = _artifact(path, size, sha256, title=title)
+    return tuple(found.values())
+
+
+def _artifact(path: str, size: int, sha256: str, *, title: str = "", deliver: bool = True) -> Artifact:
+    mime = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    return Artifact(path, size, sha256, mime, title, deliver=deliver)
+
+
+def _as_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    import json
+
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _failed(
+    step_id: str,
+    error: str,
+    hint: str = "",
+    *,
+    status: ResponseStatus = ResponseStatus.ERROR,
+) -> ExecutorResponse:
+    return ExecutorResponse(step_id, status, error=error, hint=hint)
