@@ -77,6 +77,9 @@ def _spellings(value: str) -> set[str]:
 redact = Redactor()
 """The process's redactor: `set_up_logs` teaches it the configured secrets. Use it for error texts, too."""
 
+current: Path | None = None
+"""The file that is logged to now."""
+
 
 def set_up_logs(
     folder: Path,
@@ -90,6 +93,7 @@ def set_up_logs(
 
     `to_stderr` also shows warnings there (for a service whose output is collected). Replaces every earlier sink.
     """
+    global current  # noqa: PLW0603 - a process has one log
     redact.add(secrets)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / "dirigent.log"
@@ -104,6 +108,7 @@ def set_up_logs(
     # These say a line for each request, each poll, each font.
     for chatty in ("httpx", "httpx2", "httpcore", "telegram", "openai", "matplotlib", "fontTools", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    current = file
     return file
 
 
@@ -113,7 +118,9 @@ def _number(level: str) -> int:
 
 def close_logs() -> None:
     """Close the file; later messages are dropped."""
+    global current  # noqa: PLW0603 - a process has one log
     logger.remove()
+    current = None
 
 
 @contextlib.contextmanager

@@ -1,0 +1,36 @@
+"""What every command that works with an installation does first: read the settings, open the log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.config import AppConfig, load_config
+from agent.logs import set_up_logs
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+TELLING = ("key", "token", "secret", "password")
+
+
+def open_config(arguments: argparse.Namespace, *, to_stderr: bool = False) -> AppConfig:
+    """Return the settings, and log to `logs/` in the home from here on. Raises ConfigError."""
+    config = load_config(home=arguments.home)
+    set_up_logs(
+        config.folder / "logs",
+        level=config.log_level,
+        as_json=config.log_json,
+        secrets=secrets_of(config),
+        to_stderr=to_stderr,
+    )
+    return config
+
+
+def secrets_of(config: AppConfig) -> Iterator[str]:
+    """Yield every value that must never be shown."""
+    for secret in (config.telegram_token, config.openai_api_key, *config.secrets.values()):
+        if secret is not None:
+            yield secret.get_secret_value()
+    for settings in config.plugins.values():
+        yield from (value for name, value in settings.items() if any(word in name.lower() for word in TELLING))
