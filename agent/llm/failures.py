@@ -1,0 +1,178 @@
+"""What went wrong with a call, in words for a person, and whether it is worth another try."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from agent.errors import ModelError, ModelRefused, ModelUnavailable
+
+LONGEST_MESSAGE = 400
+BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+NO_MODEL = re.compile(
+    r"model.{0,200}?(not found|does not exist|not exist|not a valid|unknown|not loaded)|no such model", re.I | re.S
+)
+TOO_LONG = re.compile(
+    r"context.?(length|window|size)|maximum context|too many tokens|prompt is too long|exceeds? the (available|model)",
+    re.IGNORECASE,
+)
+LOADING = re.compile(r"loading model|model is (currently )?loading", re.IGNORECASE)
+QUOTA = re.compile(r"insufficient_quota|exceeded your current quota|billing|insufficient.?(balance|credit|funds)", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed attempt.
+
+    `error` is what to raise when there is no other try, `retry` whether there may be one, `cause` the short form for a
+    notice ("is busy (429)"), `wait` the seconds that the server asks for, `loading` that the server is still starting,
+    `message` what the server itself said, `unknown_model` that it does not have the model.
+    """
+
+    error: ModelError
+    retry: bool = False
+    cause: str = ""
+    wait: float | None = None
+    loading: bool = False
+    unknown_model: bool = False
+    status: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a call went: the server's address as it may be shown, the model, and whether a key went along."""
+
+    url: str
+    model: str
+    has_key: bool
+
+
+def server_message(body: Any) -> str:
+    """Return what a server said in the body of an error, on one line and not too long."""
+    inner = body.get("error", body) if isinstance(body, dict) else body
+    if isinstance(inner, dict):
+        inner = inner.get("message") or inner.get("detail") or inner.get("error") or inner
+    text = re.sub(r"<[^>]*>", " ", str(inner or ""))
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"
+
+
+def wait_of(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a Retry-After header asks to wait, or None."""
+    milliseconds, after = headers.get("retry-after-ms"), headers.get("retry-after")
+    try:
+        if milliseconds:
+            return max(0.0, float(milliseconds) / 1000)
+        return max(0.0, float(after)) if after else None
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(str(after)).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None
+
+
+def of_status(status: int, body: Any, headers: Mapping[str, str], place: Place) -> Failure:
+    """Explain an HTTP error."""
+    message = server_message(body)
+    code = str(
+        (body.get("error") or {}).get("code") if isinstance(body, dict) and isinstance(body.get("error"), dict) else ""
+    )
+    said = f": {message}" if message else "."
+    if status in BUSY and not (status == 429 and QUOTA.search(f"{code} {message}")):
+        return _busy(status, message, wait_of(headers), place)
+    error, hint = _refusal(status, code, message, place)
+    unknown = hint == NO_SUCH_MODEL
+    refused = ModelRefused(error + said, hint="" if unknown else hint)
+    return Failure(refused, unknown_model=unknown, status=status, message=message)
+
+
+NO_SUCH_MODEL = "no such model"
+
+
+def _refusal(status: int, code: str, message: str, place: Place) -> tuple[str, str]:
+    """Return the sentence (without its end) and the hint for an error that another try does not mend."""
+    if status in {401, 403}:
+        remedy = "Check OPENAI_API_KEY." if place.has_key else "Set OPENAI_API_KEY."
+        what = "refuses the key" if place.has_key else "wants a key"
+        return f"The model server at {place.url} {what} ({status})", remedy
+    if status == 402 or (status == 429 and QUOTA.search(f"{code} {message}")):
+        return f"The account at {place.url} has no credit left ({status})", "Add credit, or choose another model."
+    if code == "model_not_found" or (status in {400, 404, 422} and NO_MODEL.search(message)):
+        return f"The model server at {place.url} does not have the model {place.model!r} ({status})", NO_SUCH_MODEL
+    if code == "context_length_exceeded" or status == 413 or TOO_LONG.search(message):
+        return (
+            f"The request is too long for the model {place.model!r} ({status})",
+            "Set `llm.window` in dirigent.toml to the context size that the server really has.",
+        )
+    if status in {404, 405}:
+        return (
+            f"Nothing that speaks the OpenAI protocol answers at {place.url} ({status})",
+            "Check OPENAI_BASE_URL; it usually ends in /v1.",
+        )
+    return f"The model server at {place.url} refused the request ({status})", "`dirigent doctor` checks the model."
+
+
+def _busy(status: int, message: str, wait: float | None, place: Place) -> Failure:
+    loading = status == 503 and bool(LOADING.search(message))
+    cause = (
+        "is still loading the model"
+        if loading
+        else f"is busy ({status})"
+        if status < 500
+        else f"has a problem ({status})"
+    )
+    said = f": {message}" if message else "."
+    error = ModelUnavailable(f"The model server at {place.url} {cause}{said}", hint="Try again in a while.")
+    return Failure(error, retry=True, cause=cause, wait=wait, loading=loading, status=status, message=message)
+
+
+def of_stream_fault(payload: Any, place: Place) -> Failure:
+    """Explain an error that came within a stream; only what is plainly permanent is not tried again."""
+    inner = payload if isinstance(payload, dict) else {}
+    code = inner.get("code") or inner.get("status_code")
+    if isinstance(code, int) and 400 <= code < 600:
+        return of_status(code, {"error": payload}, {}, place)
+    if TOO_LONG.search(server_message(payload)) or code in {"context_length_exceeded", "model_not_found"}:
+        return of_status(400, {"error": payload}, {}, place)
+    return _busy(500, server_message(payload), None, place)
+
+
+def of_connection(place: Place, *, connect: bool, detail: str) -> Failure:
+    """Explain a connection that could not be opened (`connect`) or that broke."""
+    if connect:
+        error = ModelUnavailable(
+            f"The model server at {place.url} cannot be reached ({detail}).",
+            hint="Is it running? OPENAI_BASE_URL or `openai_base_url` in dirigent.toml says where it is.",
+        )
+        return Failure(error, retry=True, cause="cannot be reached")
+    error = ModelUnavailable(f"The connection to the model server at {place.url} broke ({detail}).", hint="Try again.")
+    return Failure(error, retry=True, cause="broke the connection")
+
+
+def of_garbage(place: Place, detail: str) -> Failure:
+    """Explain a stream that cannot be read."""
+    error = ModelUnavailable(
+        f"The model server at {place.url} sent something unreadable ({detail}).", hint="Try again."
+    )
+    return Failure(error, retry=True, cause="sent something unreadable")
+
+
+def of_silence(place: Place, seconds: float, *, first: bool) -> Failure:
+    """Explain a server that fell silent: before its first token (not tried again: it has been waited for) or after."""
+    if first:
+        error = ModelUnavailable(
+            f"The model server at {place.url} did not begin its answer within {seconds:g} s.",
+            hint="Raise `llm.first_token_seconds` in dirigent.toml if the model is just slow.",
+        )
+        return Failure(error, cause="does not answer")
+    error = ModelUnavailable(
+        f"The model server at {place.url} fell silent for {seconds:g} s in the middle of its answer.",
+        hint="Try again, or raise `llm.stall_seconds` in dirigent.toml.",
+    )
+    return Failure(error, retry=True, cause="fell silent")
