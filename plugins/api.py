@@ -14,18 +14,25 @@ function: a test calls it. Importing this module is cheap; pydantic is loaded wh
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
+import re
+import warnings
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, overload
+from typing import Any, Literal, Protocol, TypeVar, get_args, overload
 
 Effect = Literal["pure", "read", "write_inside", "effect"]
 EffectOrRecovery = Literal["pure", "read", "write_inside", "effect", "once", "idempotent"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 MARK = "__dirigent__"
+TOOL_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
+COMMAND_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
+SLOT = re.compile(r"\{(\w+)\}")
+SENTENCE = re.compile(r"^(.*?[.!?])(?:\s|$)", re.DOTALL)
 
 
 class PluginError(Exception):
@@ -102,6 +109,9 @@ class Context(Protocol):
 
     async def inside(self, function: Callable[..., Any], /, **arguments: Any) -> Any:
         """Run a function of the plugin inside the sandbox (from a host tool) and return its JSON value."""
+
+    async def save(self, name: str, data: bytes) -> str:
+        """Write a file into the workspace (from a host tool), never outside it, and return its path within it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +193,7 @@ class ToolSpec:
     command: str = ""
     plugin: str = ""
 
-    @property
+    @functools.cached_property
     def wants_context(self) -> bool:
         """True when the function's first parameter is the context."""
         return _context_parameter(self.function) is not None
@@ -193,9 +203,21 @@ class ToolSpec:
         """`plugin.tool`, which is unique."""
         return f"{self.plugin}.{self.name}" if self.plugin else self.name
 
+    @property
+    def summary(self) -> str:
+        """The first sentence of the description, on one line."""
+        first = self.description.split("\n\n", 1)[0]
+        sentence = SENTENCE.match(first)
+        return " ".join((sentence[1] if sentence else first).split())
+
+    @functools.cached_property
+    def hints(self) -> dict[str, Any]:
+        """Parameter name → evaluated annotation, without the context. Raises PluginError for one that is unknown."""
+        return _hints(self)
+
     @functools.cached_property
     def arguments(self) -> Any:
-        """The pydantic model of the arguments (a `type[BaseModel]`)."""
+        """The pydantic model of the arguments (a `type[BaseModel]`). Raises PluginError for a type without a schema."""
         return _arguments_model(self)
 
     @functools.cached_property
@@ -210,13 +232,8 @@ class ToolSpec:
     @functools.cached_property
     def file_parameters(self) -> dict[str, tuple[str, ...]]:
         """Parameter name → accepted suffixes, for every parameter that is a workspace path."""
-        hints = inspect.get_annotations(self.function, eval_str=True)
-        found = {}
-        for name, hint in hints.items():
-            mark = _file_mark(hint)
-            if mark is not None:
-                found[name] = mark.suffixes
-        return found
+        marks = ((name, _file_mark(hint)) for name, hint in self.hints.items())
+        return {name: mark.suffixes for name, mark in marks if mark is not None}
 
 
 def _file_mark(hint: Any) -> File | None:
@@ -224,7 +241,9 @@ def _file_mark(hint: Any) -> File | None:
     for mark in getattr(hint, "__metadata__", ()):
         if isinstance(mark, File):
             return mark
-    for part in getattr(hint, "__args__", ()):
+        if mark is File:
+            return File()
+    for part in get_args(hint):
         mark = _file_mark(part)
         if mark is not None:
             return mark
@@ -235,42 +254,141 @@ def _context_parameter(function: Callable[..., Any]) -> str | None:
     first = next(iter(inspect.signature(function).parameters.values()), None)
     if first is None:
         return None
-    named = first.annotation in (Context, "Context", "api.Context")
-    return first.name if named or (first.name == "ctx" and first.annotation is inspect.Parameter.empty) else None
+    if first.annotation is inspect.Parameter.empty:
+        return first.name if first.name == "ctx" else None
+    return first.name if _is_context(function, first.annotation) else None
+
+
+def _is_context(function: Callable[..., Any], annotation: Any) -> bool:
+    if not isinstance(annotation, str):
+        return annotation is Context
+    try:
+        return eval(annotation, _names(function)) is Context  # noqa: S307  # the plugin's own source, already imported
+    except Exception:
+        # Imported for type checkers only: the name is all that is left of it.
+        return annotation.strip("\"'").rpartition(".")[2] == "Context"
+
+
+def _names(function: Callable[..., Any]) -> dict[str, Any]:
+    return getattr(inspect.unwrap(function), "__globals__", {})
+
+
+def _hints(spec: ToolSpec) -> dict[str, Any]:
+    skip = _context_parameter(spec.function)
+    names = _names(spec.function)
+    hints = {}
+    for parameter in inspect.signature(spec.function).parameters.values():
+        if parameter.name == skip:
+            continue
+        hint = parameter.annotation
+        try:
+            hints[parameter.name] = eval(hint, names) if isinstance(hint, str) else hint  # noqa: S307  # as above
+        except Exception as problem:
+            raise PluginError(
+                f"{spec.full_name}: the annotation {hint!r} of parameter '{parameter.name}' can't be read ({problem}). "
+                "Import what it names at the top of the plugin, not under TYPE_CHECKING.",
+            ) from problem
+    return hints
 
 
 def _arguments_model(spec: ToolSpec) -> Any:
     from pydantic import ConfigDict, create_model
 
-    hints = inspect.get_annotations(spec.function, eval_str=True)
-    fields: dict[str, Any] = {}
-    skip = _context_parameter(spec.function)
-    for parameter in inspect.signature(spec.function).parameters.values():
-        if parameter.name == skip:
-            continue
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise PluginError(f"{spec.full_name}: '*' parameters can't be described; name each parameter.")
-        if parameter.name not in hints:
-            raise PluginError(f"{spec.full_name}: parameter '{parameter.name}' needs a type annotation.")
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], default)
-    return create_model(spec.name, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False), **fields)
+    parameters = inspect.signature(spec.function).parameters
+    fields: dict[str, Any] = {
+        name: (hint, ... if parameters[name].default is inspect.Parameter.empty else parameters[name].default)
+        for name, hint in spec.hints.items()
+    }
+    config = ConfigDict(
+        extra="forbid",
+        arbitrary_types_allowed=False,
+        coerce_numbers_to_str=True,
+        protected_namespaces=(),
+    )
+    try:
+        with warnings.catch_warnings():
+            # A parameter may be called `copy` or `json`: nobody calls these methods of the model.
+            warnings.filterwarnings("ignore", message="Field name .* shadows an attribute")
+            return create_model(spec.name, __config__=config, **fields)
+    except Exception as problem:
+        reason = str(problem).split("\n", maxsplit=1)[0]
+        raise PluginError(f"{spec.full_name}: its parameters can't be described: {reason}") from problem
 
 
 def _declare(function: Callable[..., Any], name: str, effect: EffectOrRecovery | None, options: dict[str, Any]) -> None:
+    where = f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', function)}"
+    if not inspect.isroutine(function):
+        raise PluginError(f"{where}: only a function can be a tool or a command.")
     description = inspect.getdoc(function)
-    where = f"{function.__module__}.{function.__qualname__}"
     if not description:
         raise PluginError(f"{where}: give it a docstring; its first line tells the planner what the tool does.")
+    if effect is not None and effect not in get_args(EffectOrRecovery):
+        raise PluginError(f"{where}: effect={effect!r} is not one of {', '.join(get_args(EffectOrRecovery))}.")
     once = effect == "once"
     plain: Effect = "effect" if effect in ("once", "idempotent") else effect  # type: ignore[assignment]
     if effect is None:
         # Without the network a sandboxed tool can change nothing but its workspace; with it, expect the worst.
         plain = "effect" if options.get("network") or options.get("host") else "write_inside"
-    if plain == "effect" and effect not in ("idempotent",):
+    if plain == "effect" and effect != "idempotent":
         once = True
-    spec = ToolSpec(name=name, function=function, description=description, effect=plain, once=once, **options)
+    spec = ToolSpec(
+        name=name,
+        function=function,
+        description=description,
+        effect=plain,
+        once=once,
+        **_settled(where, options),
+    )
+    _check_name(where, spec)
+    _check_parameters(where, spec)
     setattr(function, MARK, spec)
+
+
+def _settled(where: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with lists as tuples; a lone string is one entry, not its letters."""
+    known = {f.name: f for f in fields(ToolSpec)}
+    settled = {}
+    for key, value in options.items():
+        if key not in known or key == "plugin":
+            near = difflib.get_close_matches(key, known, n=1)
+            raise PluginError(f"{where}: unknown option '{key}'." + (f" Did you mean '{near[0]}'?" if near else ""))
+        several = known[key].default == ()
+        settled[key] = ((value,) if isinstance(value, str) else tuple(value)) if several else value
+    return settled
+
+
+def _check_name(where: str, spec: ToolSpec) -> None:
+    if not TOOL_NAME.match(spec.name):
+        raise PluginError(
+            f"{where}: the name {spec.name!r} must start with a letter and hold letters, digits, _ and -."
+        )
+    if spec.command and not COMMAND_NAME.match(spec.command):
+        raise PluginError(f"{where}: the command {spec.command!r} must be lower case letters, digits and _ (up to 32).")
+    if not isinstance(spec.timeout, (int, float)) or not spec.timeout > 0:
+        raise PluginError(f"{where}: timeout={spec.timeout!r} must be a number of seconds above 0.")
+
+
+def _check_parameters(where: str, spec: ToolSpec) -> None:
+    skip = _context_parameter(spec.function)
+    parameters = [p for p in inspect.signature(spec.function).parameters.values() if p.name != skip]
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise PluginError(f"{where}: '*' parameters can't be described; name each parameter.")
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise PluginError(f"{where}: '{parameter.name}' must be callable by name; remove the '/'.")
+        if parameter.annotation is parameter.empty:
+            raise PluginError(f"{where}: parameter '{parameter.name}' needs a type annotation.")
+    names = {parameter.name for parameter in parameters}
+    for option in ("egress", "content_args"):
+        _check_known(where, f"{option} names", set(getattr(spec, option)) - names, names)
+    slots = {slot for example in spec.examples for slot in SLOT.findall(example)}
+    _check_known(where, "an example names", slots - names, names)
+
+
+def _check_known(where: str, what: str, unknown: set[str], names: set[str]) -> None:
+    if unknown:
+        listed = ", ".join(sorted(names)) or "none"
+        raise PluginError(f"{where}: {what} '{min(unknown)}', which is no parameter. Its parameters: {listed}.")
 
 
 @overload
@@ -311,8 +429,7 @@ def tool(
     """
 
     def mark(inner: Function) -> Function:
-        settled = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
-        _declare(inner, name or inner.__name__, effect, settled)
+        _declare(inner, name or getattr(inner, "__name__", ""), effect, options)
         return inner
 
     return mark(function) if function is not None else mark
@@ -328,8 +445,7 @@ def command(
     """Make a function a chat command `/name`, which is also a tool of that name. Options are those of `tool`."""
 
     def mark(inner: Function) -> Function:
-        settled = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
-        _declare(inner, name, effect, {**settled, "command": name})
+        _declare(inner, name, effect, {**options, "command": name})
         return inner
 
     return mark

@@ -1,0 +1,264 @@
+"""Finds plugins: the built-in modules of this package, installed distributions, and the owner's folders.
+
+A plugin is a Python file or a package. What is broken (a syntax error, a missing docstring or import, a name used
+twice) is reported with the plugin's name and the reason, and all others load. A folder plugin is imported under a
+private module name, so that it can neither shadow a library nor be imported by accident; `sys.path` stays as it is.
+
+Distributions announce a plugin in their metadata::
+
+    [project.entry-points."dirigent.plugins"]
+    weather = "dirigent_weather"
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+from loguru import logger
+
+import plugins
+from plugins.api import Form, Menu, Plugin, PluginError, ToolSpec, spec_of
+
+GROUP = "dirigent.plugins"
+PRIVATE = "_dirigent_plugin_"
+NOT_PLUGINS = {"api", "loader"}
+
+
+@dataclass(frozen=True)
+class LoadedPlugin:
+    """A plugin as found.
+
+    `source` is what `sandbox.api.ToolCall` takes: a module's name, or the host path of a folder plugin. `error` says
+    why it is broken (it then has no tools). `settings` maps each setting's name to its explanation. `sha256` is of its
+    files.
+    """
+
+    name: str
+    source: str
+    summary: str = ""
+    version: str = ""
+    tools: tuple[ToolSpec, ...] = ()
+    commands: tuple[ToolSpec, ...] = ()
+    ui: tuple[Menu | Form, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    error: str | None = None
+    sha256: str = ""
+    builtin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A place where a plugin should be: its name, its source, its files, and how to import it."""
+
+    name: str
+    source: str
+    path: Path | None
+    load: Callable[[], ModuleType]
+    builtin: bool = False
+
+
+def discover(
+    folders: Sequence[Path] = (),
+    *,
+    builtin: bool = True,
+    entry_points: bool = True,
+    enabled: Callable[[str], bool] | None = None,
+) -> list[LoadedPlugin]:
+    """Return every plugin: built-in ones first, then installed ones, then those in `folders`, each kind by name.
+
+    `enabled` is asked with the name of each installed one before anything of it is imported. Never raises for a plugin.
+    """
+    found: list[_Found] = []
+    if builtin:
+        found += _builtin_places()
+    if entry_points:
+        found += [place for place in _installed_places() if enabled is None or enabled(place.name)]
+    for folder in folders:
+        found += _folder_places(folder)
+    loaded: dict[str, LoadedPlugin] = {}
+    for place in found:
+        one = _load(place)
+        if one.name in loaded:
+            one = _name_taken(one, loaded)
+        loaded[one.name] = one
+    return list(loaded.values())
+
+
+def from_functions(name: str, functions: Iterable[Callable[..., object]], *, source: str = "") -> LoadedPlugin:
+    """Return a plugin made of functions that carry `@tool` or `@command`; for tests and for programs that embed us."""
+    specs = [spec for spec in map(spec_of, functions) if spec is not None]
+    source = source or (specs[0].function.__module__ if specs else name)
+    tools = _named(name, specs)
+    return LoadedPlugin(name, source, tools=tools, commands=tuple(spec for spec in tools if spec.command))
+
+
+def _builtin_places() -> Iterator[_Found]:
+    for info in pkgutil.iter_modules(plugins.__path__):
+        if info.name in NOT_PLUGINS or info.name.startswith("_"):
+            continue
+        module = f"plugins.{info.name}"
+        spec = importlib.util.find_spec(module)
+        yield _Found(info.name, module, _files_of(spec.origin if spec else None), _importing(module), builtin=True)
+
+
+def _installed_places() -> Iterator[_Found]:
+    for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name):
+        yield _Found(point.name, point.module, _path_of_module(point.module), _importing(point.module))
+
+
+def _importing(module: str) -> Callable[[], ModuleType]:
+    return lambda: importlib.import_module(module)
+
+
+def _path_of_module(module: str) -> Path | None:
+    try:
+        # Of a dotted name the parents would be imported; the hash of a top-level module is found without.
+        spec = importlib.util.find_spec(module.partition(".")[0])
+    except (ImportError, ValueError):
+        return None
+    return _files_of(spec.origin if spec else None)
+
+
+def _files_of(origin: str | None) -> Path | None:
+    if origin is None:
+        return None
+    path = Path(origin)
+    return path.parent if path.name == "__init__.py" else path
+
+
+def _folder_places(folder: Path) -> Iterator[_Found]:
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith((".", "_")):
+            continue
+        if path.is_dir() and (path / "__init__.py").is_file():
+            yield _Found(path.name, str(path), path, _importing_file(path / "__init__.py", path))
+        elif path.is_file() and path.suffix == ".py":
+            yield _Found(path.stem, str(path), path, _importing_file(path, None))
+
+
+def _importing_file(path: Path, package: Path | None) -> Callable[[], ModuleType]:
+    def load() -> ModuleType:
+        digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+        name = f"{PRIVATE}{digest}_{(package or path).stem}"
+        inside = [str(package)] if package else None
+        spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=inside)
+        if spec is None or spec.loader is None:
+            raise PluginError(f"{path} can't be imported.")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            for key in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
+                del sys.modules[key]
+            raise
+        return module
+
+    return load
+
+
+def _load(place: _Found) -> LoadedPlugin:
+    digest = _digest(place.path) if place.path else ""
+    try:
+        module = place.load()
+        return replace(_read(place, module), sha256=digest, builtin=place.builtin)
+    except (Exception, SystemExit) as problem:
+        reason = _reason(problem, place)
+        logger.warning("plugin {} is broken: {}", place.name, reason)
+        return LoadedPlugin(place.name, place.source, error=reason, sha256=digest, builtin=place.builtin)
+
+
+def _read(place: _Found, module: ModuleType) -> LoadedPlugin:
+    said = getattr(module, "plugin", None)
+    about = said if isinstance(said, Plugin) else Plugin()
+    name = about.name or place.name
+    tools = _named(name, _specs(module))
+    if not tools and not about.ui:
+        raise PluginError("it declares no tool; put @tool above a function.")
+    _check(module, tools, quick=place.builtin)
+    doc = inspect.getdoc(module) or ""
+    return LoadedPlugin(
+        name=name,
+        source=place.source,
+        summary=about.summary or doc.split("\n", maxsplit=1)[0],
+        version=about.version,
+        tools=tools,
+        commands=tuple(spec for spec in tools if spec.command),
+        ui=tuple(about.ui),
+        settings=dict(about.settings),
+    )
+
+
+def _specs(module: ModuleType) -> list[ToolSpec]:
+    """Return the tools that the module or its submodules define; tools imported from another plugin stay there."""
+    own: dict[int, ToolSpec] = {}
+    for value in vars(module).values():
+        spec = spec_of(value)
+        home = getattr(value, "__module__", "") or ""
+        if spec is not None and (home == module.__name__ or home.startswith(f"{module.__name__}.")):
+            own[id(value)] = spec
+    return list(own.values())
+
+
+def _named(plugin: str, specs: Iterable[ToolSpec]) -> tuple[ToolSpec, ...]:
+    tools = tuple(replace(spec, plugin=plugin) for spec in specs)
+    names = [spec.name for spec in tools]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise PluginError(f"the name '{twice[0]}' is used by two of its tools; rename one, or give it name=.")
+    return tools
+
+
+def _check(module: ModuleType, tools: Sequence[ToolSpec], *, quick: bool) -> None:
+    """Raise PluginError for a tool that could not be called. Quick leaves schemas, which load pydantic, for later."""
+    for spec in tools:
+        if getattr(module, spec.function.__name__, None) is not spec.function:
+            raise PluginError(f"{spec.name}: the plugin's module has no '{spec.function.__name__}' that is this tool.")
+        if not quick:
+            _ = spec.parameters
+
+
+def _name_taken(late: LoadedPlugin, loaded: Mapping[str, LoadedPlugin]) -> LoadedPlugin:
+    first = loaded[late.name]
+    name = late.name
+    while name in loaded:
+        name += "'"
+    reason = f"the name '{late.name}' is taken by {first.source}; rename it, or set plugin = Plugin(name=…)."
+    logger.warning("plugin {} is left out: {}", late.source, reason)
+    return LoadedPlugin(name, late.source, error=late.error or reason, sha256=late.sha256)
+
+
+def _reason(problem: BaseException, place: _Found) -> str:
+    if isinstance(problem, PluginError):
+        return str(problem)
+    if isinstance(problem, SyntaxError):
+        return f"SyntaxError: {problem.msg} ({Path(problem.filename or place.source).name}, line {problem.lineno})"
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(problem.__traceback__)
+        if place.path and frame.filename.startswith(str(place.path))
+    ]
+    where = f" (line {lines[-1]})" if lines else ""
+    return f"{type(problem).__name__}: {problem}{where}"
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            digest.update(file.relative_to(path.parent).as_posix().encode() + b"\0")
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
