@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from collections.abc import Mapping
@@ -12,16 +13,21 @@ from typing import Any
 from agent.errors import ModelError, ModelRefused, ModelUnavailable
 
 LONGEST_MESSAGE = 400
+LONGEST_WAIT = 60.0
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 20.0
+LOADING_PAUSE = 2.0
 BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 NO_MODEL = re.compile(
-    r"model.{0,200}?(not found|does not exist|not exist|not a valid|unknown|not loaded)|no such model", re.I | re.S
+    r"model.{0,200}?(not found|does not exist|not exist|not a valid|unknown|not loaded)|no such model",
+    re.IGNORECASE | re.DOTALL,
 )
 TOO_LONG = re.compile(
     r"context.?(length|window|size)|maximum context|too many tokens|prompt is too long|exceeds? the (available|model)",
     re.IGNORECASE,
 )
 LOADING = re.compile(r"loading model|model is (currently )?loading", re.IGNORECASE)
-QUOTA = re.compile(r"insufficient_quota|exceeded your current quota|billing|insufficient.?(balance|credit|funds)", re.I)
+QUOTA = re.compile(r"(?i)insufficient_quota|exceeded your current quota|billing|insufficient.?(balance|credit|funds)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,9 @@ def of_status(status: int, body: Any, headers: Mapping[str, str], place: Place) 
         (body.get("error") or {}).get("code") if isinstance(body, dict) and isinstance(body.get("error"), dict) else ""
     )
     said = f": {message}" if message else "."
-    if status in BUSY and not (status == 429 and QUOTA.search(f"{code} {message}")):
+    for_good = status == 429 and QUOTA.search(f"{code} {message}")
+    for_good = for_good or (status == 500 and TOO_LONG.search(message))  # llama.cpp says it with 500
+    if status in BUSY and not for_good:
         return _busy(status, message, wait_of(headers), place)
     error, hint = _refusal(status, code, message, place)
     unknown = hint == NO_SUCH_MODEL
@@ -176,3 +184,51 @@ def of_silence(place: Place, seconds: float, *, first: bool) -> Failure:
         hint="Try again, or raise `llm.stall_seconds` in dirigent.toml.",
     )
     return Failure(error, retry=True, cause="fell silent")
+
+
+class Tries:
+    """The attempts at one call: how many are left, and how long to wait before the next.
+
+    `count` attempts in all; those that found the server still loading its model do not count for the first
+    `loading_seconds`.
+    """
+
+    def __init__(self, count: int, loading_seconds: float) -> None:
+        self._left = count
+        self._made = 0
+        self._loading_seconds = loading_seconds
+        self._begun = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the first attempt."""
+        return time.monotonic() - self._begun
+
+    def pause(self, failure: Failure, shown: int) -> float:
+        """Return the seconds to wait before the next attempt.
+
+        Raises the failure when there must be none: it is for good, the attempts are used up, the server asks for too
+        long a wait, or `shown` characters are out, which cannot be taken back: nothing is restarted silently.
+        """
+        if shown:
+            message = f"The model's answer broke off after {shown} characters. {failure.error.message}"
+            raise ModelUnavailable(message, hint=failure.error.hint or "Try again.")
+        if not failure.retry:
+            raise failure.error
+        if failure.wait is not None and failure.wait > LONGEST_WAIT:
+            message = f"{failure.error.message} It asks to wait {failure.wait:.0f} s."
+            raise ModelUnavailable(message, hint="Try again after that.")
+        if failure.loading and self.seconds < self._loading_seconds:
+            return LOADING_PAUSE
+        self._left -= 1
+        self._made += 1
+        if self._left <= 0:
+            raise failure.error
+        if failure.wait is not None:
+            return failure.wait + _jitter(0.0, 0.25)
+        return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (self._made - 1)) * _jitter(0.5, 1.0)
+
+
+def _jitter(low: float, high: float) -> float:
+    """Return a random factor, so that many clients of a busy server do not come back together."""
+    return random.uniform(low, high)  # noqa: S311

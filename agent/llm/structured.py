@@ -1,4 +1,4 @@
-"""Answers of a given shape: the ladder `json_schema` → forced tool call → schema in the prompt, and the check of all."""
+"""Answers of a given shape: by `json_schema`, a forced tool call, or the prompt; whatever the way, all are checked."""
 
 from __future__ import annotations
 

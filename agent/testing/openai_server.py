@@ -105,9 +105,9 @@ class FakeOpenAI:
         app.router.add_get("/v1/models", self._list)
         for path in ("/api/show", "/api/ps", "/props", "/api/v0/models"):
             app.router.add_route("*", path, self._native)
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, shutdown_timeout=0.1)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
         return self

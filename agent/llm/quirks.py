@@ -1,0 +1,134 @@
+"""What a server does not take, learnt from its refusals and kept for the next call; and the body of a call."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from agent.llm.structured import Rung, ask_for_shape
+
+if TYPE_CHECKING:
+    from agent.llm.failures import Failure
+    from agent.llm.protocol import ChatMessage, LLMRequest
+
+DROPPABLE = ("stream_options", "temperature", "stop")
+NO_SYSTEM_ROLE = re.compile(
+    r"system role|role .?system.? .{0,40}not supported|unexpected role.{0,20}system", re.IGNORECASE
+)
+SHAPE = re.compile(
+    r"response_?format|json_?schema|json_?object|grammar|structured|tool_?choice|tools?\b|schema", re.IGNORECASE
+)
+REFUSALS = frozenset({400, 404, 415, 422, 500, 501})
+
+
+@dataclass(slots=True)
+class Quirks:
+    """What is known of one model on one server. Everything is learnt once and for good."""
+
+    new_max_tokens: bool = False
+    no_system_role: bool = False
+    dropped: set[str] = field(default_factory=set)
+    rung: Rung = Rung.JSON_SCHEMA
+
+    def learn(self, body: dict[str, Any], failure: Failure) -> bool:
+        """Learn from a refusal of `body`; return True when another form of the same call is worth sending."""
+        if failure.status not in REFUSALS or failure.unknown_model:
+            return False
+        said = failure.message
+        if "max_tokens" in body and "max_completion_tokens" in said:
+            self.new_max_tokens = True
+            return True
+        for name in DROPPABLE:
+            if name in body and re.search(rf"\b{name}\b", said):
+                self.dropped.add(name)
+                return True
+        if not self.no_system_role and NO_SYSTEM_ROLE.search(said):
+            self.no_system_role = True
+            return True
+        return self._step_down(body, failure)
+
+    def _step_down(self, body: dict[str, Any], failure: Failure) -> bool:
+        """Take the next rung when the shape was, or may have been, what the server refused.
+
+        A server that fails (500) says so in its own words; a refusal (4xx) of a call with a shape is blamed on the
+        shape even when the server does not say what it minded.
+        """
+        shaped = "response_format" in body or isinstance(body.get("tool_choice"), dict)
+        if not shaped or (failure.status >= 500 and not SHAPE.search(failure.message)):
+            return False
+        self.rung = self.rung.lower
+        return True
+
+
+def build_body(request: LLMRequest, model: str, quirks: Quirks) -> dict[str, Any]:
+    """Return the JSON body of a streamed call, in the form that this server takes."""
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [message_body(message) for message in request.messages],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if request.tools:
+        body["tools"] = list(request.tools)
+    if request.max_tokens is not None:
+        body["max_completion_tokens" if quirks.new_max_tokens else "max_tokens"] = request.max_tokens
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.schema is not None:
+        ask_for_shape(body, request, rung_of(request, quirks))
+    if quirks.no_system_role:
+        body["messages"] = _without_system(body["messages"])
+    return {name: value for name, value in body.items() if name not in quirks.dropped}
+
+
+def rung_of(request: LLMRequest, quirks: Quirks) -> Rung:
+    """Return the rung for a request: one that also offers tools cannot be forced to call another."""
+    return Rung.PROMPT if request.tools and quirks.rung is Rung.TOOL else quirks.rung
+
+
+def message_body(message: ChatMessage) -> dict[str, Any]:
+    """Return a message as the API has it."""
+    if message.role == "tool":
+        return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content}
+    if not message.tool_requests:
+        return {"role": message.role, "content": message.content}
+    calls = [
+        {
+            "id": wanted.id,
+            "type": "function",
+            "function": {"name": wanted.name, "arguments": _object_or_empty(wanted.arguments)},
+        }
+        for wanted in message.tool_requests
+    ]
+    return {"role": message.role, "content": message.content or None, "tool_calls": calls}
+
+
+def _object_or_empty(arguments: str) -> str:
+    """Several servers parse the arguments of earlier calls again and fail on what a model wrote badly."""
+    try:
+        return arguments if isinstance(json.loads(arguments), dict) else "{}"
+    except ValueError:
+        return "{}"
+
+
+def _without_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put the system messages at the head of the first user message, for chat templates that know no such role."""
+    told = "\n\n".join(m["content"] for m in messages if m["role"] == "system")
+    rest = [m for m in messages if m["role"] != "system"]
+    for index, message in enumerate(rest):
+        if message["role"] == "user":
+            merged = {**message, "content": f"{told}\n\n{message['content']}".strip()}
+            return [*rest[:index], merged, *rest[index + 1 :]]
+    return [{"role": "user", "content": told}, *rest]
+
+
+def size_of(body: dict[str, Any]) -> int:
+    """Return the bytes of a body that a model reads: messages and tools."""
+    read = sum(len((message.get("content") or "").encode(errors="surrogatepass")) for message in body["messages"])
+    calls = [message["tool_calls"] for message in body["messages"] if message.get("tool_calls")]
+    rest = [part for part in (calls, body.get("tools"), body.get("response_format")) if part]
+    return read + (len(json.dumps(rest)) if rest else 0)
