@@ -94,6 +94,7 @@ class StepChange:
     provenance: Provenance | None = None
     actual_cost: float | None = None
     attempt: int | None = None
+    estimated_cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,8 +110,10 @@ class Store(Protocol):
         """Make one transition; returns when it is committed."""
 
     def change_step_soon(self, change: StepChange) -> None:
-        """Make one transition with the next commit, before anything requested later; errors surface with the next
-        awaited change of the same run. For starts of steps that may be repeated after a crash.
+        """Make one transition with the next commit, before anything requested later.
+
+        Errors surface with the next awaited change of the same run. For starts of steps that may be repeated after a
+        crash.
         """
 
     # --- questions and approvals --------------------------------------------------------------------------------

@@ -1,0 +1,141 @@
+"""Many operations in one transaction: the hopeful way, and the exact way when one of them fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from agent.store import transitions
+from agent.store.dialect import READS, WRITES
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection
+
+    from agent.store.transitions import Owner, Transition
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """Something to be done in the journal: a function of the connection, or one step's transition.
+
+    `work` may be called twice (again after a rollback), so it must depend on nothing but its connection. `owner` is set
+    when a refused transition that nobody waited for is to surface here. `rings` says that the outbox may have changed.
+    """
+
+    work: Callable[[Connection], Any] | None = None
+    transition: Transition | None = None
+    future: asyncio.Future[Any] | None = None
+    owner: Owner | None = None
+    writes: bool = True
+    rings: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The outcome of an operation that failed; nothing of it was kept."""
+
+    error: Exception
+
+
+class Batches:
+    """Carries out batches of operations on one connection, each batch in one transaction with one commit.
+
+    `commits` counts the transactions that wrote.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._late: dict[Owner, Exception] = {}
+        self.commits = 0
+
+    def carry_out(self, operations: Sequence[Operation]) -> list[Any]:
+        """Return one outcome per operation, in order: what it returned, or Refused.
+
+        When this raises, nothing of the batch was kept.
+        """
+        writes = any(operation.writes for operation in operations)
+        self._connection.info["begin"] = WRITES if writes else READS
+        outcomes = None if self._is_late(operations) else self._hopefully(operations)
+        if outcomes is None:
+            with self._connection.begin():
+                outcomes = self._exactly(operations)
+        self.commits += writes
+        return outcomes
+
+    def _is_late(self, operations: Sequence[Operation]) -> bool:
+        return bool(self._late) and any(operation.owner in self._late for operation in operations)
+
+    def _hopefully(self, operations: Sequence[Operation]) -> list[Any] | None:
+        """Do everything as if nothing could fail; None (and nothing kept) when something did."""
+        transaction = self._connection.begin()
+        try:
+            outcomes = self._all(operations)
+            transaction.commit()
+        except Exception:
+            transaction.rollback()
+            return None
+        return outcomes
+
+    def _all(self, operations: Sequence[Operation]) -> list[Any]:
+        outcomes: list[Any] = []
+        for is_work, group in groupby(operations, key=_is_work):
+            if is_work:
+                outcomes += [operation.work(self._connection) for operation in group if operation.work]
+            else:
+                steps = [operation.transition for operation in group if operation.transition]
+                transitions.apply(self._connection, steps)
+                outcomes += [None] * len(steps)
+        return outcomes
+
+    def _exactly(self, operations: Sequence[Operation]) -> list[Any]:
+        """Do everything that may be done, and say of the rest why not."""
+        outcomes: list[Any] = []
+        for is_work, group in groupby(operations, key=_is_work):
+            if is_work:
+                outcomes += [self._one(operation) for operation in group]
+            else:
+                outcomes += self._steps(list(group))
+        return outcomes
+
+    def _one(self, operation: Operation) -> Any:
+        assert operation.work
+        late = self._surface(operation)
+        if late is not None:
+            return Refused(late)
+        savepoint = self._connection.begin_nested()
+        try:
+            outcome = operation.work(self._connection)
+        except Exception as error:
+            savepoint.rollback()
+            return Refused(error)
+        savepoint.commit()
+        return outcome
+
+    def _steps(self, operations: Sequence[Operation]) -> list[Any]:
+        changes = [operation.transition for operation in operations if operation.transition]
+        standing = transitions.Standing(self._connection, changes)
+        accepted: list[Transition] = []
+        outcomes: list[Any] = []
+        for operation, change in zip(operations, changes, strict=True):
+            late = self._surface(operation)
+            error = late if late is not None else standing.refusal(change)
+            if error is None:
+                accepted.append(change)
+            elif operation.future is None and operation.owner is not None:
+                self._late.setdefault(operation.owner, error)
+            outcomes.append(None if error is None else Refused(error))
+        transitions.apply(self._connection, accepted)
+        return outcomes
+
+    def _surface(self, operation: Operation) -> Exception | None:
+        if operation.future is None or operation.owner is None:
+            return None
+        return self._late.pop(operation.owner, None)
+
+
+def _is_work(operation: Operation) -> bool:
+    return operation.work is not None

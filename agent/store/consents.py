@@ -1,0 +1,131 @@
+"""Questions and approvals: whatever waits for a person. The first answer wins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import or_, select, update
+
+from agent.domain.states import FINAL, Status
+from agent.store.dialect import insert
+from agent.store.rows import approval as read_approval
+from agent.store.rows import dump, plain
+from agent.store.rows import question as read_question
+from agent.store.tables import approvals, questions, runs
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from agent.domain.run import Approval, Question
+
+UNFINISHED = sorted(set(Status) - FINAL)
+
+
+def question_row(question: Question, now: float) -> dict[str, Any]:
+    """Return the question as a row. Raises ValueError without an id: its buttons could not carry one."""
+    if not question.id:
+        raise ValueError("a question needs its id (agent.store.short_id) before it is asked")
+    return {
+        "id": question.id,
+        "run_id": question.run_id,
+        "step_id": question.step_id,
+        "session_id": question.session_id,
+        "kind": question.kind,
+        "text": plain(question.text),
+        "options": dump(question.options),
+        "user_id": question.user_id,
+        "asked_at": question.asked_at or now,
+    }
+
+
+def approval_row(approval: Approval, now: float) -> dict[str, Any]:
+    """Return the approval as a row. Raises ValueError without an id: its buttons could not carry one."""
+    if not approval.id:
+        raise ValueError("an approval needs its id (agent.store.short_id) before it is requested")
+    return {
+        "id": approval.id,
+        "run_id": approval.run_id,
+        "step_id": approval.step_id,
+        "session_id": approval.session_id,
+        "tool": approval.tool,
+        "args": dump(approval.args),
+        "digest": approval.digest,
+        "because": plain(approval.because),
+        "asked_at": approval.asked_at or now,
+        "expires_at": approval.expires_at,
+    }
+
+
+def ask(connection: Connection, row: dict[str, Any]) -> None:
+    """Insert a question."""
+    connection.execute(insert(connection, questions).values(**row))
+
+
+def answer(connection: Connection, question_id: str, words: str, by: str, now: float) -> Question | None:
+    """Record the first answer; None when the question is unknown or has one."""
+    row = connection.execute(
+        update(questions)
+        .where(questions.c.id == question_id, questions.c.answered_at.is_(None))
+        .values(answer=words, answered_by=by, answered_at=now)
+        .returning(*questions.c),
+    ).first()
+    return None if row is None else read_question(row)
+
+
+def question(connection: Connection, question_id: str) -> Question | None:
+    """Return a question."""
+    row = connection.execute(select(questions).where(questions.c.id == question_id)).first()
+    return None if row is None else read_question(row)
+
+
+def open_questions(connection: Connection, session_id: str) -> list[Question]:
+    """Return unanswered questions of unfinished runs, oldest first."""
+    query = (
+        select(questions)
+        .join(runs, runs.c.id == questions.c.run_id)
+        .where(
+            questions.c.session_id == session_id,
+            questions.c.answered_at.is_(None),
+            runs.c.status.in_(UNFINISHED),
+        )
+        .order_by(questions.c.asked_at, questions.c.id)
+    )
+    return [read_question(row) for row in connection.execute(query)]
+
+
+def questions_of(connection: Connection, run_id: int) -> list[Question]:
+    """Return a run's questions, oldest first."""
+    query = select(questions).where(questions.c.run_id == run_id).order_by(questions.c.asked_at, questions.c.id)
+    return [read_question(row) for row in connection.execute(query)]
+
+
+def request(connection: Connection, row: dict[str, Any]) -> None:
+    """Insert an approval."""
+    connection.execute(insert(connection, approvals).values(**row))
+
+
+def decide(connection: Connection, approval_id: str, decision: str, by: str, now: float) -> Approval | None:
+    """Record the first decision; None when the approval is unknown, decided or expired."""
+    row = connection.execute(
+        update(approvals)
+        .where(
+            approvals.c.id == approval_id,
+            approvals.c.decision.is_(None),
+            or_(approvals.c.expires_at.is_(None), approvals.c.expires_at > now),
+        )
+        .values(decision=decision, decided_by=by, decided_at=now)
+        .returning(*approvals.c),
+    ).first()
+    return None if row is None else read_approval(row)
+
+
+def approval(connection: Connection, approval_id: str) -> Approval | None:
+    """Return an approval."""
+    row = connection.execute(select(approvals).where(approvals.c.id == approval_id)).first()
+    return None if row is None else read_approval(row)
+
+
+def approvals_of(connection: Connection, run_id: int) -> list[Approval]:
+    """Return a run's approvals, oldest first."""
+    query = select(approvals).where(approvals.c.run_id == run_id).order_by(approvals.c.asked_at, approvals.c.id)
+    return [read_approval(row) for row in connection.execute(query)]

@@ -1,0 +1,69 @@
+"""What came in, once each, until something has been done about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, update
+
+from agent.errors import NotFound
+from agent.store.dialect import insert
+from agent.store.rows import inbound, inbound_body, plain
+from agent.store.tables import inbox
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from agent.domain.messages import InboundMessage
+
+NewMessage = dict[str, str | float]
+
+
+def new_message(message: InboundMessage, now: float) -> NewMessage:
+    """Return the message as a row."""
+    return {
+        "channel": message.channel,
+        "update_id": message.update_id,
+        "session_id": message.dest.session_id,
+        "text": plain(message.text),
+        "body": inbound_body(message),
+        "received_at": message.received_at or now,
+    }
+
+
+def receive(connection: Connection, messages: Sequence[NewMessage]) -> list[InboundMessage]:
+    """Insert the messages and return those that were new, with their ids."""
+    fresh: list[InboundMessage] = []
+    for message in messages:
+        row = connection.execute(
+            insert(connection, inbox)
+            .values(**message)
+            .on_conflict_do_nothing(index_elements=[inbox.c.channel, inbox.c.update_id])
+            .returning(*inbox.c),
+        ).first()
+        if row is not None:
+            fresh.append(inbound(row))
+    return fresh
+
+
+def unheard(connection: Connection, channel: str) -> list[InboundMessage]:
+    """Return the messages that nothing has been done about yet, oldest first."""
+    waiting = (inbox.c.channel == channel, inbox.c.heard_at.is_(None))
+    return [inbound(row) for row in connection.execute(select(inbox).where(*waiting).order_by(inbox.c.id))]
+
+
+def heard(connection: Connection, inbox_id: int, now: float) -> None:
+    """Mark a message as done; the first time counts. Raises NotFound."""
+    waiting = (inbox.c.id == inbox_id, inbox.c.heard_at.is_(None))
+    if connection.execute(update(inbox).where(*waiting).values(heard_at=now)).rowcount:
+        return
+    if connection.execute(select(inbox.c.id).where(inbox.c.id == inbox_id)).first() is None:
+        raise NotFound(f"There is no message {inbox_id} in the inbox.")
+
+
+def edit(connection: Connection, inbox_id: int, words: str) -> bool:
+    """Replace the text of a message that is still unheard; False when it is too late."""
+    waiting = (inbox.c.id == inbox_id, inbox.c.heard_at.is_(None))
+    return connection.execute(update(inbox).where(*waiting).values(text=words)).rowcount == 1

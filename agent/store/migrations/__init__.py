@@ -1,0 +1,1 @@
+"""Alembic's migrations of the journal; `agent.store.schema` runs them when a journal is opened."""

@@ -1,0 +1,183 @@
+"""Runs: opened once per message, leased to one worker at a time, changed only by the newest epoch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, or_, select, update
+
+from agent.domain.provenance import Provenance
+from agent.domain.states import FINAL, Status, check_transition, sources_of
+from agent.errors import IllegalTransition, NotFound
+from agent.store import inbox
+from agent.store.dialect import insert
+from agent.store.rows import dump, dump_provenance, plain, short_id
+from agent.store.rows import run as read
+from agent.store.tables import runs, tasks
+from agent.store.transitions import stale
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from agent.domain.run import Run
+    from agent.store.transitions import Owner
+
+UNFINISHED = sorted(set(Status) - FINAL)
+CHANGEABLE = frozenset(
+    {"title", "plan_complete", "replans", "starts", "answer", "error", "request", "priority", "corr_id", "provenance"},
+)
+
+
+def open_(connection: Connection, run: Run, now: float) -> Run:
+    """Insert the run, or find the one that its message has already opened."""
+    if run.inbox_id is not None:
+        known = connection.execute(select(runs).where(runs.c.inbox_id == run.inbox_id)).first()
+        if known is not None:
+            return read(known)
+    row = connection.execute(
+        insert(connection, runs)
+        .values(
+            ref=run.ref or short_id(),
+            session_id=run.session_id,
+            inbox_id=run.inbox_id,
+            user_id=run.user_id,
+            origin=run.origin.value,
+            request=plain(run.request),
+            dest=dump(run.dest.to_json()),
+            status=run.status.value,
+            priority=run.priority,
+            title=plain(run.title),
+            plan_complete=run.plan_complete,
+            corr_id=run.corr_id,
+            provenance=dump_provenance(run.provenance),
+            created_at=run.created_at or now,
+        )
+        .on_conflict_do_nothing(index_elements=[runs.c.inbox_id])
+        .returning(*runs.c),
+    ).first()
+    if row is None:  # another process opened it a moment ago
+        row = connection.execute(select(runs).where(runs.c.inbox_id == run.inbox_id)).one()
+    if run.inbox_id is not None:
+        inbox.heard(connection, run.inbox_id, now)
+    return read(row)
+
+
+def get(connection: Connection, run_id: int) -> Run:
+    """Return the run. Raises NotFound."""
+    row = connection.execute(select(runs).where(runs.c.id == run_id)).first()
+    if row is None:
+        raise NotFound(f"There is no run {run_id}.")
+    return read(row)
+
+
+def find(connection: Connection, ref: str) -> Run | None:
+    """Return the run with this short id."""
+    row = connection.execute(select(runs).where(runs.c.ref == ref)).first()
+    return None if row is None else read(row)
+
+
+def unfinished(connection: Connection, session_id: str | None) -> list[Run]:
+    """Return runs that are not in a final state, oldest first."""
+    query = select(runs).where(runs.c.status.in_(UNFINISHED)).order_by(runs.c.id)
+    if session_id is not None:
+        query = query.where(runs.c.session_id == session_id)
+    return [read(row) for row in connection.execute(query)]
+
+
+def recent(connection: Connection, session_id: str | None, limit: int) -> list[Run]:
+    """Return the newest runs, newest first."""
+    query = select(runs).order_by(runs.c.id.desc()).limit(limit)
+    if session_id is not None:
+        query = query.where(runs.c.session_id == session_id)
+    return [read(row) for row in connection.execute(query)]
+
+
+def lease(connection: Connection, run_id: int, owner: str, seconds: float, now: float) -> Run | None:
+    """Take the run; None when another owner's lease is still good or the run is over. Raises NotFound."""
+    free = or_(runs.c.lease_owner.in_(["", owner]), runs.c.lease_until <= now)
+    row = connection.execute(
+        update(runs)
+        .where(runs.c.id == run_id, runs.c.status.in_(UNFINISHED), free)
+        .values(
+            lease_owner=owner,
+            lease_until=now + seconds,
+            epoch=runs.c.epoch + 1,
+            starts=runs.c.starts + 1,
+            started_at=func.coalesce(runs.c.started_at, now),
+        )
+        .returning(*runs.c),
+    ).first()
+    if row is None:
+        get(connection, run_id)
+        return None
+    return read(row)
+
+
+def renew(connection: Connection, run_id: int, epoch: int, until: float) -> bool:
+    """Extend the lease; False when it was lost."""
+    owned = (runs.c.id == run_id, runs.c.epoch == epoch, runs.c.lease_owner != "")
+    return connection.execute(update(runs).where(*owned).values(lease_until=until)).rowcount == 1
+
+
+def release(connection: Connection, run_id: int, epoch: int) -> None:
+    """Give the lease back; one that was lost meanwhile is left with its new owner."""
+    owned = (runs.c.id == run_id, runs.c.epoch == epoch)
+    connection.execute(update(runs).where(*owned).values(lease_owner="", lease_until=0.0))
+
+
+def change(
+    connection: Connection,
+    owner: Owner,
+    status: Status | None,
+    fields: dict[str, Any],
+    now: float,
+) -> None:
+    """Change state and fields of a run. Raises NotFound, StaleLease, IllegalTransition."""
+    run_id, epoch = owner
+    stored = dict(fields)
+    guard = [runs.c.id == run_id, runs.c.epoch == epoch]
+    if status is not None:
+        stored["status"] = status.value
+        guard.append(runs.c.status.in_(sorted(sources_of(status))))
+        if status in FINAL:
+            stored |= {"completed_at": now, "lease_owner": "", "lease_until": 0.0}
+    if stored and connection.execute(update(runs).where(*guard).values(**stored)).rowcount == 1:
+        return
+    refuse(connection, run_id, epoch, status)
+
+
+def refuse(connection: Connection, run_id: int, epoch: int, status: Status | None) -> None:
+    """Say why a change of the run touched nothing."""
+    columns = (runs.c.epoch, runs.c.status)
+    row = connection.execute(select(*columns).where(runs.c.id == run_id)).first()
+    if row is None:
+        raise NotFound(f"There is no run {run_id}.")
+    if row.epoch != epoch:
+        raise stale(run_id, epoch, row.epoch)
+    if status is not None:
+        check_transition(f"Run {run_id}", Status(row.status), status)
+
+
+def run_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return a change's fields as they are stored. Raises TypeError for one that a run does not have."""
+    stored: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name not in CHANGEABLE:
+            raise TypeError(f"change_run() cannot set {name!r}; it can set {', '.join(sorted(CHANGEABLE))}")
+        if isinstance(value, Provenance):
+            stored[name] = dump_provenance(value)
+        else:
+            stored[name] = plain(value) if isinstance(value, str) else value
+    return stored
+
+
+def finish(connection: Connection, owner: Owner, status: Status, fields: dict[str, Any], now: float) -> None:
+    """End the run and cancel its steps that are not final."""
+    run_id, epoch = owner
+    if status not in FINAL:
+        raise IllegalTransition(f"Run {run_id} cannot be finished as {status}.", hint="Use change_run for that.")
+    change(connection, owner, status, fields, now)
+    open_steps = (tasks.c.run_id == run_id, tasks.c.status.in_(UNFINISHED))
+    connection.execute(
+        update(tasks).where(*open_steps).values(status=Status.CANCELLED.value, completed_at=now, epoch=epoch),
+    )

@@ -1,0 +1,295 @@
+"""The journal on SQLite and PostgreSQL: each method prepares its rows on the loop and has the writer carry them out.
+
+What is stored is taken as it is at the moment of the call; changing a record's lists afterwards changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+
+from agent.domain.messages import InboundMessage, OutboundMessage
+from agent.store import consents, inbox, outbox, records, runs, schema, steps
+from agent.store.batch import Operation
+from agent.store.dialect import url_of
+from agent.store.faults import translate
+from agent.store.rows import dump, plain
+from agent.store.transitions import change as change_one
+from agent.store.transitions import transition
+from agent.store.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from agent.domain.artifacts import Artifact
+    from agent.domain.ledger import Usage
+    from agent.domain.plan import PlanStep
+    from agent.domain.provenance import Provenance
+    from agent.domain.run import Approval, Question, Run, StepChange, StepRecord
+    from agent.domain.states import Status
+    from agent.store.transitions import Owner
+
+
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
+
+
+class SqlStore:
+    """The journal in an SQLite file (`path`) or a database (`url`). `clock` gives seconds since 1970.
+
+    It belongs to the event loop that called `open()`.
+    """
+
+    def __init__(self, url_or_path: str | Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.url = url_of(url_or_path)
+        self.outbox_changed = asyncio.Event()
+        self._clock = clock
+        self._writer = Writer(
+            lambda: schema.open_journal(self.url),
+            translate=lambda error: translate(error, self.url),
+            ring=self.outbox_changed.set,
+        )
+
+    @property
+    def commits(self) -> int:
+        """How many transactions have been committed that wrote something."""
+        return self._writer.commits
+
+    async def open(self) -> None:
+        await self._writer.start()
+
+    async def close(self) -> None:
+        await self._writer.stop()
+
+    def _do(
+        self,
+        work: Callable[[Connection, *Arguments], Result],
+        *args: *Arguments,
+        writes: bool = True,
+        rings: bool = False,
+        owner: Owner | None = None,
+    ) -> asyncio.Future[Result]:
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+        def carry_out(connection: Connection) -> Result:
+            return work(connection, *args)
+
+        self._writer.submit(Operation(carry_out, future=future, writes=writes, rings=rings, owner=owner))
+        return future
+
+    def _read(
+        self,
+        work: Callable[[Connection, *Arguments], Result],
+        *args: *Arguments,
+    ) -> asyncio.Future[Result]:
+        return self._do(work, *args, writes=False)
+
+    # --- sessions -----------------------------------------------------------------------------------------------
+    async def touch_session(self, session_id: str, folder: Path, dest: dict[str, str]) -> None:
+        await self._do(records.touch_session, session_id, str(folder), dump(dest), self._clock())
+
+    async def sessions(self) -> list[dict[str, Any]]:
+        return await self._read(records.all_sessions)
+
+    # --- inbox --------------------------------------------------------------------------------------------------
+    async def receive(self, messages: Sequence[InboundMessage]) -> list[InboundMessage]:
+        return await self._do(inbox.receive, self._new(messages))
+
+    def _new(self, messages: Sequence[InboundMessage]) -> list[inbox.NewMessage]:
+        now = self._clock()
+        return [inbox.new_message(message, now) for message in messages]
+
+    async def receive_and_set(self, messages: Sequence[InboundMessage], key: str, value: str) -> list[InboundMessage]:
+        def both(connection: Connection, rows: list[inbox.NewMessage]) -> list[InboundMessage]:
+            records.set_value(connection, key, plain(value))
+            return inbox.receive(connection, rows)
+
+        return await self._do(both, self._new(messages))
+
+    async def unheard(self, channel: str) -> list[InboundMessage]:
+        return await self._read(inbox.unheard, channel)
+
+    async def heard(self, inbox_id: int) -> None:
+        await self._do(inbox.heard, inbox_id, self._clock())
+
+    async def edit_message(self, inbox_id: int, text: str) -> bool:
+        return await self._do(inbox.edit, inbox_id, plain(text))
+
+    # --- runs ---------------------------------------------------------------------------------------------------
+    async def open_run(self, run: Run) -> Run:
+        return await self._do(runs.open_, run, self._clock())
+
+    async def get_run(self, run_id: int) -> Run:
+        return await self._read(runs.get, run_id)
+
+    async def find_run(self, ref: str) -> Run | None:
+        return await self._read(runs.find, ref)
+
+    async def unfinished_runs(self, session_id: str | None = None) -> list[Run]:
+        return await self._read(runs.unfinished, session_id)
+
+    async def recent_runs(self, session_id: str | None = None, limit: int = 20) -> list[Run]:
+        return await self._read(runs.recent, session_id, limit)
+
+    async def lease_run(self, run_id: int, owner: str, seconds: float) -> Run | None:
+        return await self._do(runs.lease, run_id, owner, seconds, self._clock())
+
+    async def renew_lease(self, run_id: int, epoch: int, seconds: float) -> bool:
+        return await self._do(runs.renew, run_id, epoch, self._clock() + seconds)
+
+    async def release_run(self, run_id: int, epoch: int) -> None:
+        await self._do(runs.release, run_id, epoch)
+
+    async def change_run(self, run_id: int, epoch: int, *, status: Status | None = None, **fields: Any) -> None:
+        stored = runs.run_fields(fields)
+        await self._do(runs.change, (run_id, epoch), status, stored, self._clock(), owner=(run_id, epoch))
+
+    async def finish_run(
+        self,
+        run_id: int,
+        epoch: int,
+        *,
+        status: Status,
+        answer: str = "",
+        error: str = "",
+        messages: Sequence[OutboundMessage] = (),
+    ) -> None:
+        rows = [outbox.posted(message) for message in messages]
+        fields = {"answer": plain(answer), "error": plain(error)}
+        now = self._clock()
+
+        def finish(connection: Connection) -> bool:
+            runs.finish(connection, (run_id, epoch), status, fields, now)
+            return sum(outbox.post(connection, row, now) for row in rows) > 0
+
+        await self._do(finish, rings=True, owner=(run_id, epoch))
+
+    # --- steps --------------------------------------------------------------------------------------------------
+    async def add_steps(self, run_id: int, epoch: int, steps_: Sequence[PlanStep], control: Provenance) -> None:
+        rows = steps.new_steps(steps_)
+        await self._do(steps.add, (run_id, epoch), rows, control, self._clock(), owner=(run_id, epoch))
+
+    async def get_steps(self, run_id: int) -> list[StepRecord]:
+        return await self._read(steps.of_run, run_id)
+
+    async def change_step(self, change: StepChange) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writer.submit(self._transition(change, future))
+        await future
+
+    def change_step_soon(self, change: StepChange) -> None:
+        self._writer.submit_lazily(self._transition(change, None))
+
+    def _transition(self, change: StepChange, future: asyncio.Future[None] | None) -> Operation:
+        return Operation(
+            transition=transition(change, self._clock()),
+            future=future,
+            owner=(change.run_id, change.epoch),
+        )
+
+    # --- questions and approvals --------------------------------------------------------------------------------
+    async def ask(self, question: Question, change: StepChange | None, message: OutboundMessage) -> None:
+        await self._wait_for_person(consents.ask, consents.question_row(question, self._clock()), change, message)
+
+    async def request_approval(self, approval: Approval, change: StepChange, message: OutboundMessage) -> None:
+        row = consents.approval_row(approval, self._clock())
+        await self._wait_for_person(consents.request, row, change, message)
+
+    async def _wait_for_person(
+        self,
+        insert: Callable[[Connection, dict[str, Any]], None],
+        row: dict[str, Any],
+        change: StepChange | None,
+        message: OutboundMessage,
+    ) -> None:
+        now = self._clock()
+        posted = outbox.posted(message)
+        one = None if change is None else transition(change, now)
+
+        def carry_out(connection: Connection) -> bool:
+            if one is not None:
+                change_one(connection, one)
+            insert(connection, row)
+            return outbox.post(connection, posted, now)
+
+        await self._do(carry_out, rings=True, owner=None if change is None else (change.run_id, change.epoch))
+
+    async def answer_question(self, question_id: str, answer: str, by: str) -> Question | None:
+        return await self._do(consents.answer, question_id, plain(answer), by, self._clock())
+
+    async def get_question(self, question_id: str) -> Question | None:
+        return await self._read(consents.question, question_id)
+
+    async def open_questions(self, session_id: str) -> list[Question]:
+        return await self._read(consents.open_questions, session_id)
+
+    async def questions_of(self, run_id: int) -> list[Question]:
+        return await self._read(consents.questions_of, run_id)
+
+    async def decide_approval(self, approval_id: str, decision: str, by: str) -> Approval | None:
+        return await self._do(consents.decide, approval_id, decision, by, self._clock())
+
+    async def get_approval(self, approval_id: str) -> Approval | None:
+        return await self._read(consents.approval, approval_id)
+
+    async def approvals_of(self, run_id: int) -> list[Approval]:
+        return await self._read(consents.approvals_of, run_id)
+
+    # --- artifacts and labels -----------------------------------------------------------------------------------
+    async def add_artifacts(self, session_id: str, run_id: int | None, step_id: str, files: Sequence[Artifact]) -> None:
+        rows = records.artifact_rows(session_id, run_id, step_id, files, self._clock())
+        await self._do(records.add_artifacts, rows)
+
+    async def artifacts_of(self, run_id: int) -> list[Artifact]:
+        return await self._read(records.artifacts_of, run_id)
+
+    async def labels(self, session_id: str) -> dict[str, Provenance]:
+        return await self._read(records.labels, session_id)
+
+    # --- outbox -------------------------------------------------------------------------------------------------
+    async def post(self, message: OutboundMessage) -> None:
+        await self._do(outbox.post, outbox.posted(message), self._clock(), rings=True)
+
+    async def due_messages(self, channel: str, limit: int = 100) -> list[OutboundMessage]:
+        return await self._read(outbox.due, channel, limit, self._clock())
+
+    async def mark_sending(self, message_ids: Sequence[int]) -> None:
+        await self._do(outbox.sending, tuple(message_ids))
+
+    async def mark_sent(self, outbox_id: int, version: int, message_id: str) -> None:
+        await self._do(outbox.sent, outbox_id, version, message_id, self._clock())
+
+    async def mark_failed(self, outbox_id: int, error: str, *, retry_at: float | None) -> None:
+        await self._do(outbox.failed, outbox_id, plain(error), retry_at)
+
+    async def get_message(self, key: str) -> OutboundMessage | None:
+        return await self._read(outbox.get, key)
+
+    async def messages_of(self, session_id: str, limit: int = 100) -> list[OutboundMessage]:
+        return await self._read(outbox.of_session, session_id, limit)
+
+    # --- ledger, audit, small values ----------------------------------------------------------------------------
+    async def spend(self, session_id: str, run_id: int | None, step_id: str, usage: Sequence[Usage]) -> None:
+        await self._do(records.spend, records.usage_rows(session_id, run_id, step_id, usage, self._clock()))
+
+    async def spent(
+        self,
+        *,
+        run_id: int | None = None,
+        session_id: str | None = None,
+        since: float = 0.0,
+    ) -> dict[str, float]:
+        return await self._read(records.spent, run_id, session_id, since)
+
+    async def audit(self, kind: str, session_id: str, detail: dict[str, Any]) -> None:
+        await self._do(records.note, kind, session_id, dump(detail), self._clock())
+
+    async def get_value(self, key: str) -> str | None:
+        return await self._read(records.get_value, key)
+
+    async def set_value(self, key: str, value: str) -> None:
+        await self._do(records.set_value, key, plain(value))
