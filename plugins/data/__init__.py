@@ -1,0 +1,221 @@
+"""Tables and charts: look into data files, count, compare, chart, query with SQL, and write reports."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from plugins.api import File, Output, Plugin, tool
+
+plugin = Plugin(name="data", summary="Understand and chart tables (CSV, Excel, JSON, Parquet) and write reports.")
+
+TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".xlsm", ".ods", ".json", ".jsonl", ".ndjson", ".parquet")
+TableFile = Annotated[str, File(*TABLES)]
+How = Literal["sum", "average", "median", "count", "distinct", "min", "max"]
+
+
+@tool(
+    effect="pure",
+    data=True,
+    produces=("text", "table"),
+    examples=(
+        "describe {file}",
+        "what is in {file}",
+        "what's in {file}",
+        "which columns does {file} have",
+        "what columns are in {file}",
+        "how many rows are in {file}",
+        "how many rows does {file} have",
+        "how many records are in {file}",
+        "show me {file}",
+        "look at {file}",
+        "give me an overview of {file}",
+        "summarise the data in {file}",
+        "summarize the data in {file}",
+        "explain the columns of {file}",
+        "check {file} for missing values",
+        "was ist in {file}",
+        "beschreibe {file}",
+        "wie viele Zeilen hat {file}",
+        "que contient {file}",
+        "décris {file}",
+    ),
+)
+def describe(file: TableFile, sheet: str = "") -> Output:
+    """Say what a data file holds: rows, columns, types, ranges, missing values, examples."""
+    from plugins.data import overview
+
+    return overview.describe(file, sheet)
+
+
+@tool(
+    effect="pure",
+    data=True,
+    produces=("number", "text"),
+    examples=(
+        "tell me the best {by}",
+        "what is the best {by}",
+        "what was the best {by} for {y} in {file}",
+        "tell me the {which} {by}",
+        "tell me the {which} {by} by {y} in {file}",
+        "which {by} was the {which}",
+        "which {by} is the {which} in {file}",
+        "which {by} has the highest {y} in {file}",
+        "which {by} had the most {y} in {file}",
+        "which {by} has the {which} {y} in {file}",
+        "find the {by} with the {which} {y} in {file}",
+        "{which} {by} by {y} in {file}",
+        "what is our {which} {by} in {file}",
+        "when was {y} highest in {file} by {by}",
+        "which {by} sold the most in {file}",
+        "top {by} by {y} in {file}",
+        "welcher {by} hat den höchsten {y} in {file}",
+        "welche {by} hat die meisten {y} in {file}",
+        "was ist der beste {by} in {file}",
+        "nenne mir den besten {by}",
+        "quel est le meilleur {by} dans {file}",
+        "quel {by} a le plus de {y} dans {file}",
+    ),
+)
+def best(
+    file: TableFile,
+    y: str,
+    by: str,
+    which: Literal["best", "worst", "highest", "lowest", "most", "least"] = "best",
+    how: How = "sum",
+    where: str = "",
+    sheet: str = "",
+) -> Output:
+    """Find the group (month, region, product …) of a data file with the highest or lowest value of a column.
+
+    `y` and `by` are column names or plain words (revenue, month, weekday); `where` is like "region = North and year = 2024".
+    """
+    from plugins.data import answers
+
+    return answers.best(file, y, by, which, how, where, sheet)
+
+
+@tool(
+    effect="pure",
+    data=True,
+    produces=("table", "number", "text"),
+    examples=(
+        "total {y} in {file}",
+        "total {y} by {by} in {file}",
+        "what is the total {y} in {file}",
+        "{how} {y} in {file}",
+        "{how} {y} by {by} in {file}",
+        "{how} {y} per {by} from {file}",
+        "what is the {how} {y} in {file}",
+        "what is the {how} {y} by {by} in {file}",
+        "{y} by {by} in {file}",
+        "{y} per {by} from {file}",
+        "sum up {y} by {by} in {file}",
+        "add up {y} in {file}",
+        "number of {y} by {by} in {file}",
+        "how many {y} per {by} in {file}",
+        "how much {y} per {by} in {file}",
+        "top {top} {by} by {y} in {file}",
+        "the {top} best {by} by {y} in {file}",
+        "compare {y} by {by} in {file}",
+        "calculate {how} {y} for each {by} in {file}",
+        "table of {y} by {by} from {file}",
+        "{y} pro {by} in {file}",
+        "{y} nach {by} aus {file}",
+        "summe {y} in {file}",
+        "durchschnitt {y} pro {by} in {file}",
+        "{y} par {by} dans {file}",
+    ),
+)
+def aggregate(
+    file: TableFile,
+    y: str = "rows",
+    by: str = "",
+    how: How = "sum",
+    top: int = 0,
+    where: str = "",
+    sheet: str = "",
+) -> Output:
+    """Compute a sum, average, count … of a data file's column, in all or per group (month, region …).
+
+    `y` and `by` are column names or plain words (revenue, month, weekday, rows); `where` is like "region = North".
+    """
+    from plugins.data import answers
+
+    return answers.aggregate(file, y, by, how, top, where, sheet)
+
+
+@tool(
+    effect="write_inside",
+    data=True,
+    produces=(".png",),
+    examples=(
+        "chart the {y} by {x} from {file}",
+        "chart {y} by {x} from {file}",
+        "chart {y} by {x}",
+        "chart of {y} by {x} from {file}",
+        "plot {y} per {x} in {file}",
+        "plot {y} over {x} from {file}",
+        "plot {y} against {x} from {file}",
+        "graph {y} by {x} from {file}",
+        "draw {y} by {x} from {file}",
+        "draw a chart of {y} by {x} from {file}",
+        "make a chart of {y} by {x} from {file}",
+        "make a {kind} chart of {y} by {x} from {file}",
+        "{kind} chart of {y} by {x} from {file}",
+        "bar chart of {y} by {x} from {file}",
+        "line chart of {y} by {x} from {file}",
+        "pie chart of {y} by {x} from {file}",
+        "{kind} plot of {y} and {x} from {file}",
+        "histogram of {y} from {file}",
+        "show {y} by {x} as a chart from {file}",
+        "visualise {y} by {x} from {file}",
+        "visualize {y} by {x} from {file}",
+        "chart {y} by {x} for each {series} from {file}",
+        "chart {y} by {x} and {series} from {file}",
+        "zeichne {y} nach {x} aus {file}",
+        "diagramm {y} pro {x} aus {file}",
+        "diagramm von {y} nach {x} aus {file}",
+        "stelle {y} pro {x} aus {file} dar",
+        "graphique de {y} par {x} de {file}",
+        "trace {y} par {x} de {file}",
+    ),
+)
+def chart(
+    file: TableFile,
+    y: str,
+    x: str = "",
+    kind: Literal["auto", "line", "bar", "pie", "scatter", "hist", "box"] = "auto",
+    series: str = "",
+    how: How = "sum",
+    where: str = "",
+    title: str = "",
+    path: str = "",
+    sheet: str = "",
+) -> Output:
+    """Draw a chart (PNG) of a data file: `y` per `x`, summed up as needed, one line or colour per `series`.
+
+    `y`, `x` and `series` are column names or plain words (revenue, month, weekday). `path` names the picture.
+    """
+    from plugins.data import charts
+
+    return charts.chart(charts.Wish(file, y, x, kind, series, how, where, title, path, sheet))
+
+
+@tool(
+    effect="write_inside",
+    data=True,
+    produces=("table", "text"),
+    examples=(
+        "run sql {sql} on {files}",
+        "query {files} with {sql}",
+        "sql on {files}: {sql}",
+    ),
+)
+def query(files: list[TableFile], sql: str, save: str = "") -> Output:
+    """Run one SQL SELECT (DuckDB) over data files; each file is a view named after it, such as sales for sales.csv.
+
+    Dates and numbers are already typed. `save` writes the whole result as .csv, .xlsx, .json or .parquet.
+    """
+    from plugins.data import sql as engine
+
+    return engine.query(files, sql, save)

@@ -1,0 +1,160 @@
+"""What `aggregate` and `best` answer: a table, a sentence, and what a person should know about them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plugins.api import Output, ToolFailure
+from plugins.data import periods, totals
+from plugins.data.totals import Totals
+from plugins.data.wording import share, table, together
+
+LOWEST = frozenset("worst lowest least bottom smallest weakest minimum min".split())
+
+
+def aggregate(file: str, y: str, by: str, how: str, top: int, where: str, sheet: str) -> Output:
+    """Answer with `y` per `by` as a table."""
+    found = totals.compute(file, y, by, how, where=where, sheet=sheet)
+    if not by.strip():
+        return _single(found, where)
+    shown = found
+    if top > 0:
+        order = sorted(range(len(found.values)), key=lambda i: _rank(found, i), reverse=True)[:top]
+        shown = totals.select(found, order)
+    lines = [(label, found.show(value)) for label, value in zip(shown.groups.labels, shown.values, strict=True)]
+    kept = f" where {where}" if where else ""
+    over = f"{found.phrase.capitalize()} by {found.groups.noun}{kept}"
+    whole = f", {found.show(found.total)} in all" if found.adds_up and len(found.values) > 1 else ""
+    limit = (
+        f"; the top {len(shown.values)} of {len(found.values)} are shown"
+        if len(shown.values) < len(found.values)
+        else ""
+    )
+    text = f"{over} ({counted(found)}{whole}{limit}):\n\n{table((found.groups.noun, found.phrase), lines)}"
+    return Output(value=value_of(shown, found), text="\n\n".join([text, *found.notes]))
+
+
+def _single(found: Totals, where: str) -> Output:
+    kept = f" where {where}" if where else ""
+    text = f"{found.phrase.capitalize()}{kept}: {found.show(found.total)} (from {found.used:,} rows)."
+    value = {"value": found.total, "measure": found.phrase, "rows_used": found.used, "unit": found.unit}
+    return Output(value=value, text=together(text, *found.notes))
+
+
+def counted(found: Totals) -> str:
+    """Return `12 months`, `1 region`."""
+    number = len(found.values)
+    return f"{number:,} {found.groups.noun if number == 1 else periods.plural(found.groups.noun)}"
+
+
+def value_of(shown: Totals, whole: Totals) -> dict[str, Any]:
+    """Return the totals as JSON: rows with the group's key, label and value; and the total over all groups."""
+    pairs = zip(shown.groups.keys, shown.groups.labels, shown.values, shown.counts, strict=True)
+    return {
+        "measure": whole.phrase,
+        "by": whole.groups.noun,
+        "unit": whole.unit,
+        "total": whole.total,
+        "rows_used": whole.used,
+        "rows": [{"key": key, "label": label, "value": value, "count": count} for key, label, value, count in pairs],
+        "notes": list(whole.notes),
+    }
+
+
+def _rank(found: Totals, index: int) -> float:
+    value = found.values[index]
+    return float("-inf") if value is None else value
+
+
+def best(file: str, y: str, by: str, which: str, how: str, where: str, sheet: str) -> Output:
+    """Answer with the group that has the most or the least."""
+    if not by.strip():
+        raise ToolFailure(
+            "It isn't said what the best is looked for among.", hint="Name a column or a period, such as month."
+        )
+    found = totals.compute(file, y, by, how, where=where, sheet=sheet)
+    lowest = which.casefold() in LOWEST
+    ranked = sorted(
+        (i for i, v in enumerate(found.values) if v is not None), key=lambda i: found.values[i] or 0, reverse=not lowest
+    )
+    first = ranked[0]
+    ties = [i for i in ranked if found.values[i] == found.values[first]]
+    word = {"best": "Best", "worst": "Worst"}.get(which.casefold(), "Lowest" if lowest else "Highest")
+    text = together(
+        _headline(found, ties, f"{word} {found.groups.noun}"),
+        _next(found, ranked, ties),
+        _partly(found, ranked, lowest=lowest),
+    )
+    runner_up = next((i for i in ranked if i not in ties), None)
+    value = {
+        "key": found.groups.keys[first],
+        "label": found.groups.labels[first],
+        "value": found.values[first],
+        "unit": found.unit,
+        "measure": found.phrase,
+        "by": found.groups.noun,
+        "which": "worst" if lowest else "best",
+        "total": found.total,
+        "share": float(found.values[first] or 0) / float(found.total) if found.adds_up and found.total else None,
+        "ties": [found.groups.labels[i] for i in ties[1:]],
+        "next": None
+        if runner_up is None
+        else {"label": found.groups.labels[runner_up], "value": found.values[runner_up]},
+        "groups": len(found.values),
+        "rows_used": found.used,
+        "notes": list(found.notes),
+    }
+    return Output(value=value, text=together(text, *found.notes))
+
+
+def _headline(found: Totals, ties: list[int], word: str) -> str:
+    first = ties[0]
+    names = [found.groups.labels[i] for i in ties[:5]]
+    if len(ties) > 1:
+        more = f" and {len(ties) - 5} more" if len(ties) > 5 else ""
+        return f"{word}: {', '.join(names)}{more} share first place with {found.phrase} {found.show(found.values[first])} each."
+    part = ""
+    if found.adds_up and found.total and len(found.values) > 1:
+        part = f" ({share(float(found.values[first] or 0), float(found.total))} of the total {found.show(found.total)} over {counted(found)})"
+    elif len(found.values) > 1:
+        part = (
+            f" (over all {counted(found)}: {found.show(found.total)})"
+            if found.how in {"average", "median"}
+            else f" (of {counted(found)})"
+        )
+    return f"{word}: {names[0]} with {found.phrase} {found.show(found.values[first])}{part}."
+
+
+def _next(found: Totals, ranked: list[int], ties: list[int]) -> str:
+    index = next((i for i in ranked if i not in ties), None)
+    if index is None:
+        return ""
+    return f"Next is {found.groups.labels[index]} with {found.show(found.values[index])}."
+
+
+def _partly(found: Totals, ranked: list[int], *, lowest: bool) -> str:
+    """A period that the data covers only in part may not be fairly compared; say so where it matters."""
+    if found.how not in {"sum", "count", "distinct"}:
+        return ""
+    partly = totals.incomplete(found)
+    days = totals.extent(found)
+    if not partly or days is None or (not lowest and ranked[0] not in partly):
+        return ""
+    labels = " and ".join(found.groups.labels[i] for i in partly)
+    text = f"The data runs from {days[0]:%d %B %Y} to {days[1]:%d %B %Y}, so {labels} {'is' if len(partly) == 1 else 'are'} not complete."
+    complete = next((i for i in ranked if i not in partly), None)
+    if ranked[0] in partly and complete is not None and lowest:
+        text += f" Among complete {periods.plural(found.groups.noun)} it is {found.groups.labels[complete]} with {found.show(found.values[complete])}."
+    return text
+
+
+def summary(found: Totals) -> str:
+    """Return one sentence on the highest and lowest group, for below a chart."""
+    ranked = sorted((i for i, v in enumerate(found.values) if v is not None), key=lambda i: found.values[i] or 0)
+    if len(ranked) < 2:
+        return ""
+    high, low = ranked[-1], ranked[0]
+    return (
+        f"Highest: {found.groups.labels[high]} ({found.show(found.values[high])}); "
+        f"lowest: {found.groups.labels[low]} ({found.show(found.values[low])})."
+    )
