@@ -1,0 +1,90 @@
+"""For pipes, logs and dumb terminals: the answer and its files on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from agent.channels.terminal.face import clean, details_lines, figures, step_text, still, symbol
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Sequence
+    from typing import TextIO
+
+
+class PlainFace:
+    """Lines only; a step's line is written when its state changes."""
+
+    def __init__(self, out: TextIO | None = None, aside: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self._aside = aside or sys.stderr
+        self._shown: dict[str, str] = {}
+        self._title = ""
+
+    def plan(self, view: dict[str, Any]) -> None:
+        title = clean(view.get("title", ""))
+        if title != self._title:
+            self._title, self._shown = title, {}
+            self._say(title)
+        for step in view.get("steps", ()):
+            status = str(step.get("status", ""))
+            if status != self._shown.get(step["id"]) and symbol(status) != "·":
+                self._shown[step["id"]] = status
+                self._say(f"{symbol(status)} {step_text(step)}")
+        if view.get("state") in {"done", "stopped", "failed"}:
+            self._say(f"{view['state']}: {figures(view, float(view.get('seconds', 0)))}")
+
+    def question(self, payload: dict[str, Any], keys: Sequence[tuple[str, str]]) -> None:
+        self._say(f"? {clean(payload.get('question', ''))}")
+        self._choices(keys)
+
+    def approval(self, payload: dict[str, Any], keys: Sequence[tuple[str, str]]) -> None:
+        self._say(f"? {clean(payload.get('title', ''))}")
+        for line in details_lines(payload):
+            self._say(f"    {line}")
+        self._choices(keys)
+
+    def answer(self, text: str, *, final: bool) -> None:
+        if final:
+            self._print(clean(text))
+
+    def files(self, paths: Sequence[str], caption: str) -> None:
+        if caption:
+            self._print(clean(caption))
+        for path in paths:
+            self._print(clean(path))
+
+    def notice(self, text: str) -> None:
+        self._say(clean(text))
+
+    def error(self, payload: dict[str, Any]) -> None:
+        reference = f" ({clean(payload['ref'])})" if payload.get("ref") else ""
+        self._say(f"! {clean(payload.get('text', ''))}{reference}")
+        if payload.get("hint"):
+            self._say(f"  → {clean(payload['hint'])}")
+
+    def offers(self, keys: Sequence[tuple[str, str]]) -> None:
+        """Nobody reads buttons in a log."""
+
+    def busy(self, *, on: bool) -> None:
+        """Lines do not blink."""
+
+    def prompting(self) -> contextlib.AbstractContextManager[None]:
+        return still()
+
+    def ended(self, status: str, run: str) -> None:
+        """Everything was said already."""
+
+    def close(self) -> None:
+        self._out.flush()
+
+    def _choices(self, keys: Sequence[tuple[str, str]]) -> None:
+        for key, label in keys:
+            self._say(f"    {key}  {clean(label)}")
+
+    def _print(self, text: str) -> None:
+        print(text, file=self._out, flush=True)
+
+    def _say(self, text: str) -> None:
+        print(text, file=self._aside, flush=True)
