@@ -136,12 +136,15 @@ class Terminal:
     async def converse(self) -> Ending:
         """Take lines until there are no more; return how the last request came to rest, or the first that failed."""
         endings: list[Ending] = []
-        while True:
+        going = True
+        while going:
             asked = await self._rest()
-            if self._underway:
+            if asked is None and self._underway:
                 endings.append(await self._ending())
-            if not (await self._answer(asked) if asked else await self._next()):
-                break
+            going = await self._answer(asked) if asked else await self._next()
+        if asked is not None:
+            self.face.notice("The question stays open: `dirigent chat` shows it again.")
+            endings.append(await self._ending())
         failed = [ending for ending in endings if ending.status in {"failed", "cancelled"}]
         return [*failed, *endings[-1:], Ending("completed")][0]
 
@@ -201,6 +204,8 @@ class Terminal:
         choices = choices_of(message.payload)
         asked = Asked(asked_id, message.kind, message.message_id or message.key, choices)
         self._seen[asked_id] = asked
+        if message.run_id is not None:
+            self._runs.add(message.run_id)
         show = self.face.question if message.kind is MessageKind.QUESTION else self.face.approval
         show(message.payload, [(choice.key, choice.label) for choice in choices])
 
