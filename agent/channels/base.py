@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from agent.domain.messages import Destination, InboundMessage, OutboundMessage
+
+
+class Unfinished(str):
+    """What `Channel.deliver` returns when part of the message is in the chat: store this id, then deliver again.
+
+    So an answer's preview, or the first of several files, is known before the next part is sent.
+    """
+
+    __slots__ = ()
 
 
 class Hearer(Protocol):
@@ -29,8 +38,18 @@ class Channel(Protocol):
     async def deliver(self, message: OutboundMessage) -> str:
         """Send the message, or edit it when `message.message_id` is set; return the channel's message id.
 
+        An `Unfinished` id is to be stored before the same message is delivered again with it. `payload["again"]` is
+        set on a message that may have been shown before (it was being sent when the connection or the process ended).
         Raises DeliveryDelayed, DeliveryRefused or DeliveryUnknown.
         """
 
     def busy(self, dest: Destination, *, on: bool) -> None:
         """Show or stop showing that work is going on there."""
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """A channel that holds connections for sending; the sender closes them when it ends."""
+
+    async def close(self) -> None:
+        """Give the connections back. Nothing can be delivered after that."""

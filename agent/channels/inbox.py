@@ -1,0 +1,161 @@
+"""Lanes: what was received is heard in order per chat and topic, with chats beside each other.
+
+Button presses and "stop" do not queue: Stop must not wait behind the very work that it stops. A message that can't be
+heard is reported to its chat and put away; nothing that one chat does holds up another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
+
+from loguru import logger
+
+from agent.domain.messages import InboundMessage, MessageKind, OutboundMessage
+from agent.errors import DirigentError, reference_id
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from agent.channels.base import Hearer
+    from agent.store.protocol import Store
+
+STOP_WORDS = frozenset({"stop", "/stop"})
+
+
+def is_stop(text: str) -> bool:
+    """Tell whether the person wants the work to stop: `/stop` or the bare word."""
+    return text.strip().strip(".!").casefold() in STOP_WORDS
+
+
+class Lanes:
+    """Hands stored messages to the hearer. Use as `async with Lanes(...) as lanes`; leaving it cancels what is running.
+
+    What is cancelled stays unheard in the store, and is heard at the next start. `prepare` may complete a message first
+    (download its files); `pressed` is told what to show for a press once the hearer has committed it; `press` may take
+    a press before the hearer does and returns None for what is not its own.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        hearer: Hearer,
+        *,
+        prepare: Callable[[InboundMessage], Awaitable[InboundMessage]] | None = None,
+        pressed: Callable[[InboundMessage, str], Awaitable[None]] | None = None,
+        press: Callable[[str], Awaitable[str | None]] | None = None,
+    ) -> None:
+        self._store = store
+        self._hearer = hearer
+        self._prepare = prepare
+        self._pressed = pressed
+        self._press = press
+        self._lanes: dict[str, deque[InboundMessage]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def replay(self, channel: str) -> int:
+        """Take up what the last process received and did not hear; return how many messages that were."""
+        waiting = await self._store.unheard(channel)
+        self.take(waiting)
+        return len(waiting)
+
+    def take(self, messages: Iterable[InboundMessage]) -> None:
+        """Queue stored messages, oldest first; returns at once."""
+        for message in messages:
+            if message.action:
+                self._own(self._hear_press(message))
+            elif is_stop(message.text):
+                self._own(self._hear(message))
+            else:
+                self._queue(message)
+
+    def correct(self, inbox_id: int, text: str) -> None:
+        """Give a message that still waits in its lane the text that it was edited to."""
+        for lane in self._lanes.values():
+            for at, message in enumerate(lane):
+                if message.id == inbox_id:
+                    lane[at] = replace(message, text=text)
+
+    def waiting(self) -> int:
+        """Return how many messages wait for their turn."""
+        return sum(len(lane) for lane in self._lanes.values())
+
+    # --- lanes --------------------------------------------------------------------------------------------------
+    def _queue(self, message: InboundMessage) -> None:
+        key = message.dest.session_id
+        lane = self._lanes.get(key)
+        if lane is not None:
+            lane.append(message)
+            return
+        self._lanes[key] = deque([message])
+        self._own(self._drain(key))
+
+    async def _drain(self, key: str) -> None:
+        lane = self._lanes[key]
+        try:
+            while lane:
+                await self._hear(lane.popleft())
+        finally:
+            del self._lanes[key]
+
+    def _own(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- one message --------------------------------------------------------------------------------------------
+    async def _hear(self, message: InboundMessage) -> None:
+        try:
+            if self._prepare is not None and message.attachments:
+                message = await self._prepare(message)
+            await self._hearer.hear(message)
+        except Exception as problem:
+            await self._report(message, problem)
+        await self._put_away(message)
+
+    async def _hear_press(self, message: InboundMessage) -> None:
+        try:
+            said = await self._press(message.action) if self._press is not None else None
+            if said is None:
+                said = await self._hearer.press(message)
+        except Exception as problem:
+            said = await self._report(message, problem)
+        await self._put_away(message)
+        if self._pressed is not None:
+            await self._pressed(message, said)
+
+    async def _put_away(self, message: InboundMessage) -> None:
+        try:
+            await self._store.heard(message.id)
+        except Exception:
+            logger.exception("Message {} could not be marked as heard; it will be heard again", message.id)
+
+    async def _report(self, message: InboundMessage, problem: Exception) -> str:
+        """Tell the chat what happened, with a reference that the log carries too; return the sentence."""
+        ref = reference_id()
+        text, hint = "Something went wrong on my side with this message.", "Send it again, or quote this reference."
+        if isinstance(problem, DirigentError):
+            text, hint = problem.message, problem.hint
+        logger.opt(exception=problem).error("{} message {} of {}", ref, message.id, message.dest.session_id)
+        report = OutboundMessage(
+            dest=replace(message.dest, reply_to=message.message_id if not message.action else ""),
+            kind=MessageKind.ERROR,
+            key=f"inbox/{message.id}/error",
+            payload={"text": text, "hint": hint, "ref": ref},
+        )
+        try:
+            await self._store.post(report)
+        except Exception:
+            logger.exception("{} could not be reported to {}", ref, message.dest.session_id)
+        return f"{text} {ref}"

@@ -1,0 +1,320 @@
+"""The one sender: what the outbox holds goes out, in order per chat, at the pace each chat bears.
+
+What is done with a message that was being sent when the connection or the process ended is decided by kind: an answer
+starts as a preview that is completed by edits, so it is simply carried on; a plan, a notice or an error is sent again;
+a question or an approval is sent again and says so; about files the person is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import random
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from agent.channels.base import Closable, Unfinished
+from agent.channels.pacing import Pace, chat_of
+from agent.domain.messages import MessageKind, OutboundMessage
+from agent.errors import DeliveryDelayed, DeliveryRefused, DeliveryUnknown, reference_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from agent.channels.base import Channel
+    from agent.domain.messages import Destination
+    from agent.store.protocol import Store
+
+INTERRUPTED = "interrupted"
+LIMIT = 1000
+GRACE = 0.7
+IDLE = 30.0
+SLOWEST = 60.0
+SLOWEST_UNKNOWN = 900.0
+TRIES_OF_A_BUG = 5
+SAYS_SO = frozenset({MessageKind.QUESTION, MessageKind.APPROVAL})
+
+
+def is_settled(message: OutboundMessage) -> bool:
+    """Tell whether this is how the message stays, so that its edit is not held back."""
+    payload = message.payload
+    return payload.get("state", "done") not in {"running", "waiting"} and bool(payload.get("final", True))
+
+
+class OutboxSender:
+    """Sends until cancelled. `channels` may be added to while it runs; `wall` gives seconds since 1970."""
+
+    def __init__(
+        self,
+        store: Store,
+        channels: Iterable[Channel] = (),
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._channels: dict[str, Channel] = {channel.name: channel for channel in channels}
+        self._pace = Pace(clock)
+        self._wall = wall
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._tries: dict[int, int] = {}
+        self._retry_at: dict[int, float] = {}
+        self._stopping = False
+
+    def add(self, channel: Channel) -> None:
+        """Deliver for this channel too."""
+        self._channels[channel.name] = channel
+        self._store.outbox_changed.set()
+
+    async def run(self) -> None:
+        """Send what is due until cancelled; then let what is under way finish for a moment, and close the channels."""
+        try:
+            while True:
+                self._store.outbox_changed.clear()
+                pause = await self._round()
+                await self._woken(pause)
+        finally:
+            await self._stop()
+
+    async def press(self, action: str) -> str | None:
+        """Act on a press of `o/<outbox id>/again` or `…/arrived`; return what to show, None when it is not ours."""
+        kind, _, rest = action.partition("/")
+        number, _, verb = rest.partition("/")
+        if kind != "o" or not number.isdigit() or verb not in {"again", "arrived"}:
+            return None
+        noted = await self._store.get_value(_asked_about(int(number)))
+        if not noted:
+            return "Too late: this has been settled already."
+        await self._store.set_value(_asked_about(int(number)), "")
+        await self._settle(int(number), json.loads(noted), again=verb == "again")
+        return "Sending it again." if verb == "again" else "Good."
+
+    # --- one round ----------------------------------------------------------------------------------------------
+    async def _round(self) -> float:
+        """Start what can be sent now; return the seconds until something else may be."""
+        ready: list[OutboundMessage] = []
+        pause = IDLE
+        taken = set(self._busy)
+        for name in list(self._channels):
+            for message in await self._due(name):
+                wait = 0.0 if chat_of(message.dest) in taken else self._wait(message)
+                if wait > 0:
+                    pause = min(pause, wait)
+                elif chat_of(message.dest) not in taken:
+                    self._pace.count(message)
+                    ready.append(message)
+                if wait == 0 or not message.message_id:
+                    taken.add(chat_of(message.dest))  # what comes later in this chat does not overtake it
+        try:
+            await self._launch(ready)
+        except Exception:
+            logger.exception("The outbox could not be written; trying again")
+            self._retry_at[-1] = self._wall() + 1.0
+        return min([pause, *(at - self._wall() for at in self._retry_at.values())])
+
+    async def _due(self, name: str) -> list[OutboundMessage]:
+        try:
+            return await self._store.due_messages(name, LIMIT)
+        except Exception:
+            logger.exception("The outbox could not be read; trying again")
+            self._retry_at[-1] = self._wall() + 1.0
+            return []
+
+    def _wait(self, message: OutboundMessage) -> float:
+        return self._pace.wait(message, settled=is_settled(message))
+
+    async def _launch(self, ready: list[OutboundMessage]) -> None:
+        now = self._wall()
+        self._retry_at = {number: at for number, at in self._retry_at.items() if at > now}
+        fresh = [m.id for m in ready if not m.message_id and m.state != "sending"]
+        if fresh:
+            await self._store.mark_sending(fresh)
+        for message in ready:
+            chat = chat_of(message.dest)
+            task = asyncio.create_task(self._send(message), name=f"outbox {message.key}")
+            self._busy[chat] = task
+            task.add_done_callback(functools.partial(self._finished, chat))
+
+    def _finished(self, chat: str, _: asyncio.Task[None]) -> None:
+        del self._busy[chat]
+        self._store.outbox_changed.set()
+
+    async def _woken(self, pause: float) -> None:
+        try:
+            async with asyncio.timeout(max(pause, 0.0)):
+                await self._store.outbox_changed.wait()
+        except TimeoutError:
+            pass
+
+    async def _stop(self) -> None:
+        tasks = list(self._busy.values())
+        self._stopping = True
+        if tasks:
+            await asyncio.wait(tasks, timeout=GRACE)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for channel in self._channels.values():
+            if isinstance(channel, Closable):
+                await channel.close()
+
+    # --- one message --------------------------------------------------------------------------------------------
+    async def _send(self, message: OutboundMessage) -> None:
+        """Deliver one message; whatever happens is noted in the outbox, and nothing of it stops the sender."""
+        if message.state == "sending":
+            message = replace(message, error=f"{INTERRUPTED}: the process ended while it was being sent")
+        elif message.message_id and not message.sent_version:
+            logger.debug("Carrying on with {}, of which {} is there", message.key, message.message_id)
+        try:
+            if message.kind is MessageKind.FILES and message.error.startswith(INTERRUPTED):
+                await self._ask_about(message, message.error)
+            else:
+                await self._deliver(_saying_so(message))
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            ref = reference_id()
+            logger.exception("{} {} could not be handled", ref, message.key)
+            await self._give_back(message, f"an error of ours, {ref}")
+
+    async def _deliver(self, message: OutboundMessage) -> None:
+        try:
+            await self._step_by_step(message)
+        except DeliveryDelayed as delay:
+            await self._later(message, str(delay), delay.retry_after)
+        except DeliveryUnknown as unknown:
+            await self._unknown(message, str(unknown))
+        except DeliveryRefused as refused:
+            logger.warning("{} was given up: {}", message.key, refused)
+            await self._store.mark_failed(message.id, str(refused), retry_at=None)
+        else:
+            self._tries.pop(message.id, None)
+
+    async def _step_by_step(self, message: OutboundMessage) -> None:
+        channel = self._channels[message.dest.channel]
+        while True:
+            shown = await channel.deliver(message)
+            if not isinstance(shown, Unfinished):
+                await self._store.mark_sent(message.id, message.version, shown)
+                return
+            await self._store.mark_sent(message.id, message.sent_version, str(shown))
+            self._pace.count(message)
+            message = replace(message, message_id=str(shown))
+            if self._stopping:
+                return
+            if message.kind is MessageKind.FILES:
+                await self._store.mark_sending([message.id])
+
+    async def _later(self, message: OutboundMessage, error: str, seconds: float) -> None:
+        """Try again: when the channel says so, and that chat waits with it; otherwise ever more slowly."""
+        if seconds:
+            self._pace.close(message.dest, seconds)
+        else:
+            seconds = self._backoff(message, SLOWEST)
+            self._pace.close(message.dest, min(seconds, 5.0))
+        kept = f"{INTERRUPTED}: {error}" if message.error.startswith(INTERRUPTED) else error
+        logger.info("{} waits {:.1f} s: {}", message.key, seconds, error)
+        await self._retry(message, kept, seconds)
+
+    async def _unknown(self, message: OutboundMessage, error: str) -> None:
+        """It may have arrived."""
+        logger.warning("{} may or may not have arrived: {}", message.key, error)
+        if message.kind is MessageKind.FILES:
+            await self._ask_about(message, f"{INTERRUPTED}: {error}")
+        else:
+            await self._retry(message, f"{INTERRUPTED}: {error}", self._backoff(message, SLOWEST_UNKNOWN))
+
+    async def _give_back(self, message: OutboundMessage, error: str) -> None:
+        try:
+            seconds = self._backoff(message, SLOWEST)
+            if self._tries[message.id] >= TRIES_OF_A_BUG:
+                await self._store.mark_failed(message.id, error, retry_at=None)
+            else:
+                await self._retry(message, error, seconds)
+        except Exception:
+            logger.exception("The outbox could not be written; {} is tried again", message.key)
+            self._pace.close(message.dest, 5.0)
+
+    async def _retry(self, message: OutboundMessage, error: str, seconds: float) -> None:
+        at = self._wall() + seconds
+        self._retry_at[message.id] = at
+        await self._store.mark_failed(message.id, error, retry_at=at)
+
+    def _backoff(self, message: OutboundMessage, most: float) -> float:
+        tries = self._tries[message.id] = self._tries.get(message.id, 0) + 1
+        return min(most, 0.25 * 2.0 ** min(tries, 16)) * random.uniform(0.7, 1.0)  # noqa: S311 — spreads load only
+
+    # --- files whose fate is unknown ----------------------------------------------------------------------------
+    async def _ask_about(self, message: OutboundMessage, error: str) -> None:
+        """Give the files up and ask the person; the question comes first, so that a crash in between asks again."""
+        names = ", ".join(str(path).rsplit("/", 1)[-1] for path in message.payload.get("paths", ()))
+        attempt = message.attempts + (message.state != "sending")
+        ask = OutboundMessage(
+            dest=message.dest,
+            kind=MessageKind.NOTICE,
+            key=f"{message.key}/interrupted/{message.message_id}/{attempt}",
+            payload={
+                "text": f"The connection ended while I was sending {names}. I don't know whether everything arrived.",
+                "buttons": [
+                    [
+                        {"label": "Send again", "action": f"o/{message.id}/again"},
+                        {"label": "It arrived", "action": f"o/{message.id}/arrived"},
+                    ]
+                ],
+            },
+            session_id=message.session_id,
+            run_id=message.run_id,
+        )
+        noted = {"version": message.version, "key": ask.key}
+        await self._store.set_value(_asked_about(message.id), json.dumps(noted))
+        await self._store.post(ask)
+        await self._store.mark_failed(message.id, error, retry_at=None)
+
+    async def _settle(self, outbox_id: int, noted: dict[str, str], *, again: bool) -> None:
+        if again:
+            await self._store.mark_failed(outbox_id, "asked for again", retry_at=self._wall())
+        else:
+            await self._store.mark_sent(outbox_id, int(noted["version"]), "")
+        ask = await self._store.get_message(noted["key"])
+        if ask is not None:
+            said = "Sent again." if again else "It arrived."
+            text = f"{ask.payload['text']}\n{said}"
+            await self._store.post(replace(ask, payload={"text": text}))
+        self._store.outbox_changed.set()
+
+
+def _asked_about(outbox_id: int) -> str:
+    return f"outbox:asked:{outbox_id}"
+
+
+def _saying_so(message: OutboundMessage) -> OutboundMessage:
+    """Mark a question that may be in the chat already, so that it says that it is asked again."""
+    if message.kind in SAYS_SO and not message.message_id and message.error.startswith(INTERRUPTED):
+        return replace(message, payload={**message.payload, "again": True})
+    return message
+
+
+class OutboxBot:
+    """How the orchestrator speaks (`domain.messages.Bot`): posts go to the outbox, signs of life to the channel."""
+
+    def __init__(self, store: Store, channels: Iterable[Channel] = ()) -> None:
+        self._store = store
+        self._channels: dict[str, Channel] = {channel.name: channel for channel in channels}
+
+    def add(self, channel: Channel) -> None:
+        """Show signs of life through this channel too."""
+        self._channels[channel.name] = channel
+
+    async def post(self, message: OutboundMessage) -> None:
+        """Store the message (committed when this returns) and have it sent."""
+        await self._store.post(message)
+
+    def busy(self, dest: Destination, *, on: bool) -> None:
+        """Show or stop showing that work is going on; a channel that is not there shows nothing."""
+        channel = self._channels.get(dest.channel)
+        if channel is not None:
+            channel.busy(dest, on=on)

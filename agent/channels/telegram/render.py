@@ -1,0 +1,218 @@
+"""Payloads of outgoing messages → what the chat shows: parts, buttons, and whether a reply is asked for.
+
+No I/O and no Telegram library: everything here is a function of the message.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent.channels.telegram.formatting import formatted
+from agent.channels.telegram.texts import CONTINUES, LIMIT, Document, Part, Text, Writer, cut, plain_words, width
+from agent.domain.messages import MessageKind
+from agent.domain.states import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.domain.messages import OutboundMessage
+
+DATA_BYTES = 64
+LABEL = 60
+ROW = 34
+DETAILS = 2400
+STEP_LINE = 160
+MARKS: dict[str, str] = {
+    Status.COMPLETED: "✅",
+    Status.RUNNING: "⏳",
+    Status.WAITING_APPROVAL: "❓",
+    Status.FAILED: "❌",
+    Status.CANCELLED: "⏭",
+}
+STATES = {"stopped": " · stopped", "failed": " · failed", "waiting": " · waiting for you"}
+DECISIONS = {"allow": "✅ Allowed", "deny": "❌ Denied"}
+AGAIN = "(Asked again after an interruption.)"
+
+Rows = tuple[tuple[tuple[str, str], ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the chat shows. `buttons` are rows of (label, action) under the last text; an answer starts as a preview."""
+
+    parts: tuple[Part, ...]
+    buttons: Rows = ()
+    force_reply: bool = False
+
+    @property
+    def buttons_at(self) -> int:
+        """The index of the part that carries the buttons."""
+        return max((i for i, part in enumerate(self.parts) if isinstance(part, Text)), default=0)
+
+
+def view(message: OutboundMessage) -> View:
+    """Return what a message of any kind but `files` looks like."""
+    return VIEWS[message.kind](message)
+
+
+def _buttons(payload: dict[str, Any], default: Rows = ()) -> Rows:
+    """Return the payload's buttons, or the default ones; what Telegram would refuse is left out."""
+    if "buttons" not in payload:
+        return default
+    rows = [[(str(b["label"])[:LABEL].strip() or "…", str(b["action"])) for b in row] for row in payload["buttons"]]
+    kept = (tuple(b for b in row if 0 < len(b[1].encode()) <= DATA_BYTES) for row in rows)
+    return tuple(row for row in kept if row)
+
+
+def _rows(choices: list[tuple[str, str]]) -> Rows:
+    """Lay choices out: side by side while they fit the width of a phone."""
+    rows: list[list[tuple[str, str]]] = []
+    used = ROW
+    for label, action in choices:
+        needed = len(label) + 4
+        if used + needed > ROW:
+            rows.append([])
+            used = 0
+        rows[-1].append((label, action))
+        used += needed
+    return tuple(tuple(row) for row in rows)
+
+
+# --- the plan ---------------------------------------------------------------------------------------------------------
+def _plan(message: OutboundMessage) -> View:
+    payload = message.payload
+    facts = [f"{payload.get('done', 0)}/{payload.get('total', len(payload.get('steps', ())))}"]
+    facts += [text for text in (_clock(payload.get("seconds")), _money(payload.get("money"))) if text]
+    writer = Writer().add("🗺 ").add(cut(str(payload.get("title") or "Plan"), 200), "bold")
+    writer.add(f"  {' · '.join(facts)}{STATES.get(str(payload.get('state')), '')}")
+    steps = payload.get("steps", ())
+    shown = 0
+    for number, step in enumerate(steps, start=1):
+        line = _step_line(number, step)
+        if writer.size + width(line) > LIMIT - 40:
+            break
+        writer.line(line)
+        shown += 1
+    hidden = int(payload.get("hidden") or 0) + len(steps) - shown
+    if hidden:
+        writer.line(f"… and {hidden} more")
+    return View((writer.build(),), _buttons(payload))
+
+
+def _step_line(number: int, step: dict[str, Any]) -> str:
+    note = f" — {step['note']}" if step.get("note") else ""
+    text = " ".join(f"{step.get('number', number)} {step.get('label') or step.get('id', '')}{note}".split())
+    return f"{MARKS.get(str(step.get('status')), '▫️')} {cut(text, STEP_LINE)}"
+
+
+def _clock(seconds: Any) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _money(money: Any) -> str:
+    if not money:
+        return ""
+    return f"${float(money):.2f}" if float(money) >= 0.005 else "<$0.01"
+
+
+# --- questions and approvals ------------------------------------------------------------------------------------------
+def _question(message: OutboundMessage) -> View:
+    payload = message.payload
+    group = message.dest.chat_type != "private"
+    asked = str(payload.get("question") or "?")
+    if payload.get("answered") is not None:
+        name = str(payload.get("label") or asked.strip().rstrip("?？:").strip())
+        return View((Writer().add(f"{cut(name, 1000)}: ").add(cut(str(payload["answered"]), 2000), "bold").build(),))
+    of = int(payload.get("of") or 1)
+    writer = Writer().add("❓ ").add(cut(asked, 3000), "bold")
+    writer.add(f"  ({payload.get('number', 1)} of {of})" if of > 1 else "")
+    options = [str(option) for option in payload.get("options") or ()]
+    long = [option for option in options if len(option) > LABEL]
+    for number, option in enumerate(options if long else (), start=1):
+        writer.line(f"{number}. {cut(option, 200)}")
+    writer.line("Reply to this message to answer." if group else "Just type an answer" + (", or:" if options else "."))
+    writer.line(AGAIN if payload.get("again") else "", "italic")
+    # A message that forces a reply cannot carry buttons, so it is kept for questions that need words.
+    free = group and not options and "buttons" not in payload
+    return View((writer.build(),), () if free else _buttons(payload, _choices(payload, options)), force_reply=free)
+
+
+def _choices(payload: dict[str, Any], options: list[str]) -> Rows:
+    name = f"q/{payload.get('id', '')}"
+    labels = [str(i + 1) for i in range(len(options))] if any(len(o) > LABEL for o in options) else options
+    chosen = _rows([(label.strip() or str(i + 1), f"{name}/{i}") for i, label in enumerate(labels)])
+    return (*chosen, (("You decide", f"{name}/you"), ("Skip", f"{name}/skip")))
+
+
+def _approval(message: OutboundMessage) -> View:
+    payload = message.payload
+    title = plain_words(str(payload.get("title") or "May I?"))
+    writer = Writer().add("🔐 ").add(cut(title, 600), "bold")
+    if payload.get("decided") is not None:
+        decided = str(payload["decided"])
+        return View((writer.line(cut(DECISIONS.get(decided, decided), 600)).build(),))
+    details = plain_words(str(payload.get("details") or ""))
+    files: tuple[Part, ...] = ()
+    if details.strip():
+        # A quote is drawn by Telegram: nothing inside it can pose as a line of ours.
+        writer.line(cut(details, DETAILS), "expandable_blockquote")
+    if width(details) > DETAILS:
+        files = (Document("request.txt", str(payload["details"]).encode("utf-8", "replace"), "The whole request"),)
+        writer.line(f"Shortened{CONTINUES} the whole is in request.txt.", "italic")
+    if payload.get("because"):
+        writer.line("Because: ").add(cut(plain_words(str(payload["because"])), 500))
+    writer.line(_expiry(payload.get("expires")))
+    writer.line(AGAIN if payload.get("again") else "", "italic")
+    name = f"a/{payload.get('id', '')}"
+    asked: Rows = ((("✅ Allow", f"{name}/allow"), ("❌ Deny", f"{name}/deny")),)
+    return View((writer.build(), *files), _buttons(payload, asked))
+
+
+def _expiry(expires: Any) -> str:
+    if not expires:
+        return ""
+    known = isinstance(expires, (int, float))
+    return f"Expires {time.strftime('%H:%M', time.localtime(expires)) if known else expires}."
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+def _answer(message: OutboundMessage) -> View:
+    payload = message.payload
+    text = str(payload.get("text") or "")
+    if not payload.get("final", True):
+        return View(tuple(part for part in formatted(text + CONTINUES) if isinstance(part, Text)))
+    return View(tuple(formatted(text)), _buttons(payload))
+
+
+def _notice(message: OutboundMessage) -> View:
+    payload = message.payload
+    text = str(payload.get("text") or "")
+    if payload.get("markdown"):
+        return View(tuple(formatted(text)), _buttons(payload))
+    return View((Writer().add(text).build(),), _buttons(payload))
+
+
+def _error(message: OutboundMessage) -> View:
+    payload = message.payload
+    writer = Writer().add(f"⚠️ {cut(str(payload.get('text') or 'Something went wrong.'), 3000)}")
+    if payload.get("hint"):
+        writer.line(cut(str(payload["hint"]), 800))
+    if payload.get("ref"):
+        writer.line("ref ").add(str(payload["ref"])[:40], "code")
+    return View((writer.build(),), _buttons(payload))
+
+
+VIEWS: dict[MessageKind, Callable[[OutboundMessage], View]] = {
+    MessageKind.PLAN: _plan,
+    MessageKind.QUESTION: _question,
+    MessageKind.APPROVAL: _approval,
+    MessageKind.ANSWER: _answer,
+    MessageKind.NOTICE: _notice,
+    MessageKind.ERROR: _error,
+}
