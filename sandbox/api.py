@@ -43,7 +43,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A plugin function to call inside: `source` is an importable module (`plugins.data`) or a host path of a plugin."""
+    """A plugin function to call inside: `source` is an importable module (`plugins.data`) or a plugin's host path."""
 
     source: str
     function: str
@@ -55,8 +55,8 @@ class ToolCall:
 class Job:
     """One thing to run: Python source, a shell command line, or a tool call.
 
-    `net` are the `host:port` pairs it may reach (refused while no egress proxy is there); `secrets` the only ones it sees.
-    `data` asks for the worker that has the data libraries imported.
+    `net` are the `host:port` pairs it may reach (refused while no egress proxy is there); `secrets` the only ones it
+    sees. `data` asks for the worker that has the data libraries imported.
     """
 
     kind: Literal["python", "shell", "tool"]
@@ -161,8 +161,8 @@ class JobResult:
 class Policy:
     """How a session's box is built.
 
-    `plugin_folders` are the owner's plugin folders, mounted read-only. `read_only` are further host paths to show inside.
-    `unsafe` runs without walls where none are available: only ever the owner's explicit choice.
+    `plugin_folders` are the owner's plugin folders, mounted read-only. `read_only` are further host paths to show
+    inside. `unsafe` runs without walls where none are available: only ever the owner's explicit choice.
     """
 
     plugin_folders: tuple[Path, ...] = ()

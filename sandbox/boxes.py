@@ -1,0 +1,346 @@
+"""Boxes for sessions: `open_sandbox` for one, `Boxes` for the app's pool.
+
+A `Box` has up to two warm processes: a light one for commands, programs and ordinary tools, and one with the data
+libraries imported. Each is started by the first job that needs it, ended when idle, and replaced when it broke.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from loguru import logger
+
+from sandbox import cgroups, layout, results
+from sandbox.api import Job, JobResult, Policy, Progress, Rung, SandboxError
+from sandbox.cell import Cell
+from sandbox.workspace import Snapshot, Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from types import TracebackType
+
+LIGHT: tuple[str, ...] = ()
+TOOLS = ("pydantic", "plugins.api", "sandbox.tools", "asyncio")
+DATA = (*TOOLS, "numpy", "pandas", "duckdb", "matplotlib", "matplotlib.pyplot")
+SCAN_INLINE = 300
+GUARD_EVERY_S = 0.25
+
+
+class Box:
+    """A session's sandbox (`sandbox.api.Sandbox`). Several jobs may run at once."""
+
+    def __init__(self, session_id: str, workspace: Path, policy: Policy, rung: Rung) -> None:
+        self.rung = rung
+        self._session_id = session_id
+        self._policy = policy
+        self._workspace = Workspace(workspace.absolute())
+        self._cells: dict[bool, Cell] = {}
+        self._locks = {False: asyncio.Lock(), True: asyncio.Lock()}
+        self._timers: dict[bool, asyncio.TimerHandle] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._temporary: Path | None = None
+        self._tools_loaded = False
+        self._files = 0
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def busy(self) -> bool:
+        """True while a job runs."""
+        return any(cell.busy for cell in self._cells.values())
+
+    # -- jobs ---------------------------------------------------------------------------------------------------
+
+    async def run(self, job: Job, on_progress: Callable[[Progress], None] | None = None) -> JobResult:
+        """Run a job to its end; its progress goes to `on_progress`.
+
+        Raises SandboxError when nothing safe is available here (its remedy says what to do) or a box does not come up.
+        """
+        if self._closed:
+            raise SandboxError(f"The sandbox of {self._session_id} is closed.")
+        if refusal := self._refusal(job):
+            return results.refused(refusal, self.rung)
+        before = await self._look()
+        room = self._room(job, before)
+        if room <= 0:
+            return results.refused(self._full(before), self.rung)
+        cell = await self._cell(data=job.data)
+        if job.kind == "tool" and not job.data and not self._tools_loaded:
+            self._tools_loaded = True
+            await cell.preload(TOOLS)
+        try:
+            return await self._run_in(cell, job, before, room, on_progress)
+        finally:
+            self._rest(data=job.data)
+
+    async def stream(self, job: Job) -> AsyncIterator[Progress | JobResult]:
+        """Run a job and yield its progress; the last item is the result."""
+        queue: asyncio.Queue[Progress | None] = asyncio.Queue()
+        running = asyncio.create_task(self.run(job, queue.put_nowait))
+        running.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while (item := await queue.get()) is not None:
+                yield item
+            yield await running
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await running
+
+    def _refusal(self, job: Job) -> str:
+        if self.rung.name == "E":
+            raise SandboxError(f"Nothing on this machine can safely run a {job.kind} job.", remedy=self.rung.remedy)
+        if job.net:
+            where = ", ".join(job.net)
+            return f"This needs the network ({where}), and no egress proxy is there yet. Use a tool that works offline."
+        if job.kind == "tool" and job.tool is None:
+            raise ValueError("a job of kind tool needs its tool")
+        return ""
+
+    def _room(self, job: Job, before: Snapshot) -> int:
+        """Return the bytes that the workspace may grow by."""
+        return min(job.limits.disk_mb << 20, (self._policy.disk_mb << 20) - before.used)
+
+    def _full(self, before: Snapshot) -> str:
+        used = before.used >> 20
+        return f"The workspace is full: {used} MB of {self._policy.disk_mb} MB. Remove files or raise sandbox.disk_mb."
+
+    async def _run_in(
+        self,
+        cell: Cell,
+        job: Job,
+        before: Snapshot,
+        room: int,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> JobResult:
+        launch = self._launch()
+        group = cgroups.make(job.limits.memory_mb, job.limits.processes) if self._grouped else None
+        guard: list[asyncio.Task[None]] = []
+
+        def started(strike: Callable[[str], None]) -> None:
+            guard.append(asyncio.create_task(self._guard(before.used + room, strike)))
+
+        try:
+            outcome = await cell.run(
+                _order(job, launch, grouped=group is not None, alone=self._alone),
+                job.stdin.encode(),
+                job.limits,
+                group=group,
+                watch=None if group else {"memory": job.limits.memory_mb << 20, "processes": job.limits.processes},
+                progress=on_progress,
+                on_start=started,
+            )
+            after = await self._look()
+            grown = after.used > before.used + room
+            changes = await self._changes(before, after)
+            return results.result(job, outcome, group, changes, self.rung, over_disk=grown, complete=after.complete)
+        finally:
+            for task in guard:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+            if group is not None:
+                group.remove()
+
+    @property
+    def _grouped(self) -> bool:
+        return self.rung.name != "unsafe" and cgroups.hierarchy() is not None
+
+    @property
+    def _alone(self) -> bool:
+        """True where the process limit of the user counts this box only, and binds."""
+        return self.rung.name in {"A", "A-"} and os.getuid() != 0
+
+    # -- the workspace ------------------------------------------------------------------------------------------
+
+    async def _look(self) -> Snapshot:
+        """Scan the workspace: at once when it was small the last time, in a thread when not."""
+        if self._files > SCAN_INLINE:
+            found = await asyncio.to_thread(self._workspace.snapshot)
+        else:
+            found = self._workspace.snapshot()
+        self._files = len(found.files) + found.skipped
+        return found
+
+    async def _changes(self, before: Snapshot, after: Snapshot) -> tuple[Any, ...]:
+        changed = sum(entry.size for path, entry in after.files.items() if before.files.get(path) != entry)
+        if changed > 1 << 20:
+            return await asyncio.to_thread(self._workspace.diff, before, after)
+        return self._workspace.diff(before, after)
+
+    async def _guard(self, most: int, strike: Callable[[str], None]) -> None:
+        """Watch the workspace's size while a job runs; the larger the tree, the rarer the look."""
+        loop = asyncio.get_running_loop()
+        pause = GUARD_EVERY_S
+        while True:
+            await asyncio.sleep(pause)
+            started = loop.time()
+            found = await asyncio.to_thread(self._workspace.snapshot)
+            if found.used > most:
+                strike("disk")
+                return
+            pause = max(GUARD_EVERY_S, 20 * (loop.time() - started))
+
+    # -- the processes ------------------------------------------------------------------------------------------
+
+    async def warm(self, *, data: bool = False) -> None:
+        """Start a box process before the first job needs it."""
+        if self.rung.name != "E":
+            await self._cell(data=data)
+            self._rest(data=data)
+
+    async def _cell(self, *, data: bool) -> Cell:
+        async with self._locks[data]:
+            if (timer := self._timers.pop(data, None)) is not None:
+                timer.cancel()
+            cell = self._cells.get(data)
+            if cell is not None and not cell.broken:
+                return cell
+            if cell is not None:
+                logger.info("the box of {} broke and is replaced", self._session_id)
+                await cell.end()
+            if not data:
+                self._tools_loaded = False
+            self._cells[data] = await Cell.start(self._launch(), self._session_id, DATA if data else LIGHT)
+            return self._cells[data]
+
+    def _launch(self) -> layout.Launch:
+        if self.rung.name in {"A", "A-"}:
+            bwrap = layout.find_bubblewrap()
+            if bwrap is None:
+                raise SandboxError("bubblewrap is gone from this machine.", remedy="apt-get install bubblewrap")
+            return layout.bubblewrap(bwrap, self._workspace.root, self._policy)
+        if self._temporary is None:
+            self._temporary = Path(tempfile.mkdtemp(prefix="dirigent-box-"))
+        mode = "landlock" if self.rung.name == "C" else "bare"
+        return layout.without_bubblewrap(mode, self._workspace.root, self._temporary, self._policy)
+
+    def _rest(self, *, data: bool) -> None:
+        """Arm the timer that ends an idle process."""
+        cell = self._cells.get(data)
+        if cell is None or cell.busy or self._closed:
+            return
+        if (timer := self._timers.pop(data, None)) is not None:
+            timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timers[data] = loop.call_later(self._policy.idle_s, self._evict, data)
+
+    def _evict(self, data: bool) -> None:  # noqa: FBT001 - a timer's callback
+        cell = self._cells.get(data)
+        if cell is not None and not cell.busy:
+            del self._cells[data]
+            task = asyncio.get_running_loop().create_task(cell.end())
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def close(self) -> None:
+        """Kill all that is left and free the box. Closing twice is harmless."""
+        if self._closed:
+            return
+        self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        cells = list(self._cells.values())
+        self._cells.clear()
+        await asyncio.gather(*(cell.end() for cell in cells), *self._ending)
+        self._workspace.close()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def _order(job: Job, launch: layout.Launch, *, grouped: bool, alone: bool) -> bytes:
+    limits = job.limits
+    tool = job.tool
+    return json.dumps(
+        {
+            "kind": job.kind,
+            "code": job.code,
+            "env": dict(job.env),
+            "secrets": dict(job.secrets),
+            "workdir": launch.workdir,
+            "limits": {
+                "cpu_s": limits.cpu_s,
+                "files": limits.files,
+                "file_mb": limits.file_mb,
+                "memory_mb": 0 if grouped else limits.memory_mb,
+                "processes": limits.processes if alone and not grouped else 0,
+            },
+            "tool": tool
+            and {
+                "source": launch.source(tool.source),
+                "function": tool.function,
+                "arguments": dict(tool.arguments),
+                "wants_context": tool.wants_context,
+            },
+        },
+    ).encode()
+
+
+async def open_sandbox(session_id: str, workspace: Path, policy: Policy = Policy()) -> Box:  # noqa: B008 - frozen
+    """Return the box of a session; use it with `async with`, or close it. Its processes start with the first job."""
+    from sandbox.canaries import probe
+
+    rung = await probe()
+    if rung.name == "E" and policy.unsafe:
+        rung = Rung("unsafe", "no walls at all, by the owner's choice", rung.remedy)
+    return Box(session_id, workspace, policy, rung)
+
+
+class Boxes:
+    """One box per session, opened by its first job. Close it in the end; then no process of any session is left."""
+
+    def __init__(self, policy: Policy = Policy()) -> None:  # noqa: B008 - frozen
+        self._policy = policy
+        self._boxes: dict[tuple[str, str], Box] = {}
+        self._lock = asyncio.Lock()
+
+    async def run(
+        self,
+        session_id: str,
+        workspace: Path,
+        job: Job,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> JobResult:
+        """Run a job in the session's box. Raises SandboxError as `Box.run` does."""
+        return await (await self._box(session_id, workspace)).run(job, on_progress)
+
+    async def warm(self, session_id: str, workspace: Path, *, data: bool = False) -> None:
+        """Start the session's box before its first job needs it."""
+        await (await self._box(session_id, workspace)).warm(data=data)
+
+    async def rung(self) -> Rung:
+        """Return the protection that is in force on this machine."""
+        from sandbox.canaries import probe
+
+        return await probe()
+
+    async def _box(self, session_id: str, workspace: Path) -> Box:
+        key = session_id, str(workspace)
+        async with self._lock:
+            if key not in self._boxes:
+                self._boxes[key] = await open_sandbox(session_id, workspace, self._policy)
+            return self._boxes[key]
+
+    async def close(self) -> None:
+        """End every box."""
+        boxes = list(self._boxes.values())
+        self._boxes.clear()
+        await asyncio.gather(*(box.close() for box in boxes))
+        cgroups.sweep()

@@ -1,0 +1,99 @@
+"""Which protection this machine gives, found by trying to break out of it, not by reading versions."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import tempfile
+from pathlib import Path
+
+from loguru import logger
+
+from sandbox import cgroups, landlock, layout, seccomp
+from sandbox.api import Job, Limits, Policy, Rung, SandboxError
+
+_A = Rung("A", "bubblewrap, with memory and processes bounded by a control group")
+_A_MINUS = Rung("A-", "bubblewrap; no writable memory control group, so memory is watched instead")
+_C = Rung(
+    "C",
+    "Landlock and a system-call filter, without bubblewrap; network off",
+    "Install bubblewrap for the full sandbox: apt-get install bubblewrap",
+)
+_INSTALL = (
+    "Install bubblewrap: apt-get install bubblewrap (Fedora: dnf install bubblewrap; Alpine: apk add bubblewrap)."
+)
+_USERNS = (
+    "bubblewrap is installed but may not make user namespaces. Allow them: "
+    "sysctl -w kernel.unprivileged_userns_clone=1 (Debian) or "
+    "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu); "
+    "in a container run it with --security-opt seccomp=unconfined."
+)
+
+# What a program inside tries. Each line that is printed is something that worked and must not.
+_ESCAPE = """
+import os, socket
+def tries(what, action):
+    try:
+        action()
+    except OSError:
+        return
+    print("escaped:", what)
+tries("read a host file", lambda: open({secret!r}).read())
+tries("write a host folder", lambda: open(os.path.join({folder!r}, "planted"), "w"))
+tries("reach the host's loopback", lambda: socket.create_connection(("127.0.0.1", {port}), 1))
+if {canary!r} in "".join(os.environ.values()):
+    print("escaped: read a host variable")
+open("works", "w").close()
+print("ran")
+"""
+
+_found: dict[str | None, Rung] = {}
+
+
+async def probe(*, anew: bool = False) -> Rung:
+    """Return the rung in force, tried once per process (and again when bubblewrap appears, or with `anew`)."""
+    key = layout.find_bubblewrap()
+    if anew:
+        _found.pop(key, None)
+    if key not in _found:
+        _found[key] = await _try_all(key)
+        logger.info("sandbox rung {}: {}", _found[key].name, _found[key].stance)
+    return _found[key]
+
+
+async def _try_all(bwrap: str | None) -> Rung:
+    problems = []
+    candidates = [_A if cgroups.hierarchy() else _A_MINUS] if bwrap else []
+    if landlock.abi() >= landlock.WALL_ABI and seccomp.supported():
+        candidates.append(_C)
+    for rung in candidates:
+        problem = await _problem(rung)
+        if not problem:
+            return rung
+        problems.append(f"{rung.name}: {problem}")
+        logger.warning("sandbox rung {} does not hold here: {}", rung.name, problem)
+    said = "; ".join(problems)
+    return Rung("E", f"nothing safe is available{f' ({said})' if said else ''}", _USERNS if bwrap else _INSTALL)
+
+
+async def _problem(rung: Rung) -> str:
+    """Run the escape attempts on a rung; return what worked and must not, or empty."""
+    from sandbox.boxes import Box
+
+    canary = secrets.token_hex(16)
+    with tempfile.TemporaryDirectory(prefix="dirigent-canary-") as name, socket.socket() as listener:
+        host = Path(name)
+        (host / "secret").write_text(canary)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        code = _ESCAPE.format(secret=str(host / "secret"), folder=name, port=listener.getsockname()[1], canary=canary)
+        workspace = host / "workspace"
+        try:
+            async with Box("canary", workspace, Policy(), rung) as box:
+                result = await box.run(Job("python", code, limits=Limits(wall_s=10)))
+        except SandboxError as error:
+            return error.message
+        said = result.stdout.text.strip()
+        if said == "ran" and (workspace / "works").exists():
+            return ""
+        return said.replace("\n", "; ") or result.stderr.text.strip()[-300:] or str(result.status)

@@ -1,0 +1,188 @@
+"""Control groups for jobs, in whichever version can be written here: a memory ceiling and a process ceiling per job.
+
+The job enters by writing to a descriptor that the host opened, so nothing of the hierarchy is visible inside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path("/sys/fs/cgroup")
+_serial = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class _Hierarchy:
+    """Where groups are made, by controller, and the files that bound, count and name them."""
+
+    memory: Path | None
+    pids: Path | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobGroup:
+    """The groups of one job."""
+
+    memory: Path | None
+    pids: Path | None
+    version: int
+
+    def entrances(self) -> dict[str, int]:
+        """Return open descriptors by controller; who writes `0` to one moves in. The caller closes them."""
+        places = {"memory": self.memory}
+        if self.pids is not None and self.pids != self.memory:
+            places["pids"] = self.pids
+        return {name: os.open(p / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for name, p in places.items() if p}
+
+    def out_of_memory(self) -> bool:
+        """Tell whether the kernel killed something here for memory."""
+        if self.memory is None:
+            return False
+        name = "memory.oom_control" if self.version == 1 else "memory.events"
+        return _counter(self.memory / name, "oom_kill") > 0
+
+    def out_of_processes(self) -> bool:
+        """Tell whether a fork was refused here."""
+        return self.pids is not None and _counter(self.pids / "pids.events", "max") > 0
+
+    def peak(self) -> int:
+        """Return the most bytes that were in use at once, 0 where the kernel does not tell."""
+        if self.memory is None:
+            return 0
+        name = "memory.max_usage_in_bytes" if self.version == 1 else "memory.peak"
+        try:
+            return int((self.memory / name).read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def remove(self) -> None:
+        """Take the groups away; whatever is left inside keeps them for `sweep`."""
+        for place in {self.memory, self.pids} - {None}:
+            with contextlib.suppress(OSError):
+                os.rmdir(place)  # type: ignore[arg-type]  # noqa: PTH106
+
+
+def _counter(file: Path, name: str) -> int:
+    try:
+        found = re.search(rf"^{name} (\d+)", file.read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
+
+
+def _own_folders() -> dict[str, str]:
+    """Return controller → path of this process's own group; the key of version 2 is empty."""
+    folders = {}
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        for controller in controllers.split(","):
+            folders[controller] = path
+    return folders
+
+
+def _made(parent: Path) -> Path | None:
+    """Make this process's own group below `parent`; None when that is not allowed."""
+    place = parent / f"dirigent-{os.getpid()}"
+    try:
+        place.mkdir(exist_ok=True)
+    except OSError:
+        return None
+    return place
+
+
+def _version_1(controller: str, own: dict[str, str]) -> Path | None:
+    if controller not in own or not (_ROOT / controller / "cgroup.procs").exists():
+        return None
+    for parent in (_ROOT / controller / own[controller].lstrip("/"), _ROOT / controller):
+        if parent.is_dir() and os.access(parent, os.W_OK) and (place := _made(parent)):
+            return place
+    return None
+
+
+def _version_2(own: dict[str, str]) -> _Hierarchy | None:
+    if "" not in own or not (_ROOT / "cgroup.controllers").exists():
+        return None
+    parent = _ROOT / own[""].lstrip("/")
+    for candidate in (parent, _ROOT):
+        enabled = _enabled(candidate)
+        if "memory" in enabled and (place := _made(candidate)) and "memory" in _enabled(place):
+            return _Hierarchy(place, place if "pids" in _enabled(place) else None, 2)
+    return None
+
+
+def _enabled(place: Path) -> set[str]:
+    """Return the controllers that groups below `place` have, after asking for those that we use."""
+    control = place / "cgroup.subtree_control"
+    for controller in ("+memory", "+pids"):
+        with contextlib.suppress(OSError):
+            control.write_text(controller)
+    try:
+        return set(control.read_text().split())
+    except OSError:
+        return set()
+
+
+@functools.cache
+def hierarchy() -> _Hierarchy | None:
+    """Return where groups can be made on this machine; None without a usable memory controller."""
+    try:
+        own = _own_folders()
+    except OSError:
+        return None
+    memory = _version_1("memory", own)
+    if memory is not None:
+        return _Hierarchy(memory, _version_1("pids", own), 1)
+    return _version_2(own)
+
+
+def make(memory_mb: int, processes: int) -> JobGroup | None:
+    """Make the groups of one job with its ceilings; None where that is not possible."""
+    where = hierarchy()
+    if where is None or where.memory is None:
+        return None
+    name = str(next(_serial))
+    group = JobGroup(where.memory / name, where.pids / name if where.pids else None, where.version)
+    try:
+        _bound(group, memory_mb << 20, processes)
+    except OSError:
+        group.remove()
+        return None
+    return group
+
+
+def _bound(group: JobGroup, memory: int, processes: int) -> None:
+    for place in {group.memory, group.pids} - {None}:
+        os.mkdir(place)  # type: ignore[arg-type]  # noqa: PTH102
+    if group.pids is not None:
+        (group.pids / "pids.max").write_text(str(processes))
+    if group.memory is None:
+        return
+    if group.version == 1:
+        (group.memory / "memory.limit_in_bytes").write_text(str(memory))
+        with contextlib.suppress(OSError):  # no such file without swap accounting
+            (group.memory / "memory.memsw.limit_in_bytes").write_text(str(memory))
+        return
+    (group.memory / "memory.max").write_text(str(memory))
+    with contextlib.suppress(OSError):
+        (group.memory / "memory.swap.max").write_text("0")
+    with contextlib.suppress(OSError):
+        (group.memory / "memory.oom.group").write_text("1")
+
+
+def sweep() -> None:
+    """Remove what this process made; called when the last box closes."""
+    where = hierarchy()
+    for place in {where.memory, where.pids} - {None} if where else ():
+        for child in sorted(place.glob("*/"), reverse=True):  # type: ignore[union-attr]
+            with contextlib.suppress(OSError):
+                child.rmdir()
+        with contextlib.suppress(OSError):
+            place.rmdir()  # type: ignore[union-attr]
+    hierarchy.cache_clear()

@@ -1,0 +1,110 @@
+"""The walls that the init puts up around itself and its jobs.
+
+With bubblewrap the view of the machine is already narrow: what is added is the system-call filter and a Landlock fence
+between jobs. Without it Landlock is the wall, and new namespaces are taken when the kernel gives them to us.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox import kernel, landlock, seccomp
+
+_MS_REC_PRIVATE = 0x44000
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+
+
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """What is in force. `own_processes`: this is the init of a process namespace of its own."""
+
+    name: str
+    own_processes: bool
+    rules: int | None = None
+
+    def enter(self) -> None:
+        """Called by each job after its fork: everything that is not already in force for the init itself."""
+        if self.name == "landlock":
+            kernel.drop_capabilities()
+        if self.rules is not None:
+            landlock.restrict(self.rules)
+            os.close(self.rules)
+        if self.name != "bare":
+            kernel.set_dumpable(allowed=True)
+
+
+def put_up(settings: dict[str, Any]) -> Walls:
+    """Put up the walls that `mode` names; raise OSError when that is impossible."""
+    mode = settings["mode"]
+    if mode == "bwrap":
+        return _inside_bubblewrap()
+    if mode == "landlock":
+        return _landlock(settings)
+    kernel.adopt_orphans()
+    return Walls("bare", own_processes=False)
+
+
+def _inside_bubblewrap() -> Walls:
+    kernel.set_dumpable(allowed=False)
+    rules = None
+    with contextlib.suppress(OSError):
+        rules = landlock.fence()
+    if seccomp.supported():
+        seccomp.install(sockets=True)
+    return Walls("bwrap", os.getpid() == 1, rules)
+
+
+def _landlock(settings: dict[str, Any]) -> Walls:
+    own = _new_namespaces()
+    if not own:
+        kernel.adopt_orphans()
+    kernel.set_dumpable(allowed=False)
+    allowed = [(path, landlock.READ) for path in settings["readable"]]
+    allowed += [(path, landlock.WRITE) for path in settings["writable"]]
+    allowed += [(path, landlock.DEVICE) for path in _DEVICES]
+    if own:
+        allowed.append(("/proc", landlock.READ))
+    rules = landlock.wall(allowed)
+    seccomp.install(sockets=False)
+    return Walls("landlock", own, rules)
+
+
+def _new_namespaces() -> bool:
+    """Take namespaces of our own for processes, network and the rest; return whether there were any to be had.
+
+    The caller goes on as the init of the new process namespace; the outer process stays behind to wait for it.
+    """
+    user, group = os.getuid(), os.getgid()
+    spaces = kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWNS
+    try:
+        kernel.unshare(kernel.CLONE_NEWUSER | spaces)
+    except OSError:
+        return False
+    with contextlib.suppress(OSError):
+        Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"1000 {user} 1")
+    Path("/proc/self/gid_map").write_text(f"1000 {group} 1")
+    _stay_behind()
+    kernel.mount("none", "/", "", _MS_REC_PRIVATE)
+    kernel.mount("proc", "/proc", "proc", 0)
+    kernel.drop_capabilities()
+    return True
+
+
+def _stay_behind() -> None:
+    """Fork; the child returns, the parent waits for it and ends as it did."""
+    outer = os.getpid()
+    child = os.fork()
+    if child == 0:
+        kernel.die_with_parent()
+        return
+    del outer
+    os.closerange(3, 64)
+    _, status = os.waitpid(child, 0)
+    sys.stdout.flush()
+    os._exit(os.waitstatus_to_exitcode(status) & 0xFF)

@@ -1,0 +1,214 @@
+"""What the forked child of the init does: limits, descriptors, then the job itself.
+
+The order (JSON) comes in the memory file `request`: `kind`, `code`, `tool`, `env`, `secrets`, `limits`, `workdir`,
+`path` (the import path of a job). The child never returns to the init: `run` gives the exit code to leave with.
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import json
+import linecache
+import os
+import resource
+import signal
+import sys
+import threading
+import traceback
+import types
+from typing import TYPE_CHECKING, Any
+
+from sandbox import frames, kernel
+
+if TYPE_CHECKING:
+    from sandbox.confine import Walls
+
+SOURCE = "<program>"
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
+
+
+class Events:
+    """The job's way to tell the host something: progress, the result, a failure."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+
+    def send(self, **record: Any) -> None:
+        """Write one record; raise frames.BadFrame when it is too large."""
+        data = memoryview(frames.framed(record))
+        with self._lock:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+
+
+def run(descriptors: dict[str, int], walls: Walls) -> int:
+    """Become the job that `request` describes and return its exit code."""
+    os.setsid()
+    kernel.die_with_parent()
+    kernel.adopt_orphans()  # daemons stay below this job, so that they end with it and not with another
+    _join_cgroups(descriptors)
+    order = _read_order(descriptors["request"])
+    events = Events(_settle(descriptors))
+    walls.enter()
+    _limit(order["limits"])
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL if order["kind"] == "shell" else signal.SIG_IGN)
+    os.environ.update(order["env"])
+    os.chdir(order["workdir"])
+    if order["kind"] == "shell":
+        _shell(order)
+    _refresh_randomness()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    code = _python(order, events) if order["kind"] == "python" else _tool(order, events)
+    return _leave(code)
+
+
+def _join_cgroups(descriptors: dict[str, int]) -> None:
+    for name in ("memory", "pids"):
+        if name in descriptors:
+            os.write(descriptors[name], b"0")  # the process that writes
+            os.close(descriptors[name])
+
+
+def _read_order(descriptor: int) -> dict[str, Any]:
+    with os.fdopen(descriptor, "rb") as file:
+        file.seek(0)
+        order: dict[str, Any] = json.loads(file.read())
+    return order
+
+
+def _settle(descriptors: dict[str, int]) -> int:
+    """Put the standard streams where they belong; return the descriptor for events."""
+    stdin = descriptors.get("stdin")
+    if stdin is None:
+        stdin = os.open(os.devnull, os.O_RDONLY)
+    else:
+        os.lseek(stdin, 0, os.SEEK_SET)
+    for number, descriptor in ((0, stdin), (1, descriptors["out"]), (2, descriptors["err"])):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    _open_streams()
+    return descriptors["events"]
+
+
+def _open_streams() -> None:
+    """Open the streams anew: those of the init remember what their descriptors once were. Lines go out as they end."""
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # type: ignore[misc]  # noqa: SIM115
+    out, err = (open(n, "w", 1, "utf-8", "backslashreplace", closefd=False) for n in (1, 2))  # noqa: SIM115
+    sys.stdout = sys.__stdout__ = out  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = err  # type: ignore[misc]
+
+
+def _limit(limits: dict[str, int]) -> None:
+    bounds = {
+        resource.RLIMIT_CORE: (0, 0),
+        resource.RLIMIT_CPU: (limits["cpu_s"], limits["cpu_s"] + 1),
+        resource.RLIMIT_NOFILE: (limits["files"], limits["files"]),
+        resource.RLIMIT_FSIZE: (limits["file_mb"] << 20, limits["file_mb"] << 20),
+    }
+    if limits.get("processes"):
+        bounds[resource.RLIMIT_NPROC] = (limits["processes"], limits["processes"])
+    if limits.get("memory_mb"):
+        room = (limits["memory_mb"] << 20) + _data_now()
+        bounds[resource.RLIMIT_DATA] = (room, room)
+    for what, (soft, hard) in bounds.items():
+        _, most = resource.getrlimit(what)
+        if most != resource.RLIM_INFINITY:
+            soft, hard = min(soft, most), min(hard, most)  # noqa: PLW2901
+        resource.setrlimit(what, (soft, hard))
+
+
+def _data_now() -> int:
+    """Return the bytes of private writable memory that the preloaded libraries take already."""
+    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - pathlib costs more than the read
+        return int(file.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _refresh_randomness() -> None:
+    """Give this job random numbers of its own: forks would share the state of the libraries' generators."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
+
+
+def _shell(order: dict[str, Any]) -> None:
+    os.environ.update(order["secrets"])
+    for shell in ("/bin/bash", "/bin/sh"):
+        if os.access(shell, os.X_OK):
+            os.execv(shell, [shell, "-c", order["code"]])  # noqa: S606
+    raise FileNotFoundError("there is neither /bin/bash nor /bin/sh in this box")
+
+
+def _python(order: dict[str, Any], events: Events) -> int:
+    """Run the code as `__main__` would be run; the traceback of a failure goes to stderr with the code's own lines."""
+    os.environ.update(order["secrets"])
+    main = types.ModuleType("__main__")
+    sys.modules["__main__"] = main
+    sys.argv = ["program.py"]
+    sys.path[:0] = [order["workdir"]]
+    code = order["code"]
+    linecache.cache[SOURCE] = (len(code), None, code.splitlines(keepends=True), SOURCE)
+    try:
+        exec(compile(code, SOURCE, "exec", dont_inherit=True), main.__dict__)  # noqa: S102 - this is the job
+    except SystemExit as error:
+        return _exit_code(error)
+    except BaseException as error:
+        _note(error, events)
+        traceback.print_exception(error.with_traceback(own_part(error)))
+        return 1
+    return 0
+
+
+def own_part(error: BaseException) -> types.TracebackType | None:
+    """Return the traceback from the first line on that is not the sandbox's own."""
+    here = os.path.dirname(__file__)  # noqa: PTH120
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(here):
+        trace = trace.tb_next
+    return trace
+
+
+def _exit_code(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code & 0xFF
+    print(error.code, file=sys.stderr)  # noqa: T201 - what Python itself does
+    return 1
+
+
+def _note(error: BaseException, events: Events) -> None:
+    """Tell the host when a limit was the reason."""
+    if isinstance(error, MemoryError):
+        events.send(note="oom")
+    elif isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        events.send(note="disk")
+
+
+def _tool(order: dict[str, Any], events: Events) -> int:
+    from sandbox import tools
+
+    try:
+        result = tools.call(order, events)
+        try:
+            events.send(result=result)
+        except frames.BadFrame as error:
+            raise tools.too_large(str(error)) from None
+    except (Exception, SystemExit) as error:
+        _note(error, events)
+        events.send(failure=tools.describe(error))
+    return 0
+
+
+def _leave(code: int) -> int:
+    """Do what the interpreter does at its end, as far as the job's own doings go."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - waits for the job's threads
+        atexit._run_exitfuncs()  # noqa: SLF001
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return code or 1
+    return code

@@ -1,0 +1,119 @@
+"""From how a job ended to what is said about it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from sandbox.api import Captured, FileChange, Job, JobResult, JobStatus, JobUsage, Rung
+
+if TYPE_CHECKING:
+    from sandbox.cell import Outcome
+    from sandbox.cgroups import JobGroup
+
+_STRUCK = {
+    "timeout": JobStatus.TIMEOUT,
+    "output": JobStatus.OUTPUT,
+    "disk": JobStatus.DISK,
+    "oom": JobStatus.OOM,
+    "pids": JobStatus.PIDS,
+    "cancelled": JobStatus.CANCELLED,
+    "fork": JobStatus.PIDS,
+}
+
+
+def refused(why: str, rung: Rung) -> JobResult:
+    """Return the result of a job that was not started; `why` is for the person and says the way on."""
+    return JobResult(JobStatus.REFUSED, code=-1, stderr=Captured(why), rung=rung.name, warnings=(why,))
+
+
+def result(
+    job: Job,
+    outcome: Outcome,
+    group: JobGroup | None,
+    changes: tuple[FileChange, ...],
+    rung: Rung,
+    *,
+    over_disk: bool,
+    complete: bool,
+) -> JobResult:
+    """Return what is said of a job that was started."""
+    status, code, warnings = _ending(job, outcome, group, over_disk=over_disk)
+    if not complete:
+        warnings.append("The workspace is too large to be scanned whole; changes may be missing.")
+    if rung.name in {"C", "unsafe"}:
+        warnings.append(f"Sandbox rung {rung.name}: {rung.stance}.")
+    peak = max(outcome.peak, group.peak() if group else 0)
+    return JobResult(
+        status=status,
+        code=code,
+        stdout=outcome.out.result() if outcome.out else Captured(),
+        stderr=outcome.err.result() if outcome.err else Captured(),
+        usage=JobUsage(outcome.cpu, outcome.wall, peak),
+        changes=changes,
+        rung=rung.name,
+        warnings=tuple(warnings),
+        **(_of_tool(outcome, status, code) if job.kind == "tool" else {}),
+    )
+
+
+def _ending(  # noqa: PLR0911 - one line a cause
+    job: Job,
+    outcome: Outcome,
+    group: JobGroup | None,
+    *,
+    over_disk: bool,
+) -> tuple[JobStatus, int, list[str]]:
+    signalled = os.WIFSIGNALED(outcome.status)
+    code = os.WTERMSIG(outcome.status) if signalled else os.WEXITSTATUS(outcome.status)
+    limits = job.limits
+    if outcome.cause == "box":
+        return JobStatus.SIGNAL, code, ["The sandbox itself ended while this ran; the next job gets a new one."]
+    if outcome.cause in _STRUCK:
+        return _STRUCK[outcome.cause], code, [_limit_said(_STRUCK[outcome.cause], job)]
+    if group is not None and group.out_of_memory() and (signalled or code):
+        return JobStatus.OOM, code, [_limit_said(JobStatus.OOM, job)]
+    if (signalled and code == signal.SIGXCPU) or (not signalled and code == 128 + signal.SIGXCPU):
+        return JobStatus.TIMEOUT, code, [f"It used up its {limits.cpu_s} seconds of CPU time."]
+    if over_disk or outcome.note == "disk" or code in _too_long_file(signalled=signalled):
+        return JobStatus.DISK, code, [_limit_said(JobStatus.DISK, job)]
+    if outcome.note == "oom":
+        return JobStatus.OOM, code, [_limit_said(JobStatus.OOM, job)]
+    if group is not None and group.out_of_processes():
+        said = [_limit_said(JobStatus.PIDS, job)]
+        return (JobStatus.PIDS if signalled or code else JobStatus.EXIT), code, said
+    return (JobStatus.SIGNAL if signalled else JobStatus.EXIT), code, []
+
+
+def _too_long_file(*, signalled: bool) -> set[int]:
+    return {signal.SIGXFSZ} if signalled else {128 + signal.SIGXFSZ}
+
+
+def _limit_said(status: JobStatus, job: Job) -> str:
+    limits = job.limits
+    return {
+        JobStatus.TIMEOUT: f"It was ended after {limits.wall_s:g} seconds.",
+        JobStatus.OUTPUT: f"It wrote far more than the {limits.output_bytes} bytes of output that are kept.",
+        JobStatus.DISK: f"It wrote more than its {limits.disk_mb} MB in all or {limits.file_mb} MB in one file.",
+        JobStatus.OOM: f"It needed more than its {limits.memory_mb} MB of memory.",
+        JobStatus.PIDS: f"It wanted more than its {limits.processes} processes.",
+    }.get(status, "")
+
+
+def _of_tool(outcome: Outcome, status: JobStatus, code: int) -> dict[str, Any]:
+    """Return the fields of a tool's result, distrusting every type: the job wrote this record itself."""
+    match outcome.record:
+        case {"failure": {"type": str(kind), "message": str(message), "hint": str(hint), "traceback": str(trace)}}:
+            return {"failure": {"type": kind, "message": message, "hint": hint, "traceback": trace}}
+        case {"result": {"value": value, "text": str(text), "partial": bool(partial), "files": list(files)}}:
+            pairs = tuple((f[0], f[1]) for f in files if _is_file(f))
+            return {"value": value, "text": text, "partial": partial, "files": pairs}
+    if status is JobStatus.EXIT:
+        message = f"The tool ended with exit code {code} without giving a result."
+        return {"failure": {"type": "NoResult", "message": message, "hint": "", "traceback": ""}}
+    return {}
+
+
+def _is_file(item: object) -> bool:
+    return isinstance(item, list) and len(item) == 2 and all(isinstance(part, str) for part in item)

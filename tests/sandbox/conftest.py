@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.api import Policy, Rung
+from sandbox.boxes import Box
+from sandbox.canaries import probe
+
+C = Rung("C", "Landlock")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "workspace"
+
+
+@pytest.fixture
+async def box(folder: Path) -> AsyncIterator[Box]:
+    async with Box("test", folder, Policy(), await probe()) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["best", "C"])
+async def any_box(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Box]:
+    """A box on every rung that this machine has: the contract is the same."""
+    rung = await probe() if request.param == "best" else C
+    async with Box("test", folder, Policy(), rung) as opened:
+        yield opened
