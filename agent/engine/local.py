@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
@@ -36,7 +36,8 @@ class LocalEngine:
         self._queued: dict[int, _Job] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._jobs: dict[int, _Job] = {}
-        self._busy_sessions: set[str] = set()
+        self._lines: dict[str, deque[_Job]] = {}  # session → its jobs in order; the first is in the heap or at work
+        self._crowded: dict[str, deque[_Job]] = {}  # person → jobs held back because that person has enough at work
         self._busy_users: Counter[str] = Counter()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -55,8 +56,11 @@ class LocalEngine:
             return
         job = _Job(run_id, session_id, user_id, priority)
         self._queued[run_id] = job
-        heapq.heappush(self._heap, (-priority, next(self._order), job))
         self._idle.clear()
+        line = self._lines.setdefault(session_id, deque())
+        line.append(job)
+        if len(line) == 1:
+            self._push(job)
         self._pump()
 
     def working_on(self, run_id: int) -> bool:
@@ -65,9 +69,12 @@ class LocalEngine:
 
     async def cancel(self, run_id: int) -> bool:
         """Cancel a run; see Engine.cancel."""
-        self._queued.pop(run_id, None)
         task = self._tasks.get(run_id)
         if task is None:
+            waiting = self._queued.pop(run_id, None)
+            if waiting is not None and self._lines[waiting.session_id][0] is not waiting:
+                self._lines[waiting.session_id].remove(waiting)
+            self._pump()
             return False
         self._jobs[run_id].again = False
         task.cancel()
@@ -83,6 +90,8 @@ class LocalEngine:
         self._work = None
         self._queued.clear()
         self._heap.clear()
+        self._lines = {job.session_id: deque([job]) for job in self._jobs.values()}
+        self._crowded.clear()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -93,28 +102,31 @@ class LocalEngine:
     def _pump(self) -> None:
         if self._work is None:
             return
-        held: list[tuple[int, int, _Job]] = []
         while self._heap and len(self._tasks) < self._total:
-            entry = heapq.heappop(self._heap)
-            job = entry[2]
+            job = heapq.heappop(self._heap)[2]
             if self._queued.get(job.run_id) is not job:
-                continue  # it was cancelled while it waited
-            if self._must_wait(job):
-                held.append(entry)
-                continue
-            del self._queued[job.run_id]
-            self._start(job)
-        for entry in held:
-            heapq.heappush(self._heap, entry)
+                self._leave_line(job)  # it was cancelled while it waited
+            elif job.user_id and self._busy_users[job.user_id] >= self._per_user:
+                self._crowded.setdefault(job.user_id, deque()).append(job)
+            else:
+                del self._queued[job.run_id]
+                self._start(job)
         if not self._tasks and not self._queued:
             self._idle.set()
 
-    def _must_wait(self, job: _Job) -> bool:
-        crowded = bool(job.user_id) and self._busy_users[job.user_id] >= self._per_user
-        return job.session_id in self._busy_sessions or crowded
+    def _push(self, job: _Job) -> None:
+        heapq.heappush(self._heap, (-job.priority, next(self._order), job))
+
+    def _leave_line(self, job: _Job) -> None:
+        """Let the next job of the session come forward."""
+        line = self._lines[job.session_id]
+        line.popleft()
+        if line:
+            self._push(line[0])
+        else:
+            del self._lines[job.session_id]
 
     def _start(self, job: _Job) -> None:
-        self._busy_sessions.add(job.session_id)
         self._busy_users[job.user_id] += 1
         task = asyncio.create_task(self._carry_out(job), name=f"run-{job.run_id}")
         self._tasks[job.run_id] = task
@@ -132,10 +144,12 @@ class LocalEngine:
     def _ended(self, job: _Job, task: asyncio.Task[None]) -> None:
         del self._tasks[job.run_id]
         del self._jobs[job.run_id]
-        self._busy_sessions.discard(job.session_id)
+        self._leave_line(job)
         self._busy_users[job.user_id] -= 1
         if not self._busy_users[job.user_id]:
             del self._busy_users[job.user_id]
+        for held in self._crowded.pop(job.user_id, ()):
+            self._push(held)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.opt(exception=error).error("work on run {} ended with an error", job.run_id)
         if job.again and self._work is not None:

@@ -1,4 +1,4 @@
-"""The engine's port: submit a run, have it worked on, cancel it. Nothing else in the code knows which engine is there."""
+"""The engine's port: submit a run, have it worked on, cancel it. Nothing else knows which engine is there."""
 
 from __future__ import annotations
 

@@ -25,11 +25,17 @@ def _silent(_step_id: str, _text: str, _done: float | None, _total: float | None
     """Show no progress."""
 
 
+def _no_money() -> float | None:
+    """Without a model nothing is spent."""
+    return None
+
+
 @dataclass(slots=True)
 class RunContext:
     """The state of one run while it is carried out; everything in it can be rebuilt from the journal.
 
     `status` is where each step stands; `control` labels the choice of each step; `file_labels` are the files'.
+    `plan_control` is what a step planned now would carry; `direct_answer` is the planner's, when no step is needed.
     `on_progress(step_id, text, done, total)` feeds the live plan.
     """
 
@@ -46,6 +52,9 @@ class RunContext:
     file_labels: dict[str, Provenance] = field(default_factory=dict)
     on_progress: OnProgress = _silent
     questions_asked: int = 0
+    plan_control: Provenance = NOTHING
+    direct_answer: str = ""
+    money: Callable[[], float | None] = _no_money
 
     def state_of(self, step: PlanStep) -> Status:
         """Return where the step stands."""

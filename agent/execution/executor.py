@@ -10,16 +10,15 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from sandbox.workspace import Workspace
-
 from agent.domain.artifacts import Artifact
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
 from agent.domain.provenance import Provenance
 from agent.errors import ModelRefused, ToolError
 from agent.execution.people import People
-from agent.execution.toolbox import Call
+from agent.execution.toolbox import Call, fingerprint
 from agent.llm.protocol import ChatMessage, Finished, LLMRequest, Notice, TextDelta, ToolRequest
 from agent.policy import consent, provenance
+from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
@@ -264,9 +263,9 @@ def _model(ctx: RunContext) -> LLM:
 
 
 def _written(ctx: RunContext, name: str, text: str) -> Artifact:
-    workspace = Workspace(ctx.session.workspace)
-    workspace.write_bytes(name, text.encode())
-    size, sha256 = workspace.fingerprint(name)
+    with Workspace(ctx.session.workspace) as workspace:
+        workspace.write_bytes(name, text.encode())
+    size, sha256 = fingerprint(ctx.session, name)
     return Artifact(name, size, sha256, "text/markdown" if name.endswith(".md") else "text/plain")
 
 

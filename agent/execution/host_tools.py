@@ -5,19 +5,17 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from sandbox.workspace import Workspace
-
 from plugins.api import ToolFailure
 from sandbox.api import Job, Limits, ToolCall
+from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from sandbox.boxes import Boxes
-
     from plugins.api import Memory
     from sandbox.api import Progress
+    from sandbox.boxes import Boxes
 
 
 class HostContext:
@@ -71,7 +69,9 @@ class HostContext:
 
     async def save(self, name: str, data: bytes) -> str:
         """Write a file into the workspace, following no links; return its path there."""
-        Workspace(self.workdir).write_bytes(name, data)
+        with Workspace(self.workdir) as workspace:
+            workspace.write_bytes(name, data)
+        self.artifacts.append((name, ""))
         return name
 
     async def inside(self, function: Callable[..., Any], /, **arguments: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 import mimetypes
 import traceback
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
-from sandbox.workspace import Workspace
 
 from agent.domain.artifacts import Artifact
 from agent.domain.execution import ExecutorResponse, ResponseStatus
@@ -19,15 +19,15 @@ from agent.errors import reference_id
 from agent.execution.host_tools import HostContext
 from plugins.api import Output, ToolFailure
 from sandbox.api import Job, JobStatus, Limits, Progress, SandboxError, ToolCall
+from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
-    from sandbox.boxes import Boxes
-
     from agent.catalogue import Catalogue
     from agent.config import AppConfig
     from agent.domain.session import Session
     from plugins.api import Memory, ToolSpec
     from sandbox.api import JobResult
+    from sandbox.boxes import Boxes
 
 Report = Callable[[Progress], None]
 ENDINGS = {
@@ -177,15 +177,25 @@ def _host_response(
 def _handed_over(session: Session, files: Iterable[tuple[str, str]], step_id: str) -> tuple[Artifact, ...]:
     """Describe the files that a tool handed over; one that is not there (or is no regular file) is left out."""
     found: dict[str, Artifact] = {}
-    workspace = Workspace(session.workspace)
     for path, title in files:
         try:
-            size, sha256 = workspace.fingerprint(path)
-        except (OSError, ValueError) as error:
+            size, sha256 = fingerprint(session, path)
+        except (OSError, SandboxError) as error:
             logger.warning("step {} handed over {!r}, which cannot be read: {}", step_id, path, error)
             continue
         found[path] = _artifact(path, size, sha256, title=title)
     return tuple(found.values())
+
+
+def fingerprint(session: Session, path: str) -> tuple[int, str]:
+    """Return size in bytes and SHA-256 (hex) of a workspace file. Raises SandboxError or OSError."""
+    digest = hashlib.sha256()
+    size = 0
+    with Workspace(session.workspace) as workspace, workspace.open_read(path) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            size += len(block)
+    return size, digest.hexdigest()
 
 
 def _artifact(path: str, size: int, sha256: str, *, title: str = "", deliver: bool = True) -> Artifact:

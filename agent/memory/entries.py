@@ -17,7 +17,7 @@ UNTRUSTED = ", untrusted"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One remembered fact. `date` is ISO; `source` names where it came from; `trusted` says whether a person said it."""
+    """One remembered fact. `date` is ISO; `source` names where it came from; `trusted` that a person said it."""
 
     text: str
     tag: str = "FACT"
@@ -31,7 +31,7 @@ class Entry:
 
 
 def parse(memory_text: str) -> list[Entry]:
-    """Return the entries of a memory file. A line that a person wrote without a date or tag counts as a FACT of theirs."""
+    """Return the entries of a memory file. A line without a date or tag counts as a FACT of the person's."""
     return [entry for line in memory_text.splitlines() if (entry := parse_line(line)) is not None]
 
 

@@ -143,3 +143,27 @@ def _tagged_lines(answer: str) -> list[tuple[str, str]]:
         if bracket and tag.startswith("[") and tag[1:] in TAGS and text.strip():
             found.append((tag[1:], text.strip()))
     return found
+
+
+class MemoryDoor:
+    """What tools see of a session's memory: implements `plugins.api.Memory`.
+
+    Only the person's own words, and what they approved, come through this door: a call whose text was influenced by
+    others asks first.
+    """
+
+    def __init__(self, memory: SessionMemory) -> None:
+        self._memory = memory
+
+    async def remember(self, text: str, tag: str = "") -> str:
+        """Store a fact and return the entry as written, or "" when it was known already."""
+        entry = await self._memory.remember(text, tag)
+        return entry.line() if entry else ""
+
+    async def recall(self, query: str = "", limit: int = 20) -> list[str]:
+        """Return the entries that match best."""
+        return [entry.line() for entry in await self._memory.recall(query, limit)]
+
+    async def forget(self, query: str) -> list[str]:
+        """Remove the entries that match and return them."""
+        return [entry.line() for entry in await self._memory.forget(query)]

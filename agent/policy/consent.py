@@ -31,9 +31,12 @@ def decide(spec: ToolSpec, args: Mapping[str, Provenance], control: Provenance) 
     `args` are the labels of the arguments by name, `control` that of the choice of this call; both are shown to the
     person as the origin of what is asked.
     """
-    if spec.effect != "effect":
-        return ALLOW
-    return Verdict("ask", because(args, control))
+    if spec.effect == "effect":
+        return Verdict("ask", because(args, control))
+    learns = spec.host and spec.effect == "write_inside"  # memory: nothing of others gets in without the person's word
+    if learns and not (control.trusted and all(label.trusted for label in args.values())):
+        return Verdict("ask", because(args, control))
+    return ALLOW
 
 
 def because(args: Mapping[str, Provenance], control: Provenance) -> str:

@@ -1,0 +1,144 @@
+"""The live plan: one message that shows what is going on, changed as things happen, never more often than it helps."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from agent.domain.execution import ExecutorResponse, ResponseStatus
+from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.states import Status
+
+if TYPE_CHECKING:
+    from agent.domain.messages import Bot
+    from agent.domain.plan import PlanStep
+    from agent.domain.run import Run
+
+SHOWN_STEPS = 20
+PAUSE_SECONDS = 0.3
+HEARTBEAT_SECONDS = 10.0
+NOTE_CHARS = 80
+AFTER: dict[ResponseStatus, Status] = {
+    ResponseStatus.OK: Status.COMPLETED,
+    ResponseStatus.PARTIAL: Status.COMPLETED,
+    ResponseStatus.NEEDS_INPUT: Status.WAITING_APPROVAL,
+    ResponseStatus.BLOCKED: Status.CANCELLED,
+    ResponseStatus.CANCELLED: Status.CANCELLED,
+}
+
+
+class LivePlan:
+    """What the person sees of a run. Changes are gathered and posted by one task that this object owns."""
+
+    def __init__(self, bot: Bot, run: Run, money: Any) -> None:
+        self._bot = bot
+        self._run = run
+        self._money = money
+        self._started = time.monotonic()
+        self._steps: dict[str, PlanStep] = {}
+        self._status: dict[str, Status] = {}
+        self._notes: dict[str, str] = {}
+        self._done = 0
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.title = run.title or run.request[:60]
+        self.state = "running"
+        self.note = ""
+
+    def add(self, step: PlanStep, status: Status = Status.PENDING, note: str = "") -> None:
+        """Show a step."""
+        self._steps[step.id] = step
+        self._set(step.id, status, note)
+
+    def changed(self, step: PlanStep, response: ExecutorResponse | None) -> None:
+        """Show that a step has started (None) or ended."""
+        if response is None:
+            self._set(step.id, Status.RUNNING)
+            return
+        self._set(step.id, AFTER.get(response.status, Status.FAILED), response.error[:NOTE_CHARS])
+
+    def progress(self, step_id: str, text: str, done: float | None = None, total: float | None = None) -> None:
+        """Show where the work of a step is."""
+        share = f" {done:g} of {total:g}" if done is not None and total else ""
+        self._notes[step_id] = f"{text}{share}"[:NOTE_CHARS]
+        self._touch()
+
+    def say(self, note: str) -> None:
+        """Show a line about the whole run, such as that the model server is busy."""
+        self.note = note[: 2 * NOTE_CHARS]
+        self._touch()
+
+    def _set(self, step_id: str, status: Status, note: str = "") -> None:
+        over = {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
+        self._done += (status in over) - (self._status.get(step_id) in over)
+        self._status[step_id] = status
+        self._notes[step_id] = note
+        self._touch()
+
+    def _touch(self) -> None:
+        self._changed.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._post_changes(), name=f"live-plan-{self._run.id}")
+
+    async def _post_changes(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass  # the clock in the message is the sign of life
+            self._changed.clear()
+            try:
+                await self._bot.post(self.message())
+            except Exception as error:
+                logger.warning("the live plan of run {} could not be posted: {}", self._run.id, error)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def stop(self) -> None:
+        """Stop posting; what is shown last is posted by whoever ends the run, in its own transaction."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    @property
+    def worth_showing(self) -> bool:
+        """False for a run without steps, which needs no plan message."""
+        return bool(self._steps)
+
+    def message(self) -> OutboundMessage:
+        """Return the message as it should look now; at most 20 steps, those that matter most."""
+        payload = {
+            "title": self.title,
+            "done": self._done,
+            "total": len(self._steps),
+            "seconds": round(time.monotonic() - self._started),
+            "money": self._money(),
+            "state": self.state,
+            "note": self.note,
+            "steps": [self._line(step_id) for step_id in self._shown()],
+            "hidden": max(0, len(self._steps) - SHOWN_STEPS),
+            "run": self._run.ref,
+        }
+        if self.state in {"running", "waiting"}:
+            payload["buttons"] = [[{"label": "⏹ Stop", "action": f"r/{self._run.ref}/stop"}]]
+        key = f"run:{self._run.id}:plan"
+        return OutboundMessage(
+            self._run.dest, MessageKind.PLAN, key, payload, session_id=self._run.session_id, run_id=self._run.id
+        )
+
+    def _line(self, step_id: str) -> dict[str, str]:
+        step = self._steps[step_id]
+        status = self._status[step_id]
+        return {"id": step.id, "label": step.label, "status": status.value, "note": self._notes.get(step_id, "")}
+
+    def _shown(self) -> list[str]:
+        """All steps of a short plan; of a long one a window that starts a little before the first unfinished step."""
+        names = list(self._steps)
+        if len(names) <= SHOWN_STEPS:
+            return names
+        start = min(max(0, self._done - 3), len(names) - SHOWN_STEPS)
+        return names[start : start + SHOWN_STEPS]

@@ -1,0 +1,157 @@
+"""Sets the scene of a run from the journal: what is planned, done, waiting; and clears it for a new plan."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from agent.domain.execution import ResponseStatus
+from agent.domain.plan import OnFailure, StepType
+from agent.domain.provenance import Provenance
+from agent.domain.run import StepChange
+from agent.domain.states import FINAL, Status
+from agent.execution.context import RunContext
+from agent.execution.dispatcher import response_of
+from agent.execution.scheduler import WORTH_REPLANNING
+
+if TYPE_CHECKING:
+    from agent.domain.messages import Bot
+    from agent.domain.plan import PlanStep
+    from agent.domain.run import Run
+    from agent.domain.session import Session
+    from agent.store.protocol import Store
+
+PROGRESS_KEPT = 25
+PROGRESS_CHARS = 400
+REPLACED = "cancelled"
+
+
+async def set_the_scene(store: Store, run: Run, session: Session, bot: Bot) -> RunContext:
+    """Return the run's context as the journal has it."""
+    ctx = RunContext(run, session, bot, plan_control=run.provenance)
+    for record in await store.get_steps(run.id):
+        step_id = record.step.id
+        ctx.records[step_id] = record
+        ctx.status[step_id] = record.status
+        ctx.control[step_id] = record.control
+        if record.status in FINAL:
+            ctx.results[step_id] = response_of(step_id, record)
+    ctx.file_labels = await store.labels(session.id)
+    ctx.questions_asked = sum(question.kind == "ask" for question in await store.questions_of(run.id))
+    if run.replans:
+        ctx.plan_control = control_after(ctx)
+    return ctx
+
+
+def control_after(ctx: RunContext) -> Provenance:
+    """Return what a planner has read once it has seen the progress: the request and every result so far."""
+    return Provenance.union([ctx.run.provenance, *(result.provenance for result in ctx.results.values())])
+
+
+async def failure_worth_replanning(store: Store, ctx: RunContext) -> str:
+    """Return the first failure of the present plan that calls for a new one, "" when there is none.
+
+    The journal is asked, not this drive's outcome: the failure may have happened before the run waited for a person.
+    """
+    handled = json.loads(await store.get_value(_handled_key(ctx)) or "[]")
+    for step_id, result in ctx.results.items():
+        if result.status not in WORTH_REPLANNING or step_id in handled:
+            continue
+        step = ctx.records[step_id].step
+        if step.on_failure is OnFailure.REPLAN:
+            return f"{step.label}: {result.error or result.status}"
+    return ""
+
+
+async def prepare_new_plan(store: Store, ctx: RunContext) -> None:
+    """Note which failures the new plan answers, and read anew what the planner will be shown."""
+    failed = [step_id for step_id, result in ctx.results.items() if result.status in WORTH_REPLANNING]
+    await store.set_value(_handled_key(ctx), json.dumps(failed))
+    ctx.records = {record.step.id: record for record in await store.get_steps(ctx.run.id)}
+    ctx.plan_control = control_after(ctx)
+
+
+async def cancel_replaced(store: Store, ctx: RunContext, kept: set[str]) -> list[PlanStep]:
+    """Cancel the steps of an earlier plan that have not begun and that the new one does not name; return them."""
+    gone = [r.step for r in ctx.records.values() if ctx.status[r.step.id] is Status.PENDING and r.step.id not in kept]
+    for step in gone:
+        store.change_step_soon(
+            StepChange(ctx.run.id, step.id, Status.CANCELLED, ctx.run.epoch, response_status=REPLACED)
+        )
+        ctx.status[step.id] = Status.CANCELLED
+    return gone
+
+
+def results(ctx: RunContext) -> list[dict[str, Any]]:
+    """Return every step's result in the order of the plan, as the composer reads them."""
+    order = [name for name in ctx.records if name in ctx.results]
+    order += [name for name in ctx.results if name not in ctx.records]
+    return [_result(ctx, name) for name in order if ctx.results[name].status is not ResponseStatus.CANCELLED]
+
+
+def _result(ctx: RunContext, step_id: str) -> dict[str, Any]:
+    result = ctx.results[step_id]
+    record = ctx.records.get(step_id)
+    text = result.text if len(result.text) >= len(_short(result.output)) else f"{result.text}\n{_short(result.output)}"
+    return {
+        "id": step_id,
+        "title": record.step.label if record else "",
+        "status": result.status.value,
+        "text": result.text or text.strip(),
+        "error": result.error,
+    }
+
+
+def _short(value: Any) -> str:
+    return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def deliveries(ctx: RunContext) -> list[dict[str, Any]]:
+    """Return the files that the person gets, newest version of each path, in the order in which they were made."""
+    found: dict[str, dict[str, Any]] = {}
+    for result in ctx.results.values():
+        for file in result.files:
+            if file.deliver and result.success:
+                found.pop(file.path, None)
+                found[file.path] = {"path": file.path, "title": file.title, "mime": file.mime}
+    return list(found.values())
+
+
+def speaks_for_itself(ctx: RunContext) -> str:
+    """Return the text of an `llm` step that ends the plan and everything flows into: it is the answer already."""
+    if any(not result.success for result in ctx.results.values()):
+        return ""
+    needed = {need for record in ctx.records.values() for need in record.step.depends_on}
+    ends = [record.step for record in ctx.records.values() if record.step.id not in needed]
+    if len(ends) != 1 or ends[0].step_type is not StepType.LLM or ends[0].outputs:
+        return ""
+    return ctx.results[ends[0].id].text if ends[0].id in ctx.results else ""
+
+
+def progress(ctx: RunContext) -> str:
+    """Return the last 25 results as JSON, each bounded, for the planner; "" when there are none or on an error."""
+    try:
+        shown = [_brief(ctx, step_id) for step_id in list(ctx.results)[-PROGRESS_KEPT:]]
+        return json.dumps(shown, ensure_ascii=False) if shown else ""
+    except (TypeError, ValueError, KeyError):
+        return ""
+
+
+def _brief(ctx: RunContext, step_id: str) -> dict[str, Any]:
+    result = ctx.results[step_id]
+    brief: dict[str, Any] = {"id": step_id, "status": result.status.value}
+    if step_id in ctx.records:
+        brief["title"] = ctx.records[step_id].step.label
+    if result.text:
+        brief["text"] = result.text[:PROGRESS_CHARS]
+    if result.files:
+        brief["files"] = [file.path for file in result.files][:10]
+    if result.status not in {ResponseStatus.OK, ResponseStatus.PARTIAL}:
+        brief["error"] = result.error[:PROGRESS_CHARS]
+    if not result.provenance.trusted:
+        brief["from"] = list(result.provenance.untrusted_names)
+    return brief
+
+
+def _handled_key(ctx: RunContext) -> str:
+    return f"run:{ctx.run.id}:handled"

@@ -1,0 +1,109 @@
+"""Sessions on disk: a folder each, with `SESSION.json` (profile, model, history), `MEMORY.md` and the workspace."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiofiles
+from pydantic import ValidationError
+
+from agent.domain.session import HistoryEntry, Profile, Session, SessionFile, folder_name
+from agent.errors import ConfigError
+
+FILE_NAME = "SESSION.json"
+HISTORY_KEPT = 25
+REQUEST_CHARS = 400
+OUTCOME_CHARS = 1_000
+
+
+class SessionFolders:
+    """Opens sessions below `root` and keeps what was read until it is told to forget it."""
+
+    def __init__(self, root: Path, profile: Profile) -> None:
+        self._root = root
+        self._profile = profile
+        self._cache: dict[str, SessionFile] = {}
+
+    async def open(self, session_id: str, language: str = "en") -> Session:
+        """Return the session, making its folder the first time. Raises ConfigError for a broken SESSION.json."""
+        folder = self._root / folder_name(session_id)
+        file = self._cache.get(session_id)
+        if file is None:
+            file = await self._read_or_make(folder, session_id, language)
+            self._cache[session_id] = file
+        session = Session(session_id, folder, file.profile, file.language, file.model, file.working_folder)
+        session.workspace.mkdir(parents=True, exist_ok=True)
+        return session
+
+    def forget(self, session_id: str) -> None:
+        """Read the session's file again the next time."""
+        self._cache.pop(session_id, None)
+
+    async def file_of(self, session: Session) -> SessionFile:
+        """Return the contents of the session's file."""
+        if session.id not in self._cache:
+            self._cache[session.id] = await self._read_or_make(session.folder, session.id, session.language)
+        return self._cache[session.id]
+
+    async def add_history(self, session: Session, task_key: str, request: str, outcome: str, status: str) -> None:
+        """Append a finished request to the history of a task key; the newest 25 are kept."""
+        file = await self.file_of(session)
+        entry = HistoryEntry(
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            request=request[:REQUEST_CHARS],
+            outcome=outcome[:OUTCOME_CHARS],
+            status=status,
+        )
+        file.history[task_key] = [*file.history.get(task_key, []), entry][-HISTORY_KEPT:]
+        await write(session.folder, file)
+
+    async def _read_or_make(self, folder: Path, session_id: str, language: str) -> SessionFile:
+        if (folder / FILE_NAME).exists():
+            return SessionFile.model_validate(await load(folder))
+        file = SessionFile(id=session_id, profile=self._profile, language=language)
+        await write(folder, file)
+        return file
+
+
+async def load(folder: Path) -> dict[str, Any]:
+    """Return the contents of `folder/SESSION.json`, or of a fresh one. Raises ConfigError naming the fault."""
+    path = folder / FILE_NAME
+    if not path.exists():
+        return SessionFile(id=folder.name).model_dump(mode="json")
+    async with aiofiles.open(path, encoding="utf-8") as file:
+        text = await file.read()
+    return checked(text, path).model_dump(mode="json")
+
+
+def load_now(folder: Path) -> dict[str, Any]:
+    """Do what `load` does without an event loop."""
+    path = folder / FILE_NAME
+    if not path.exists():
+        return SessionFile(id=folder.name).model_dump(mode="json")
+    return checked(path.read_text(encoding="utf-8"), path).model_dump(mode="json")
+
+
+def checked(text: str, path: Path) -> SessionFile:
+    """Read the JSON text of a session file. Raises ConfigError that names the file, the key and the fault."""
+    try:
+        return SessionFile.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        hint = "Correct it, or move the file away to start with a fresh one."
+        raise ConfigError(f"{path}: {where}: {first['msg']}.", hint=hint) from error
+
+
+async def write(folder: Path, contents: SessionFile) -> None:
+    """Replace `folder/SESSION.json` atomically."""
+    folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  # one short call
+    part = folder / f"{FILE_NAME}.part"
+    async with aiofiles.open(part, "w", encoding="utf-8") as file:
+        await file.write(json.dumps(contents.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n")
+        await file.flush()
+        os.fsync(file.fileno())
+    part.replace(folder / FILE_NAME)
