@@ -190,7 +190,7 @@ class JsonReader:
             if isinstance(value, dict) and value.keys() == {"end"}:
                 self._ended = True
                 return [End()]
-            return [ReadStep(step_from_json(value))]
+            return [ReadStep(step_from_json(value), text)]
         except Unreadable as error:
             return [Refused(shortened(text), str(error), _id_in(text))]
 

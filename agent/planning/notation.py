@@ -230,7 +230,7 @@ class CompactReader:
         except Unreadable as error:
             return self._refused(text, str(error))
         self.settled = True
-        return ReadStep(step)
+        return ReadStep(step, text)
 
     def _unclosed(self) -> Read:
         text, self._lines = "\n".join(self._lines), []

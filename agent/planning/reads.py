@@ -20,9 +20,10 @@ MAX_NESTING = 32
 
 @dataclass(frozen=True, slots=True)
 class ReadStep:
-    """A whole step, well formed; whether it makes sense is the planner's to check."""
+    """A whole step, well formed; whether it makes sense is the planner's to check. `line` is how it was written."""
 
     step: PlanStep
+    line: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,6 +30,8 @@ _PATH = rf"([A-Za-z][A-Za-z0-9_-]{{0,63}})\.(output|text|files)((?:{_ACCESS}){{0
 REFERENCE = re.compile(rf"\{{\{{[ \t]{{0,8}}{_PATH}[ \t]{{0,8}}\}}\}}")
 BARE_REFERENCE = re.compile(rf"{_PATH}(?![\w.\[(-])")
 _ACCESSES = re.compile(_ACCESS)
+_LOOSE = re.compile(rf"\{{\{{[ \t]{{0,8}}([A-Za-z][A-Za-z0-9_-]{{0,63}})((?:{_ACCESS}){{0,40}})[ \t]{{0,8}}\}}\}}")
+_ROOTS = ("output", "text", "files")
 
 
 class StepResult(Protocol):
@@ -81,9 +83,57 @@ def resolve(value: Any, results: Mapping[str, StepResult]) -> tuple[Any, frozens
 
 def with_reference_dependencies(step: PlanStep) -> PlanStep:
     """Return the step with the steps that it refers to added to `depends_on`."""
-    found = find_references([step.args, step.instruction, step.question, list(step.options)])
+    found = find_references(_referring(step))
     missing = sorted(found.difference(step.depends_on))
     return step.model_copy(update={"depends_on": (*step.depends_on, *missing)}) if missing else step
+
+
+def tidied_references(step: PlanStep, known: Callable[[str], bool]) -> PlanStep:
+    """Return the step with `{{ s1 }}` and `{{ s1.rows }}` written out as `{{ s1.output.rows }}`, for known steps."""
+
+    def tidied(match: re.Match[str]) -> str:
+        first = _ACCESSES.match(match[2])
+        if not known(match[1]) or (first and first[0][1:] in _ROOTS):
+            return match[0]
+        return f"{{{{ {match[1]}.output{match[2]} }}}}"
+
+    return _with_texts(step, lambda text: _LOOSE.sub(tidied, text))
+
+
+def renamed_references(step: PlanStep, names: Mapping[str, str]) -> PlanStep:
+    """Return the step with its references and dependencies following steps that got another id."""
+    if not names.keys() & find_references(_referring(step)) | (names.keys() & set(step.depends_on)):
+        return step
+
+    def renamed(match: re.Match[str]) -> str:
+        return f"{{{{ {names.get(match[1], match[1])}.{match[2]}{match[3]} }}}}"
+
+    step = _with_texts(step, lambda text: REFERENCE.sub(renamed, text))
+    return step.model_copy(update={"depends_on": tuple(names.get(name, name) for name in step.depends_on)})
+
+
+def _referring(step: PlanStep) -> list[Any]:
+    return [step.args, step.instruction, step.question, list(step.options)]
+
+
+def _with_texts(step: PlanStep, change: Callable[[str], str]) -> PlanStep:
+    if not any(True for _ in _texts(_referring(step))):
+        return step
+    update = {
+        "args": _changed(step.args, change),
+        "instruction": change(step.instruction),
+        "question": change(step.question),
+        "options": tuple(change(option) for option in step.options),
+    }
+    return step.model_copy(update=update)
+
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value) if "{{" in value else value
+    if isinstance(value, Mapping):
+        return {key: _changed(part, change) for key, part in value.items()}
+    return [_changed(part, change) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _texts(value: Any, depth: int = 0) -> Iterator[str]:
