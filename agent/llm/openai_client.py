@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import re
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,8 +17,9 @@ from loguru import logger
 from agent.domain.ledger import Usage
 from agent.errors import ModelError, ModelRefused, ModelRubbish
 from agent.llm import failures
+from agent.llm.addresses import is_address, is_local, without_credentials
 from agent.llm.failures import Failure, Place, Tries
-from agent.llm.prices import known_window, price
+from agent.llm.prices import assumed_window, price
 from agent.llm.protocol import Finished, Notice, TextDelta
 from agent.llm.quirks import Quirks, build_body, rung_of, size_of
 from agent.llm.reading import BrokenOff, NoStream, Patience, Silence, as_stream, read_stream
@@ -39,22 +39,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 30.0
-LOCAL_WINDOW = 8_000
-HOSTED_WINDOW = 128_000
-LOOPBACK = re.compile(r"^(localhost|127(\.\d+){3}|::1|.*\.localhost)$")
 NO_KEY = "none"
 SHORTEST_KEY = 6  # a shorter one is a placeholder, and part of ordinary words
-
-
-def is_local(base_url: str) -> bool:
-    """Return True when a server runs on this machine."""
-    return bool(LOOPBACK.match(urlsplit(base_url).hostname or ""))
-
-
-def without_credentials(url: str) -> str:
-    """Return a URL as it may be shown: without user, password and query."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
 
 
 class OpenAIModel:
@@ -80,8 +66,7 @@ class OpenAIModel:
         self.base_url = base_url.rstrip("/")
         self.local = is_local(base_url)
         self.settings = settings
-        fallback = LOCAL_WINDOW if self.local else known_window(name) or HOSTED_WINDOW
-        self.window = window or settings.window or fallback
+        self.window = window or settings.window or assumed_window(name, local=self.local)
         self.tokens = TokenCounter(name, fetch=urlsplit(base_url).hostname == "api.openai.com")
         self._api_key = api_key or ""
         self._quirks: dict[str, Quirks] = {}
@@ -323,7 +308,10 @@ class OpenAIModel:
         return self._opening
 
     def _open(self) -> openai.AsyncOpenAI:
-        """Load the SDK (slow the first time) and make the client, in a thread."""
+        """Load the SDK (slow the first time) and make the client, in a thread. Raises ModelRefused."""
+        if not is_address(self.base_url):
+            hint = "OPENAI_BASE_URL begins with http:// or https:// and usually ends in /v1."
+            raise ModelRefused(f"{self.shown_url!r} is no address of a model server.", hint=hint)
         import httpx2
         import openai
 

@@ -16,6 +16,8 @@ from typing import TypeVar
 Entry = TypeVar("Entry")
 
 MILLION = 1_000_000
+LOCAL_WINDOW = 8_000
+HOSTED_WINDOW = 128_000
 # `gpt-4o-2024-08-06`, `claude-sonnet-4-20250514`, `gpt-4-0613`, `gemini-2.0-flash-001`, `…-latest`, `…-preview-05-20`.
 DATED = re.compile(
     r"^(-\d{4}-\d{2}-\d{2}|-\d{8}|-\d{3,4}|-latest|-preview(-\d{2}-\d{2})?|-exp(-\d{2}-\d{2})?)?(:[\w-]+)?$"
@@ -64,3 +66,8 @@ def known_window(model: str) -> int | None:
     """Return the context size of a known hosted model in tokens, or None."""
     known = _lookup(model, _list())
     return None if known is None else int(known["window"])
+
+
+def assumed_window(model: str, *, local: bool) -> int:
+    """Return the context size in tokens to go by when the server does not tell: local ones are often started small."""
+    return LOCAL_WINDOW if local else known_window(model) or HOSTED_WINDOW

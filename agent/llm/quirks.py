@@ -52,11 +52,11 @@ class Quirks:
     def _step_down(self, body: dict[str, Any], failure: Failure) -> bool:
         """Take the next rung when the shape was, or may have been, what the server refused.
 
-        A server that fails (500) says so in its own words; a refusal (4xx) of a call with a shape is blamed on the
-        shape even when the server does not say what it minded.
+        A server that fails (500) must have said that it was the shape; any other refusal of a call with a shape is
+        blamed on the shape even when the server does not say what it minded.
         """
         shaped = "response_format" in body or isinstance(body.get("tool_choice"), dict)
-        if not shaped or (failure.status >= 500 and not SHAPE.search(failure.message)):
+        if not shaped or (failure.status == 500 and not SHAPE.search(failure.message)):
             return False
         self.rung = self.rung.lower
         return True

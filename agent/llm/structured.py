@@ -7,6 +7,7 @@ from dataclasses import replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from agent.errors import ModelRefused
 from agent.llm.protocol import ChatMessage
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def is_closed(schema: Any) -> bool:
 def read_shape(text: str, schema: dict[str, Any]) -> str:
     """Return the JSON in an answer as compact text.
 
-    Raises ValueError with a sentence that says what is wrong, for the model to read.
+    Raises ValueError with a sentence that says what is wrong, for the model to read, and ModelRefused for a schema that
+    cannot be used.
     """
     value = _find_json(text)
     problem = _problem(value, schema)
@@ -111,9 +113,13 @@ def _problem(value: Any, schema: dict[str, Any]) -> str:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
     from referencing import Registry
+    from referencing.exceptions import Unresolvable
 
     registry: Registry[Any] = Registry()
-    error = best_match(Draft202012Validator(schema, registry=registry).iter_errors(value))
+    try:
+        error = best_match(Draft202012Validator(schema, registry=registry).iter_errors(value))
+    except Unresolvable as outside:
+        raise ModelRefused(f"The schema refers to {outside.ref!r}, which is not part of it.") from None
     if error is None:
         return ""
     return f"At {error.json_path}: {error.message[:500]}"
