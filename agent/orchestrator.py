@@ -45,7 +45,6 @@ from agent.execution.toolbox import Toolbox
 from agent.llm.protocol import ChatMessage, LLMRequest
 from agent.memory import session_file
 from agent.memory.memory import MemoryDoor, SessionMemory
-from agent.planning.offline import OfflinePlanner
 from agent.planning.planner import Planner, plan_steps
 from agent.planning.request import Direct, Note, Planned, PlanRequest, Titled
 from agent.policy.budget import Budget
@@ -276,10 +275,12 @@ class OrchestratorRunner:
     async def _planned(self, ctx: RunContext, live: LivePlan, *, replanning: bool) -> AsyncGenerator[Planned, None]:
         """Ask the planner, with a model or without, and pass on its steps; what else it says goes to the chat."""
         request = await self._plan_request(ctx, replanning=replanning)
-        offline = OfflinePlanner(self._catalogue)
-        events = (
-            Planner(ctx.llm, self._catalogue, self._config.llm).stream(request) if ctx.llm else offline.stream(request)
-        )
+        if ctx.llm is not None:
+            events = Planner(ctx.llm, self._catalogue, self._config.llm).stream(request)
+        else:
+            from agent.planning.offline import OfflinePlanner
+
+            events = OfflinePlanner(self._catalogue).stream(request)
         async with contextlib.aclosing(events):
             async for event in events:
                 if isinstance(event, Planned):

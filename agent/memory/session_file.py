@@ -61,6 +61,12 @@ class SessionFolders:
         file.history[task_key] = [*file.history.get(task_key, []), entry][-HISTORY_KEPT:]
         await write(session.folder, file)
 
+    async def clear_history(self, session: Session) -> None:
+        """Forget what was asked and done before; profile, files and memory stay."""
+        file = await self.file_of(session)
+        file.history.clear()
+        await write(session.folder, file)
+
     async def _read_or_make(self, folder: Path, session_id: str, language: str) -> SessionFile:
         if (folder / FILE_NAME).exists():
             return SessionFile.model_validate(await load(folder))

@@ -1,0 +1,104 @@
+"""The composition root: the only module that knows every room. Tests reuse it with fakes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from agent.catalogue import Catalogue
+from agent.channels.outbox import OutboxBot, OutboxSender
+from agent.engine.local import LocalEngine
+from agent.orchestrator import OrchestratorRunner
+from agent.reception import Reception
+from agent.store.sql import SqlStore
+from sandbox.api import Policy
+from sandbox.boxes import Boxes
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from agent.channels.base import Channel
+    from agent.config import AppConfig
+    from agent.engine.protocol import Engine
+    from agent.llm.protocol import LLM
+    from agent.store.protocol import Store
+
+JOURNAL = "journal.db"
+
+
+@dataclass(slots=True)
+class App:
+    """Everything, joined. `reception` is what channels hand their messages to. Use it as an async context manager."""
+
+    config: AppConfig
+    store: Store
+    catalogue: Catalogue
+    boxes: Boxes
+    engine: Engine
+    llm: LLM | None
+    bot: OutboxBot
+    sender: OutboxSender
+    orchestrator: OrchestratorRunner
+    reception: Reception
+
+    async def start(self) -> None:
+        """Open the journal and take up what was unfinished. Channels and the sender are run by the caller."""
+        await self.store.open()
+        await self.orchestrator.start()
+
+    async def stop(self) -> None:
+        """End all work in good order; what is unfinished goes on after the next start."""
+        await self.orchestrator.stop()
+        await self.boxes.close()
+        if self.llm is not None:
+            await self.llm.close()
+        await self.store.close()
+
+    def add_channel(self, channel: Channel) -> None:
+        """Have a channel's messages delivered."""
+        self.bot.add(channel)
+        self.sender.add(channel)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+
+def build_app(
+    config: AppConfig,
+    *,
+    llm: LLM | None = None,
+    store: Store | None = None,
+    catalogue: Catalogue | None = None,
+    engine: Engine | None = None,
+    boxes: Boxes | None = None,
+) -> App:
+    """Join the rooms by a configuration. Nothing is opened or started yet. `llm` None means the offline planner."""
+    config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = store or SqlStore(config.folder / JOURNAL)
+    catalogue = catalogue or Catalogue.load(config)
+    limits = config.limits
+    engine = engine or LocalEngine(runs_total=limits.runs_total, runs_per_user=limits.runs_per_user)
+    boxes = boxes or Boxes(
+        Policy(
+            plugin_folders=(config.folder / "plugins", *(p.expanduser().absolute() for p in config.plugin_folders)),
+            disk_mb=config.sandbox.disk_mb,
+            idle_s=config.sandbox.idle_seconds,
+            unsafe=config.sandbox.unsafe,
+        )
+    )
+    bot = OutboxBot(store)
+    orchestrator = OrchestratorRunner(
+        config, store=store, catalogue=catalogue, boxes=boxes, engine=engine, llm=llm, bot=bot
+    )
+    about = f"Model: {llm.name}" if llm is not None else "Model: none (offline)"
+    reception = Reception(orchestrator, store, catalogue, about)
+    return App(config, store, catalogue, boxes, engine, llm, bot, OutboxSender(store), orchestrator, reception)

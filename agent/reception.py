@@ -1,0 +1,288 @@
+"""What is done with a message or a press: a new run, an answer to a question, a decision, a command.
+
+Everything here is quick and idempotent: a message that is heard twice (after a crash) changes nothing the second time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent import commands
+from agent.domain.artifacts import Artifact
+from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.provenance import USER, Provenance
+from agent.domain.run import Origin
+from agent.domain.states import FINAL
+from agent.execution.people import SKIPPED, YOU_DECIDE
+from agent.memory.memory import SessionMemory
+from sandbox.workspace import Workspace
+
+if TYPE_CHECKING:
+    from agent.catalogue import Catalogue
+    from agent.domain.messages import Attachment, InboundMessage
+    from agent.domain.run import Question
+    from agent.domain.session import Session
+    from agent.orchestrator import OrchestratorRunner
+    from agent.store.protocol import Store
+
+TOO_LATE = "Too late: this has been settled already."
+NOT_YOURS = "Only an owner may decide this."
+EXAMPLES_SHOWN = 4
+
+
+class Reception:
+    """Stands between the channels and the orchestrator: implements Hearer."""
+
+    def __init__(self, orchestrator: OrchestratorRunner, store: Store, catalogue: Catalogue, about: str = "") -> None:
+        self._orchestrator = orchestrator
+        self._store = store
+        self._catalogue = catalogue
+        self.about = about
+
+    # --- messages -----------------------------------------------------------------------------------------------
+    async def hear(self, message: InboundMessage) -> None:
+        """Act on a stored message; see Hearer.hear."""
+        session = await self._orchestrator.sessions.open(message.dest.session_id, message.language)
+        await self._store.touch_session(session.id, session.folder, message.dest.to_json())
+        saved = await self._take_files(session, message)
+        command = commands.parse(message.text)
+        if command is not None and await self._obeyed(session, message, command):
+            await self._store.heard(message.id)
+            return
+        if not message.text.strip():
+            await self._say(message, _about_files(saved) if saved else "I can work with text and files; send me one.")
+            await self._store.heard(message.id)
+            return
+        question = await self._answered_by(session, message)
+        if question is not None and await self._orchestrator.answer_question(
+            question.id, _chosen(question, message.text), message.user_id
+        ):
+            await self._store.heard(message.id)
+            return
+        await self._open_run(session, message, Origin.COMMAND if command else Origin.MESSAGE)
+
+    async def _open_run(self, session: Session, message: InboundMessage, origin: Origin) -> None:
+        await self._keep_quote(session, message)
+        run = await self._orchestrator.open_run(
+            session.id,
+            message.text.strip(),
+            message.dest,
+            origin=origin,
+            inbox_id=message.id or None,
+            user_id=message.user_id,
+            provenance=USER if message.trusted else Provenance.of(f"member:{message.user_id}", trusted=False),
+        )
+        self._orchestrator.submit(run)
+
+    async def _keep_quote(self, session: Session, message: InboundMessage) -> None:
+        """Keep quoted and forwarded text, which is somebody else's, as a file with that label."""
+        if not message.quoted:
+            return
+        name = f"quoted-{message.update_id}.txt"
+        with Workspace(session.workspace) as workspace:
+            workspace.write_bytes(name, message.quoted.encode())
+        label = Provenance.of(f"quoted:{name}", trusted=False)
+        file = Artifact(name, len(message.quoted.encode()), "", "text/plain", provenance=label)
+        await self._store.add_artifacts(session.id, None, "", [file])
+
+    async def _take_files(self, session: Session, message: InboundMessage) -> list[str]:
+        """Copy attachments into the workspace, labelled; a file that is there already with the same bytes is kept."""
+        saved: list[str] = []
+        for attachment in message.attachments:
+            if not attachment.path:
+                continue
+            trusted = attachment.trusted and message.trusted
+            saved.append(await self._take_file(session, attachment, trusted=trusted))
+        return saved
+
+    async def _take_file(self, session: Session, attachment: Attachment, *, trusted: bool) -> str:
+        source = Path(attachment.path)
+        digest = _sha256(source)
+        with Workspace(session.workspace) as workspace:
+            name = _same_file(workspace, attachment.name, digest) or workspace.copy_in(source, attachment.name)
+        mime = attachment.mime or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        label = Provenance.of(f"file:{name}", trusted=trusted)
+        size = source.stat().st_size  # noqa: ASYNC240  # one short call
+        await self._store.add_artifacts(session.id, None, "", [Artifact(name, size, digest, mime, provenance=label)])
+        return name
+
+    async def _answered_by(self, session: Session, message: InboundMessage) -> Question | None:
+        """Return the question that a text answers: the newest open one; in groups only the asker's own."""
+        if message.text.startswith("/"):
+            return None
+        waiting = await self._store.open_questions(session.id)
+        private = message.dest.chat_type == "private"
+        mine = [question for question in waiting if private or question.user_id == message.user_id]
+        return mine[-1] if mine else None
+
+    # --- commands -----------------------------------------------------------------------------------------------
+    async def _obeyed(self, session: Session, message: InboundMessage, command: commands.Command) -> bool:
+        """Answer a command of Dirigent's own; False for those of plugins."""
+        texts = {
+            "/start": self._welcome,
+            "/help": self._help,
+            "/stop": self._stop,
+            "/new": self._new,
+            "/plan": self._plan,
+            "/files": self._files,
+            "/memory": self._memory,
+            "/status": self._status,
+        }
+        answer = texts.get(command.name)
+        if answer is None:
+            if command.name[1:] in self._orchestrator.get_plugin_commands(session.profile.model_dump()):
+                return False
+            if self._known_tool(session, command.name[1:]):
+                return False
+            await self._say(message, f"I don't know {command.name}. /help shows what I understand.")
+            return True
+        await self._say(message, await answer(session, command.rest))
+        return True
+
+    def _known_tool(self, session: Session, name: str) -> bool:
+        return any(spec.name == name for spec in self._catalogue.tools(session.profile))
+
+    async def _welcome(self, session: Session, rest: str) -> str:
+        about = f"\n{self.about}" if self.about else ""
+        return f"👋 I plan tasks, ask when unsure, then do them.{about}\n\n{await self._help(session, rest)}"
+
+    async def _help(self, session: Session, _rest: str) -> str:
+        found = self._orchestrator.get_plugin_commands(session.profile.model_dump())
+        plugin_commands = {name: str(entry.get("description", "")).split("\n")[0] for name, entry in found.items()}
+        return commands.help_text(plugin_commands, self._examples(session))
+
+    def _examples(self, session: Session) -> list[str]:
+        """Return a few requests that this installation can carry out, from the tools' own examples."""
+        shown = [spec.examples[0] for spec in self._catalogue.tools(session.profile) if spec.examples]
+        return [example.replace("{", "").replace("}", "") for example in shown[:EXAMPLES_SHOWN]]
+
+    async def _stop(self, session: Session, _rest: str) -> str:
+        running = await self._store.unfinished_runs(session.id)
+        for run in running:
+            await self._orchestrator.stop_run(run)
+        return "" if running else "Nothing is running."
+
+    async def _new(self, session: Session, _rest: str) -> str:
+        await self._orchestrator.sessions.clear_history(session)
+        return "A fresh start. Files and memory are as they were."
+
+    async def _plan(self, session: Session, _rest: str) -> str:
+        runs = await self._store.recent_runs(session.id, 1)
+        if not runs:
+            return "There is no plan yet."
+        records = await self._store.get_steps(runs[0].id)
+        lines = [f"{n}. {record.step.label} — {record.status.lower()}" for n, record in enumerate(records, 1)]
+        return "\n".join([f"🗺 {runs[0].title or runs[0].request} ({runs[0].status.lower()})", *lines[:50]])
+
+    async def _files(self, session: Session, _rest: str) -> str:
+        with Workspace(session.workspace) as workspace:
+            names = workspace.list_files()
+        more = f"\n… and {len(names) - 50} more" if len(names) > 50 else ""
+        return "\n".join(f"`{name}`" for name in names[:50]) + more if names else "There are no files here yet."
+
+    async def _memory(self, session: Session, rest: str) -> str:
+        memory = SessionMemory(session.folder)
+        word, _, query = rest.partition(" ")
+        if word == "forget":
+            gone = await memory.forget(query)
+            return "Forgotten:\n" + "\n".join(entry.line() for entry in gone) if gone else f"Nothing matches “{query}”."
+        entries = await memory.entries()
+        return "\n".join(entry.line() for entry in entries) or "I remember nothing yet."
+
+    async def _status(self, session: Session, _rest: str) -> str:
+        runs = await self._store.unfinished_runs(session.id)
+        spent = await self._store.spent(session_id=session.id)
+        lines = [self.about, f"Open requests here: {len(runs)}"]
+        lines += [f"- {run.title or run.request[:60]}: {run.status.lower()}" for run in runs[:10]]
+        lines.append(f"Used here so far: {int(spent['prompt_tokens'] + spent['completion_tokens'])} tokens")
+        return "\n".join(line for line in lines if line)
+
+    # --- presses ------------------------------------------------------------------------------------------------
+    async def press(self, message: InboundMessage) -> str:
+        """Act on a button; see Hearer.press."""
+        kind, _, rest = message.action.partition("/")
+        name, _, choice = rest.partition("/")
+        if kind == "q":
+            return await self._press_question(message, name, choice)
+        if kind == "a":
+            return await self._press_approval(message, name, choice)
+        if kind == "r" and choice == "stop":
+            return await self._press_stop(message, name)
+        return "This button is no longer known."
+
+    async def _press_question(self, message: InboundMessage, question_id: str, choice: str) -> str:
+        question = await self._store.get_question(question_id)
+        if question is None or question.session_id != message.dest.session_id:
+            return TOO_LATE
+        if message.dest.chat_type != "private" and question.user_id not in {"", message.user_id}:
+            return "Only the person who asked may answer this."
+        special = {"you": YOU_DECIDE, "skip": SKIPPED}
+        if choice in special:
+            answer = special[choice]
+        elif choice.isdigit() and int(choice) < len(question.options):
+            answer = question.options[int(choice)]
+        else:
+            return "This choice is no longer known."
+        settled = await self._orchestrator.answer_question(question_id, answer, message.user_id)
+        return f"✓ {answer}" if settled else TOO_LATE
+
+    async def _press_approval(self, message: InboundMessage, approval_id: str, choice: str) -> str:
+        if choice not in {"allow", "deny"}:
+            return "This choice is no longer known."
+        if not message.trusted:
+            return NOT_YOURS
+        approval = await self._store.get_approval(approval_id)
+        if approval is None or approval.session_id != message.dest.session_id:
+            return TOO_LATE
+        settled = await self._orchestrator.decide_approval(approval_id, choice, message.user_id)
+        if settled is None:
+            return TOO_LATE
+        await self._store.audit("approval", approval.session_id, {"id": approval_id, "decision": choice})
+        return "Allowed" if choice == "allow" else "Denied"
+
+    async def _press_stop(self, message: InboundMessage, ref: str) -> str:
+        run = await self._store.find_run(ref)
+        if run is None or run.session_id != message.dest.session_id or run.status in FINAL:
+            return "It has ended already."
+        if not message.trusted and run.user_id != message.user_id:
+            return NOT_YOURS
+        return await self._orchestrator.stop_run(run)
+
+    async def _say(self, message: InboundMessage, text: str) -> None:
+        if text:
+            notice = OutboundMessage(
+                message.dest,
+                MessageKind.NOTICE,
+                f"reply:{message.channel}:{message.update_id}",
+                {"text": text},
+                session_id=message.dest.session_id,
+            )
+            await self._store.post(notice)
+
+
+def _chosen(question: Question, text: str) -> str:
+    """Return the option that a text names by its number, or the text itself."""
+    number = text.strip().rstrip(".)")
+    if number.isdigit() and 1 <= int(number) <= len(question.options):
+        return question.options[int(number) - 1]
+    return text.strip()
+
+
+def _about_files(names: list[str]) -> str:
+    return f"Saved {', '.join(names)}. What should I do with {'it' if len(names) == 1 else 'them'}?"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _same_file(workspace: Workspace, name: str, digest: str) -> str:
+    """Return `name` when the workspace has that file with these bytes."""
+    if name not in workspace.list_files():
+        return ""
+    with workspace.open_read(name) as file:
+        return name if hashlib.file_digest(file, "sha256").hexdigest() == digest else ""

@@ -1,0 +1,45 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agent.testing import Bot
+from plugins.api import ToolFailure, tool
+
+
+@tool
+def echo(text: str) -> str:
+    """Return the text."""
+    return text
+
+
+@tool
+def boom(text: str = "It broke.") -> str:
+    """Fail."""
+    raise ToolFailure(text)
+
+
+@tool
+def note(name: str, text: str = "x") -> str:
+    """Write a file."""
+    Path(name).write_text(text)
+    return name
+
+
+@tool(effect="once")
+def send(to: str, text: str) -> str:
+    """Send a message."""
+    with Path("sent.log").open("a") as log:
+        log.write(f"{to}: {text}\n")
+    return f"sent to {to}"
+
+
+@pytest.fixture
+async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
+    """A bot with a scripted model and the four tools above."""
+    async with Bot(tmp_path / "home", [echo, boom, note, send]) as made:
+        yield made
