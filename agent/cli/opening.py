@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.config import AppConfig, load_config
 from agent.logs import set_up_logs
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 TELLING = ("key", "token", "secret", "password")
 
 
-def open_config(arguments: argparse.Namespace, *, to_stderr: bool = False) -> AppConfig:
+def open_config(arguments: argparse.Namespace, *, to_stderr: bool = False, **overrides: Any) -> AppConfig:
     """Return the settings, and log to `logs/` in the home from here on. Raises ConfigError."""
-    config = load_config(home=arguments.home)
+    config = load_config(home=arguments.home, **overrides)
     set_up_logs(
         config.folder / "logs",
         level=config.log_level,

@@ -148,6 +148,11 @@ class AppConfig(_Section):
         """The home, expanded and absolute."""
         return self.home.expanduser().absolute()
 
+    @property
+    def plugin_places(self) -> tuple[Path, ...]:
+        """Every folder with the owner's plugins, expanded and absolute; `plugins/` in the home is the first."""
+        return (self.folder / "plugins", *(folder.expanduser().absolute() for folder in self.plugin_folders))
+
 
 def load_config(**overrides: Any) -> AppConfig:
     """Collect every layer, check it, and create the home (0700).

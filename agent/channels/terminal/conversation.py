@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import time
 import uuid
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from agent.channels.terminal.keyboard import Interrupted
 from agent.channels.terminal.named_files import named_files, take_in
 from agent.domain.messages import InboundMessage, MessageKind
 from agent.domain.states import FINAL, Status
+from agent.errors import DirigentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -158,8 +160,23 @@ class Terminal:
             self.face.notice("Attached: " + ", ".join(file.name for file in taken))
         message = replace(self._message(update), text=text, attachments=taken, reply_to=reply_to)
         for stored in await self.store.receive([message]):
-            await self._hearing.hear(stored)
-            self._runs |= {run.id for run in await self.store.recent_runs(self._session) if run.inbox_id == stored.id}
+            await self._have_heard(stored)
+
+    async def take_up(self) -> None:
+        """Have heard what an earlier process stored and did not come to."""
+        for message in await self.store.unheard(self.name):
+            await self._have_heard(message)
+
+    async def _have_heard(self, message: InboundMessage) -> None:
+        """Hand a stored message over; the copies of its files are in the session's workspace afterwards."""
+        try:
+            await self._hearing.hear(message)
+        except DirigentError as error:
+            self._failed = True
+            self.face.error({"text": error.message, "hint": error.hint})
+            await self.store.heard(message.id)
+        self._runs |= {run.id for run in await self.store.recent_runs(self._session) if run.inbox_id == message.id}
+        await asyncio.to_thread(shutil.rmtree, self.incoming / message.update_id, ignore_errors=True)
 
     def interrupt(self) -> None:
         """Ctrl-C: stop what is running; the second time leave."""
@@ -268,7 +285,7 @@ class Terminal:
 
     async def _stop(self) -> None:
         for stored in await self.store.receive([replace(self._message(uuid.uuid4().hex), text="/stop")]):
-            await self._hearing.hear(stored)
+            await self._have_heard(stored)
         self._stir.set()
 
     async def _stopped(self) -> None:

@@ -1,0 +1,190 @@
+"""The checks of `dirigent doctor` and `dirigent init`: each tries the real thing and says what to do when it fails."""
+
+from __future__ import annotations
+
+import email.utils
+import platform
+import shutil
+import stat
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent.logs import redact
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.config import AppConfig
+
+MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
+LOW_MB, TOO_LOW_MB = 1024, 100
+SKEW_SECONDS = 30
+TELEGRAM_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found. `state`: ok, warn (works, with a limit) or fail; `remedy` is the next thing to do."""
+
+    name: str
+    state: str
+    text: str
+    remedy: str = ""
+
+    @property
+    def lines(self) -> list[str]:
+        """What a person reads."""
+        said = [f"{MARKS[self.state]} {self.name:<9} {self.text}"]
+        return [redact(line) for line in [*said, *([f"            → {self.remedy}"] if self.remedy else [])]]
+
+
+def check_python() -> Finding:
+    """Say which interpreter runs this."""
+    version = platform.python_version()
+    good = sys.version_info >= (3, 11)
+    return Finding("python", "ok" if good else "fail", version, "" if good else "Install Python 3.11 or newer.")
+
+
+def check_home(config: AppConfig) -> Finding:
+    """Look at who can read the home and the secrets in it."""
+    folder = config.folder
+    open_to_all = [path for path in (folder, *_secret_files(folder)) if path.exists() and _others_may_read(path)]
+    if open_to_all:
+        listed = " ".join(str(path) for path in open_to_all)
+        return Finding("home", "warn", f"{folder}: others on this machine can read it", f"chmod go-rwx {listed}")
+    return Finding("home", "ok", str(folder))
+
+
+def _secret_files(folder: Path) -> list[Path]:
+    secrets = folder / "secrets"
+    return [folder / "dirigent.toml", *(sorted(secrets.iterdir()) if secrets.is_dir() else ())]
+
+
+def _others_may_read(path: Path) -> bool:
+    return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def check_disk(config: AppConfig) -> Finding:
+    """Look at the space left where the home is."""
+    free = shutil.disk_usage(config.folder).free // 2**20
+    text = f"{free / 1024:.1f} GB free"
+    if free < TOO_LOW_MB:
+        return Finding("disk", "fail", text, f"Free some space: the journal cannot grow. du -sh {config.folder}/*")
+    if free < LOW_MB:
+        return Finding(
+            "disk", "warn", text, f"Little is left; sessions may use it up. du -sh {config.folder}/sessions/*"
+        )
+    return Finding("disk", "ok", text)
+
+
+async def check_store(config: AppConfig) -> Finding:
+    """Open the journal, which migrates it, and read from it."""
+    from agent.app import JOURNAL
+    from agent.store.sql import SqlStore
+
+    store = SqlStore(config.folder / JOURNAL)
+    try:
+        await store.open()
+        runs = await store.unfinished_runs()
+    except Exception as error:
+        hint = str(getattr(error, "hint", "")) or "Is the disk full, or the file not yours? The log says more."
+        return Finding("journal", "fail", str(getattr(error, "message", error)), hint)
+    finally:
+        await store.close()
+    return Finding("journal", "ok", f"{len(runs)} unfinished" if runs else "nothing unfinished")
+
+
+async def check_sandbox() -> Finding:
+    """Try what this machine can wall off."""
+    from sandbox.canaries import probe
+
+    rung = await probe()
+    state = "fail" if not rung.safe else "ok" if rung.name == "A" else "warn"
+    return Finding("sandbox", state, f"{rung.name}: {rung.stance}", rung.remedy)
+
+
+async def check_model(config: AppConfig) -> Finding:
+    """Find the model and make one tiny call."""
+    from agent.llm.detect import build_model, check, detect
+
+    found = await detect(config)
+    llm = build_model(config, found)
+    if llm is None:
+        chosen = config.model == "offline"
+        return Finding("model", "ok" if chosen else "warn", found.why, found.remedy)
+    try:
+        checked = await check(llm)
+    finally:
+        await llm.close()
+    if not checked.ok:
+        return Finding("model", "fail", f"{found.why} {checked.error}", checked.hint)
+    return Finding("model", "ok", f"{found.why} It answered in {checked.seconds:.1f} s.")
+
+
+async def check_telegram(config: AppConfig) -> list[Finding]:
+    """Ask Telegram who the bot is, and compare the clocks."""
+    if config.telegram_token is None:
+        return [Finding("telegram", "warn", "no bot token", "`dirigent init` sets one up; `dirigent chat` needs none.")]
+    answer = await _get_me(config)
+    if isinstance(answer, Finding):
+        return [answer]
+    body, date = answer
+    if not body.get("ok"):
+        said = body.get("description", "no reason given")
+        remedy = "Ask @BotFather for the token (/mybots, API Token), then `dirigent init`."
+        return [Finding("telegram", "fail", f"Telegram refuses the token: {said}", remedy)]
+    return [_bot(body["result"]), *_owners(config), *_clock(date)]
+
+
+def _bot(me: dict[str, Any]) -> Finding:
+    reads = "reads all messages of groups" if me.get("can_read_all_group_messages") else "in groups sees mentions only"
+    return Finding("telegram", "ok", f"@{me.get('username', '?')}, {reads}")
+
+
+def _owners(config: AppConfig) -> list[Finding]:
+    if config.owners:
+        return []
+    remedy = "Write to the bot: it tells you your id. Then `dirigent init --owner ID`, or DIRIGENT_OWNERS=ID."
+    return [Finding("owners", "warn", "nobody may give the bot orders yet", remedy)]
+
+
+async def _get_me(config: AppConfig) -> tuple[dict[str, Any], str] | Finding:
+    import httpx
+
+    assert config.telegram_token is not None
+    url = f"{config.telegram_base_url.rstrip('/')}/bot{config.telegram_token.get_secret_value()}/getMe"
+    try:
+        async with httpx.AsyncClient(timeout=TELEGRAM_SECONDS) as client:
+            answer = await client.get(url)
+        body = answer.json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        text = f"{config.telegram_base_url} cannot be reached ({type(error).__name__})"
+        remedy = "Is there a network, a proxy (HTTPS_PROXY), a firewall? Then `dirigent doctor` again."
+        return Finding("telegram", "fail", text, remedy)
+    told = body if isinstance(body, dict) else {}
+    return told, answer.headers.get("date", "")
+
+
+def _clock(date: str) -> list[Finding]:
+    try:
+        skew = time.time() - email.utils.parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError):
+        return []
+    if abs(skew) <= SKEW_SECONDS:
+        return [Finding("clock", "ok", "agrees with Telegram's")]
+    text = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} Telegram's"
+    return [Finding("clock", "warn", text, "Schedules fire at the wrong time: sudo timedatectl set-ntp true")]
+
+
+def check_plugins(config: AppConfig) -> Finding:
+    """Load every plugin."""
+    from agent.catalogue import Catalogue
+
+    catalogue = Catalogue.load(config)
+    tools = len(catalogue.tools())
+    if catalogue.broken:
+        listed = "; ".join(f"{plugin.name}: {plugin.error}" for plugin in catalogue.broken)
+        return Finding("plugins", "fail", listed, "Correct or remove them; `dirigent plugins` shows where they lie.")
+    return Finding("plugins", "ok", f"{len(catalogue.plugins)} plugins, {tools} tools")

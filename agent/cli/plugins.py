@@ -1,0 +1,100 @@
+"""`dirigent plugins`: what is there, what each tool does to the world, and what could not be loaded."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+    from plugins.api import ToolSpec
+    from plugins.loader import LoadedPlugin
+
+EPILOG = """\
+effects:
+  pure          touches nothing outside
+  read          reads outside; what it sends there may need your consent
+  write_inside  writes the session's own files or memory
+  effect        changes something elsewhere: asks when you did not say so yourself
+
+Put a plugin of your own into plugins/ in the home: a Python file with a docstring and a function under @tool.
+"""
+
+
+def parser(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Declare the arguments."""
+    made.add_argument("name", nargs="?", default="", help="only this plugin, with its parameters and settings")
+    made.add_argument("--json", action="store_true", help="one JSON array, for programs")
+    made.epilog = EPILOG
+    return made
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the plugins; return 1 when one is broken."""
+    from agent.catalogue import Catalogue
+    from agent.cli.opening import open_config
+
+    catalogue = Catalogue.load(open_config(arguments))
+    chosen = [catalogue.plugin(arguments.name)] if arguments.name else list(catalogue.plugins)
+    if arguments.json:
+        print(json.dumps([as_data(plugin) for plugin in chosen], ensure_ascii=False, indent=1))
+    else:
+        for plugin in chosen:
+            print("\n".join(_lines(plugin, full=bool(arguments.name))))
+    return int(any(plugin.error for plugin in chosen))
+
+
+def as_data(plugin: LoadedPlugin) -> dict[str, Any]:
+    """Return a plugin as JSON values."""
+    return {
+        "name": plugin.name,
+        "summary": plugin.summary,
+        "source": str(plugin.source),
+        "error": plugin.error,
+        "tools": [_tool(spec) for spec in plugin.tools],
+        "settings": dict(plugin.settings),
+    }
+
+
+def _tool(spec: ToolSpec) -> dict[str, Any]:
+    return {
+        "name": spec.full_name,
+        "summary": spec.description.splitlines()[0],
+        "effect": spec.effect,
+        "once": spec.once,
+        "host": spec.host,
+        "command": spec.command,
+        "network": list(spec.network),
+        "secrets": list(spec.secrets),
+        "parameters": spec.parameters,
+    }
+
+
+def _lines(plugin: LoadedPlugin, *, full: bool) -> list[str]:
+    head = f"{plugin.name}  {plugin.summary}".rstrip()
+    lines = [head, f"    from {plugin.source}"] if full or plugin.error else [head]
+    if plugin.error:
+        return [*lines, f"    ✗ {plugin.error}"]
+    for spec in plugin.tools:
+        name = f"/{spec.command}" if spec.command else spec.name
+        lines.append(f"    {name:<18} {_effect(spec):<14} {spec.description.splitlines()[0]}")
+        if full:
+            lines += [f"        {line}" for line in _parameters(spec)]
+    if full and plugin.settings:
+        lines += [f"    [plugins.{plugin.name}] {name} — {text}" for name, text in plugin.settings.items()]
+    return lines
+
+
+def _effect(spec: ToolSpec) -> str:
+    return f"{spec.effect}, once" if spec.once and spec.effect == "effect" else spec.effect
+
+
+def _parameters(spec: ToolSpec) -> list[str]:
+    schema = spec.parameters
+    required = set(schema.get("required", ()))
+    listed = []
+    for name, kind in schema.get("properties", {}).items():
+        default = "" if name in required else f" = {json.dumps(kind.get('default'), ensure_ascii=False)}"
+        listed.append(f"{name}: {kind.get('type', 'any')}{default}")
+    return listed
