@@ -62,7 +62,7 @@ async def serve(config: AppConfig) -> None:
 
 
 async def until_stopped(works: list[Coroutine[Any, Any, None]]) -> None:
-    """Run the works until a signal comes or one of them ends; they are cancelled in their order. Raises what ended one."""
+    """Run the works until a signal comes or one of them ends; then cancel all, in order. Raises what ended it."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

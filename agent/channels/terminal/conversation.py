@@ -87,7 +87,7 @@ class Terminal:
     here: Path
     user_id: str = "local"
     user_name: str = ""
-    leave: Callable[[], None] = lambda: None
+    leave: Callable[[], object] = lambda: None
     _hearer: Hearer | None = None
     _stir: asyncio.Event = field(default_factory=asyncio.Event)
     _seen: dict[str, Asked] = field(default_factory=dict)
@@ -98,10 +98,9 @@ class Terminal:
     _offers: tuple[Choice, ...] = ()
     _stopping: asyncio.Task[None] | None = None
 
-    @property
-    def name(self) -> str:
-        """The channel's name; each terminal that is open at the same time has its own."""
-        return self.dest.channel
+    def __post_init__(self) -> None:
+        # Each terminal that is open at the same time is a channel of its own.
+        self.name = self.dest.channel
 
     def attach(self, hearer: Hearer) -> None:
         """Say who hears what is typed."""
