@@ -40,6 +40,7 @@ def tries(what, action):
     print("escaped:", what)
 tries("read a host file", lambda: open({secret!r}).read())
 tries("write a host folder", lambda: open(os.path.join({folder!r}, "planted"), "w"))
+tries("write a kernel setting", lambda: os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY))
 tries("reach the host's loopback", lambda: socket.create_connection(("127.0.0.1", {port}), 1))
 if {canary!r} in "".join(os.environ.values()):
     print("escaped: read a host variable")

@@ -185,7 +185,8 @@ def bubblewrap(bwrap: str, workspace: Path, policy: Policy) -> Launch:
     arguments.memory("/dev/shm", _SHM_BYTES)  # noqa: S108
     arguments.memory("/tmp", _TMP_BYTES)  # noqa: S108
     arguments.list += ["--bind", str(workspace), "/work", "--chdir", "/work"]
-    for read_only in ("/dev", "/"):
+    # /proc too: where the agent is root, the kernel lets even a process without capabilities write its settings.
+    for read_only in ("/dev", "/proc", "/"):
         arguments.add("--remount-ro", read_only)
     env = _environment("/work", "/tmp", "/opt/bin:/usr/local/bin:/usr/bin:/bin", sites) | extra  # noqa: S108
     settings = {"mode": "bwrap", "workdir": "/work", "home": "/opt/dirigent", "site": sites}

@@ -28,7 +28,7 @@ class BoxContext:
 
     def __init__(self, workdir: Path, secrets: Mapping[str, str], events: Events) -> None:
         self.workdir = workdir
-        self.files: list[tuple[str, str]] = []
+        self._handed: dict[str, str] = {}
         self._secrets = secrets
         self._events = events
 
@@ -40,8 +40,13 @@ class BoxContext:
         if not full.is_file() or full.is_symlink():
             raise ToolFailure(f"There is no file '{path}' to hand over.", hint="Write it first, then hand it over.")
         name = os.path.relpath(os.path.normpath(full), self.workdir)
-        self.files = [(known, its) for known, its in self.files if known != name] + [(name, title)]
+        self._handed[name] = title or self._handed.get(name, "")
         return name
+
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        """The files handed over so far, each with its title."""
+        return list(self._handed.items())
 
     def progress(self, text: str, done: float | None = None, total: float | None = None) -> None:
         """Show where the work is."""
@@ -86,8 +91,7 @@ async def _awaited(result: Any) -> Any:
 def _packed(result: Any, context: BoxContext) -> dict[str, Any]:
     output = result if isinstance(result, Output) else Output(value=result)
     for path in output.files:
-        if context.artifact(path) and not any(name == path for name, _ in context.files):
-            continue
+        context.artifact(path)
     return {"value": plain(output.value), "text": output.text, "partial": output.partial, "files": context.files}
 
 

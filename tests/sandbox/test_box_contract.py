@@ -180,6 +180,6 @@ async def test_a_closed_box_says_so(any_box: Box):
 
 async def test_a_tool_in_no_shown_folder_is_refused_by_name(any_box: Box):
     call = ToolCall("/elsewhere/thing.py", "f")
-    with pytest.raises(SandboxError, match="/elsewhere/thing.py") as caught:
+    with pytest.raises(SandboxError, match=r"/elsewhere/thing\.py") as caught:
         await any_box.run(Job("tool", tool=call))
     assert "plugin_folders" in caught.value.remedy
