@@ -50,7 +50,7 @@ def _post(world: World, params: Params, **content: Any) -> dict[str, Any]:
     chat = writable(world, params)
     rules.check_markup(params.get("reply_markup"))
     thread = params.get("message_thread_id")
-    return world.add_message(
+    message = world.add_message(
         chat,
         world.me,
         **content,
@@ -58,6 +58,8 @@ def _post(world: World, params: Params, **content: Any) -> dict[str, Any]:
         message_thread_id=int(thread) if thread is not None else None,
         reply_markup=params.get("reply_markup"),
     )
+    shown = _markup(params)
+    return {**message, "reply_markup": shown} if shown else {k: v for k, v in message.items() if k != "reply_markup"}
 
 
 def _text(params: Params) -> dict[str, Any]:

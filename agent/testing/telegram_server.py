@@ -26,6 +26,7 @@ from agent.testing.telegram_world import World
 if TYPE_CHECKING:
     from aiohttp import web
 
+SPELLINGS = {name.lower(): name for name in (*METHODS, "getUpdates")}
 WRITES = frozenset(name for name in METHODS if name.startswith(("send", "edit")) and name != "sendChatAction")
 SHAPES = frozenset({"reply_markup", "entities", "caption_entities", "reply_parameters", "media", "commands"})
 
@@ -157,7 +158,8 @@ class FakeTelegram(World):
         from aiohttp import web
 
         params, uploads = await _read(request)
-        call = Call(request.match_info["method"], params, time.monotonic())
+        named = request.match_info["method"]
+        call = Call(SPELLINGS.get(named.lower(), named), params, time.monotonic())
         self.calls.append(call)
         fault = next((fault for fault in self.faults if fault.fits(call)), None)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -234,6 +235,8 @@ def _bot(config: AppConfig, polling: HTTPXRequest, sending: HTTPXRequest) -> Bot
     # At INFO these log every address, and with it the token.
     for name in ("httpx", "httpcore", "telegram"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # The library's coming behaviour; without it, every 429 is a deprecation warning.
+    os.environ.setdefault("PTB_TIMEDELTA", "true")
     root = config.telegram_base_url.rstrip("/")
     return Bot(
         config.telegram_token.get_secret_value(),

