@@ -80,6 +80,7 @@ def best(
     file: TableFile,
     y: str,
     by: str,
+    *,
     which: Literal["best", "worst", "highest", "lowest", "most", "least"] = "best",
     how: How = "sum",
     where: str = "",
@@ -87,11 +88,11 @@ def best(
 ) -> Output:
     """Find the group (month, region, product …) of a data file with the highest or lowest value of a column.
 
-    `y` and `by` are column names or plain words (revenue, month, weekday); `where` is like "region = North and year = 2024".
+    `y` and `by` are column names or plain words (revenue, month, weekday); `where` is like "region = North".
     """
-    from plugins.data import answers
+    from plugins.data import answers, totals
 
-    return answers.best(file, y, by, which, how, where, sheet)
+    return answers.best(totals.Question(file, y, by, how, where, sheet), which)
 
 
 @tool(
@@ -130,6 +131,7 @@ def aggregate(
     file: TableFile,
     y: str = "rows",
     by: str = "",
+    *,
     how: How = "sum",
     top: int = 0,
     where: str = "",
@@ -139,9 +141,9 @@ def aggregate(
 
     `y` and `by` are column names or plain words (revenue, month, weekday, rows); `where` is like "region = North".
     """
-    from plugins.data import answers
+    from plugins.data import answers, totals
 
-    return answers.aggregate(file, y, by, how, top, where, sheet)
+    return answers.aggregate(totals.Question(file, y, by, how, where, sheet), top)
 
 
 @tool(
@@ -184,6 +186,7 @@ def chart(
     file: TableFile,
     y: str,
     x: str = "",
+    *,
     kind: Literal["auto", "line", "bar", "pie", "scatter", "hist", "box"] = "auto",
     series: str = "",
     how: How = "sum",
@@ -219,3 +222,29 @@ def query(files: list[TableFile], sql: str, save: str = "") -> Output:
     from plugins.data import sql as engine
 
     return engine.query(files, sql, save)
+
+
+@tool(
+    effect="write_inside",
+    data=True,
+    produces=(".pdf", ".html"),
+    examples=(
+        "write a report titled {title} with {text}",
+        "make a pdf report {title} from {text}",
+        "make a {format} report of {text}",
+        "turn {text} into a {format}",
+        "save {text} as a {format}",
+        "put {files} into a {format} report",
+    ),
+)
+def report(
+    title: str,
+    text: str = "",
+    files: list[Annotated[str, File(".png", ".jpg", ".jpeg", ".csv", ".xlsx", ".md", ".txt")]] | None = None,
+    format: Literal["pdf", "html"] = "pdf",  # noqa: A002  # the word that people use  # the word people use
+    path: str = "",
+) -> Output:
+    """Write a PDF or HTML report from Markdown `text`; pictures and tables in `files` are put in."""
+    from plugins.data import reports
+
+    return reports.report(title, text, files or [], format, path)

@@ -6,23 +6,23 @@ from typing import Any
 
 from plugins.api import Output, ToolFailure
 from plugins.data import periods, totals
-from plugins.data.totals import Totals
+from plugins.data.totals import Question, Totals
 from plugins.data.wording import share, table, together
 
-LOWEST = frozenset("worst lowest least bottom smallest weakest minimum min".split())
+LOWEST = frozenset(("worst", "lowest", "least", "bottom", "smallest", "weakest", "minimum", "min"))
 
 
-def aggregate(file: str, y: str, by: str, how: str, top: int, where: str, sheet: str) -> Output:
+def aggregate(asked: Question, top: int) -> Output:
     """Answer with `y` per `by` as a table."""
-    found = totals.compute(file, y, by, how, where=where, sheet=sheet)
-    if not by.strip():
-        return _single(found, where)
+    found = totals.compute(asked)
+    if not asked.by.strip():
+        return _single(found, asked.where)
     shown = found
     if top > 0:
         order = sorted(range(len(found.values)), key=lambda i: _rank(found, i), reverse=True)[:top]
         shown = totals.select(found, order)
     lines = [(label, found.show(value)) for label, value in zip(shown.groups.labels, shown.values, strict=True)]
-    kept = f" where {where}" if where else ""
+    kept = f" where {asked.where}" if asked.where else ""
     over = f"{found.phrase.capitalize()} by {found.groups.noun}{kept}"
     whole = f", {found.show(found.total)} in all" if found.adds_up and len(found.values) > 1 else ""
     limit = (
@@ -66,13 +66,13 @@ def _rank(found: Totals, index: int) -> float:
     return float("-inf") if value is None else value
 
 
-def best(file: str, y: str, by: str, which: str, how: str, where: str, sheet: str) -> Output:
+def best(asked: Question, which: str) -> Output:
     """Answer with the group that has the most or the least."""
-    if not by.strip():
+    if not asked.by.strip():
         raise ToolFailure(
             "It isn't said what the best is looked for among.", hint="Name a column or a period, such as month."
         )
-    found = totals.compute(file, y, by, how, where=where, sheet=sheet)
+    found = totals.compute(asked)
     lowest = which.casefold() in LOWEST
     ranked = sorted(
         (i for i, v in enumerate(found.values) if v is not None), key=lambda i: found.values[i] or 0, reverse=not lowest
@@ -108,21 +108,24 @@ def best(file: str, y: str, by: str, which: str, how: str, where: str, sheet: st
 
 
 def _headline(found: Totals, ties: list[int], word: str) -> str:
-    first = ties[0]
-    names = [found.groups.labels[i] for i in ties[:5]]
+    value = found.show(found.values[ties[0]])
+    labels = [found.groups.labels[i] for i in ties[:5]]
     if len(ties) > 1:
         more = f" and {len(ties) - 5} more" if len(ties) > 5 else ""
-        return f"{word}: {', '.join(names)}{more} share first place with {found.phrase} {found.show(found.values[first])} each."
-    part = ""
-    if found.adds_up and found.total and len(found.values) > 1:
-        part = f" ({share(float(found.values[first] or 0), float(found.total))} of the total {found.show(found.total)} over {counted(found)})"
-    elif len(found.values) > 1:
-        part = (
-            f" (over all {counted(found)}: {found.show(found.total)})"
-            if found.how in {"average", "median"}
-            else f" (of {counted(found)})"
-        )
-    return f"{word}: {names[0]} with {found.phrase} {found.show(found.values[first])}{part}."
+        return f"{word}: {', '.join(labels)}{more} share first place with {found.phrase} {value} each."
+    return f"{word}: {labels[0]} with {found.phrase} {value}{_part(found, ties[0])}."
+
+
+def _part(found: Totals, index: int) -> str:
+    """How the group stands to all of them."""
+    if len(found.values) < 2:
+        return ""
+    if found.adds_up and found.total:
+        part = share(float(found.values[index] or 0), float(found.total))
+        return f" ({part} of the total {found.show(found.total)} over {counted(found)})"
+    if found.how in {"average", "median"}:
+        return f" (over all {counted(found)}: {found.show(found.total)})"
+    return f" (of {counted(found)})"
 
 
 def _next(found: Totals, ranked: list[int], ties: list[int]) -> str:
@@ -141,11 +144,13 @@ def _partly(found: Totals, ranked: list[int], *, lowest: bool) -> str:
     if not partly or days is None or (not lowest and ranked[0] not in partly):
         return ""
     labels = " and ".join(found.groups.labels[i] for i in partly)
-    text = f"The data runs from {days[0]:%d %B %Y} to {days[1]:%d %B %Y}, so {labels} {'is' if len(partly) == 1 else 'are'} not complete."
+    span = f"{days[0]:%d %B %Y} to {days[1]:%d %B %Y}"
+    text = f"The data runs from {span}, so {labels} {'is' if len(partly) == 1 else 'are'} not complete."
     complete = next((i for i in ranked if i not in partly), None)
-    if ranked[0] in partly and complete is not None and lowest:
-        text += f" Among complete {periods.plural(found.groups.noun)} it is {found.groups.labels[complete]} with {found.show(found.values[complete])}."
-    return text
+    if ranked[0] not in partly or complete is None or not lowest:
+        return text
+    label, value = found.groups.labels[complete], found.show(found.values[complete])
+    return f"{text} Among complete {periods.plural(found.groups.noun)} it is {label} with {value}."
 
 
 def summary(found: Totals) -> str:

@@ -6,10 +6,10 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from plugins.api import Output, ToolFailure
-from plugins.data import answers, drawing, filters, look, names, periods, tables, totals
+from plugins.data import answers, drawing, filters, look, names, periods, tables, totals, vocabulary
 from plugins.data.drawing import Line, Picture
 from plugins.data.grouping import Grouping, group
 from plugins.data.tables import Column, Table
@@ -61,8 +61,8 @@ def _only(table: Table, kept: Any) -> Table:
 
 def _both_measured(table: Table, wish: Wish) -> bool:
     """Two columns of many different numbers are compared point by point."""
-    named = {names.plain(name): name for name in table.names}
-    x, y = named.get(names.plain(wish.x)), named.get(names.plain(wish.y))
+    named = {vocabulary.plain(name): name for name in table.names}
+    x, y = named.get(vocabulary.plain(wish.x)), named.get(vocabulary.plain(wish.y))
     if x is None or y is None:
         return False
     across, up = table.column(x), table.column(y)
@@ -132,7 +132,7 @@ def _kind(wish: Wish, found: Totals, picture: Picture) -> Callable[[Any, Picture
 
 def _most(found: Totals, most: int) -> tuple[Totals, int | None]:
     """Keep the largest groups; where numbers add up, the others become one called "Other"."""
-    if found.groups.ordered and found.groups.period or len(found.values) <= most:
+    if (found.groups.ordered and found.groups.period) or len(found.values) <= most:
         return found, None
     order = sorted(range(len(found.values)), key=lambda i: -(found.values[i] or 0))
     kept, others = order[: most - 1], order[most - 1 :]
@@ -194,7 +194,7 @@ def _split(table: Table, found: Totals, wish: Wish) -> Picture:
 
 def _part(table: Table, wish: Wish, kept: Any) -> Totals | None:
     """The same numbers for a part of the rows, without saying everything twice."""
-    quiet = Table(table.file, table.sheet, [], table._known)  # noqa: SLF001  # shares the typed columns
+    quiet = table.quietly()  # shares the typed columns
     measure = names.measure(quiet, wish.y or "rows")
     groups = group(quiet, wish.x, kept, coarse=False)
     if not groups.labels:
@@ -227,9 +227,8 @@ def _known(table: Table, *columns: Column) -> Any:
         known &= ~np.isnan(column.numbers if column.numbers is not None else np.array([]))
     missing = int((~known).sum())
     if missing:
-        table.note(
-            f"{rows(missing)} without a number in {names.listed([c.name for c in columns], 'or')} {'was' if missing == 1 else 'were'} left out."
-        )
+        which = names.listed([column.name for column in columns], "or")
+        table.note(f"{rows(missing)} without a number in {which} {'was' if missing == 1 else 'were'} left out.")
     if not known.any():
         raise ToolFailure(
             f"No row of {table.file} has numbers to draw.", hint=f"Its columns are {names.inventory(table)}."
@@ -322,7 +321,7 @@ def _save(wish: Wish, title: str, subtitle: str, draw: Callable[[Any], None], *,
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(look.style()), warnings.catch_warnings():
+    with mpl.rc_context(cast("Any", look.style())), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # such a letter is drawn as a box
         figure = Figure(figsize=look.SIZE, dpi=look.DPI)
         FigureCanvasAgg(figure)
@@ -339,7 +338,7 @@ def _save(wish: Wish, title: str, subtitle: str, draw: Callable[[Any], None], *,
 
 def _target(wish: Wish, title: str) -> Path:
     """Return where the picture goes: inside the workspace, never over the data."""
-    slug = "-".join(names.words(title))[:60] or "chart"
+    slug = "-".join(vocabulary.words(title))[:60] or "chart"
     root = Path.cwd().resolve()
     path = (root / (wish.path.strip() or f"{slug}.png")).resolve()
     if not path.suffix:

@@ -1,7 +1,9 @@
-"""Dates as people write them: ISO, `31.12.2024`, `12/31/2024 2:05 PM`, `3 March 2024`, `Mär 2024`, `2024-Q1`, `2024-W05`.
+"""Dates as people write them: ISO, `31.12.2024`, `12/31/2024 2:05 PM`, `3 March 2024`, `2024-Q1`, `2024-W05`.
 
 Whether `03/04/2024` is in March or April is decided for a whole column, from all its cells.
 """
+
+# ruff: noqa: DTZ001  # a date stays the one that was written; no time zone is made up
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ Precision = Literal["time", "day", "week", "month", "quarter"]
 Order = Literal["dmy", "mdy"]
 
 _TIME = (
-    r"(?:[T ,]\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d{1,9})?)?\s*(?P<half>[ap])?\.?(?:m\.?)?"
-    r"\s*(?:uhr)?\s*(?:z|utc|gmt|[+-]\d{2}:?\d{2})?)?"
+    r"(?:[T ,]\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d{1,9})?)?"
+    r"\s*(?P<half>[ap])?\.?(?:m\.?)?\s*(?:uhr)?\s*(?:z|utc|gmt|[+-]\d{2}:?\d{2})?)?"
 )
 _ISO = re.compile(rf"(?P<y>\d{{4}})(?P<sep>[-/.])(?P<m>\d{{1,2}})(?:(?P=sep)(?P<d>\d{{1,2}}){_TIME})?", re.IGNORECASE)
 _NUMERIC = re.compile(
@@ -56,7 +58,7 @@ _WEEKDAYS = (
     "sunday sonntag dimanche sun so dim",
 )
 WEEKDAY_NUMBERS = {word: number for number, words in enumerate(_WEEKDAYS) for word in words.split()}
-_FILLERS = frozenset("of the de le th st nd rd er den der".split()) | {
+_FILLERS = frozenset(("of", "the", "de", "le", "th", "st", "nd", "rd", "er", "den", "der")) | {
     word for word in WEEKDAY_NUMBERS if word not in MONTH_NUMBERS
 }
 _DATE_NAME = re.compile(r"date|datum|time|zeit|stamp|\bts\b|created|erstellt|\bday\b|\btag\b|\bjour\b", re.IGNORECASE)
@@ -114,13 +116,13 @@ def _part(cell: Any) -> Moment | Unsure | None:
         bare = cell.replace(tzinfo=None)
         return Moment(bare, "day" if bare.time() == dt.time() else "time")
     if isinstance(cell, dt.date):
-        return Moment(dt.datetime(cell.year, cell.month, cell.day))  # noqa: DTZ001  # dates are wall-clock as written
+        return Moment(dt.datetime(cell.year, cell.month, cell.day))  # dates are wall-clock as written
     if isinstance(cell, int) and 19000101 <= cell <= 21001231:
         return parse(str(cell))
     return None
 
 
-def parse(cell: str) -> Moment | Unsure | None:
+def parse(cell: str) -> Moment | Unsure | None:  # noqa: PLR0911  # one return per form
     """Read one cell. Offsets such as `+02:00` are dropped: the date stays the one that was written."""
     text = cell.strip()
     if not 4 < len(text) < 50 or not any(char.isdigit() for char in text):
@@ -195,7 +197,7 @@ def _moment(
 ) -> Moment | None:
     hour, minute, second = clock or (0, 0, 0)
     try:
-        at = dt.datetime(year, month, day, hour, minute, min(second, 59))  # noqa: DTZ001  # wall-clock as written
+        at = dt.datetime(year, month, day, hour, minute, min(second, 59))  # wall-clock as written
     except ValueError:
         return None
     return Moment(at, "time" if clock else precision) if 1000 <= year <= 2999 else None
@@ -223,11 +225,11 @@ def _order(unsure: Sequence[Unsure], *, day_first_likely: bool) -> tuple[Order, 
 def _regular(unsure: Sequence[Unsure]) -> Order | None:
     """The first of every month shows by its constant 1; a sorted column by the order that sorts it."""
     ones = ({part.a for part in unsure} == {1}, {part.b for part in unsure} == {1})
-    if ones != (False, False) and ones != (True, True):
+    if ones[0] != ones[1]:
         return "dmy" if ones[0] else "mdy"
     sorted_as = []
     for order in ("dmy", "mdy"):
-        moments = [part.moment(order) for part in unsure]  # type: ignore[arg-type]
+        moments = [part.moment(order) for part in unsure]
         days = [moment.at for moment in moments if moment]
         if days in (sorted(days), sorted(days, reverse=True)):
             sorted_as.append(order)
@@ -244,9 +246,9 @@ def _serial(cells: Sequence[Any]) -> Read:
             numbers.append(None)
     known = [number for number in numbers if number is not None]
     for low, high, unit, origin, words in (
-        (6e8, 4.2e9, 1.0, dt.datetime(1970, 1, 1), "Unix seconds (UTC)"),  # noqa: DTZ001
-        (6e11, 4.2e12, 0.001, dt.datetime(1970, 1, 1), "Unix milliseconds (UTC)"),  # noqa: DTZ001
-        (20_000, 80_000, 86_400.0, dt.datetime(1899, 12, 30), "Excel day numbers"),  # noqa: DTZ001
+        (6e8, 4.2e9, 1.0, dt.datetime(1970, 1, 1), "Unix seconds (UTC)"),
+        (6e11, 4.2e12, 0.001, dt.datetime(1970, 1, 1), "Unix milliseconds (UTC)"),
+        (20_000, 80_000, 86_400.0, dt.datetime(1899, 12, 30), "Excel day numbers"),
     ):
         if known and sum(low <= number <= high for number in known) >= 0.9 * len(known):
             moments = tuple(

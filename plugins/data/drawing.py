@@ -223,15 +223,12 @@ def _first_tick(picture: Picture, every: int) -> int:
 def _tick_texts(picture: Picture) -> list[str]:
     if picture.period == "month":
         return [periods.MONTHS[step % 12][:3] for step in picture.steps]
-    if picture.period == "day":
-        return [f"{(day := periods.start(step, 'day')).day} {day:%b}" for step in picture.steps]
-    if picture.period == "week":
-        return [f"{(day := periods.start(step, 'week')).day} {day:%b}" for step in picture.steps]
+    if picture.period in {"day", "week"}:
+        days = [periods.start(step, picture.period) for step in picture.steps]
+        return [f"{day.day} {periods.MONTHS[day.month - 1][:3]}" for day in days]
     if picture.period == "quarter":
         return [f"Q{step % 4 + 1}" for step in picture.steps]
-    if picture.period == "weekday":
-        return [text[:3] for text in picture.labels]
-    if picture.period == "month of year":
+    if picture.period in {"weekday", "month of year"}:
         return [text[:3] for text in picture.labels]
     return list(picture.labels)
 

@@ -1,4 +1,4 @@
-"""Conditions on rows, as people write them: `region = North and year = 2024`, `amount > 100`, `product contains tea`, `2024`."""
+"""Conditions on rows, as people write them: `region = North and year = 2024`, `product contains tea`, `2024`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from plugins.api import ToolFailure
-from plugins.data import dates, names, numbers, periods
+from plugins.data import dates, names, numbers, periods, vocabulary
 from plugins.data.tables import Column, Table
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _one(table: Table, text: str) -> NDArray[np.bool_]:
     how = " ".join(match["how"].lower().split())
     value = match["value"].strip().strip("'\"")
     period, rest = names.period_in(match["name"])
-    if period and not any(names.plain(name) == names.plain(match["name"]) for name in table.names):
+    if period and not any(vocabulary.plain(name) == vocabulary.plain(match["name"]) for name in table.names):
         column = names.date_column(table, rest)
         if column is not None:
             return _period(column, period, how, value)

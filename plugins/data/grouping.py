@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from plugins.api import ToolFailure
-from plugins.data import dates, names, periods
+from plugins.data import dates, names, periods, vocabulary
 from plugins.data.tables import Column, Table
 from plugins.data.wording import rows
 
@@ -39,8 +39,8 @@ class Grouping:
 
 
 def group(table: Table, by: str, kept: NDArray[np.bool_], *, coarse: bool = False) -> Grouping:
-    """Group the kept rows by a column or a calendar period. `coarse` lets dates be joined to weeks or months when many."""
-    named = next((name for name in table.names if names.plain(name) == names.plain(by)), None)
+    """Group the kept rows by a column or a calendar period. `coarse` joins many days to weeks or months."""
+    named = next((name for name in table.names if vocabulary.plain(name) == vocabulary.plain(by)), None)
     if named is not None:
         column = table.column(named)
         period, _ = names.period_in(by)
@@ -62,7 +62,7 @@ def group(table: Table, by: str, kept: NDArray[np.bool_], *, coarse: bool = Fals
 def _no_dates(table: Table, by: str, period: periods.Period, kept: NDArray[np.bool_]) -> Grouping:
     """No column holds dates: then one that is named like the period may still do (`Monat`, `order_month`)."""
     for column in table.all():
-        if any(periods.WORDS.get(names.singular(word)) == period for word in names.words(column.name)):
+        if any(periods.WORDS.get(vocabulary.singular(word)) == period for word in vocabulary.words(column.name)):
             table.note(f"'{by}' was taken to be the column '{column.name}'.")
             dated = _parts(table, column, period, kept)
             return dated if dated is not None else _by_column(table, column, None, kept, coarse=False)
@@ -97,7 +97,7 @@ def _natural(column: Column, kept: NDArray[np.bool_], *, coarse: bool) -> period
     import numpy as np
 
     if column.precision in {"month", "quarter", "week"}:
-        return column.precision  # type: ignore[return-value]
+        return column.precision
     if not coarse:
         return "day"
     assert column.dates is not None
@@ -117,7 +117,7 @@ def _by_period(
 
     if not periods.fits(column.precision, period):
         raise ToolFailure(
-            f"'{column.name}' of {table.file} is only exact to the {column.precision}, so it can't be grouped by {period}.",
+            f"'{column.name}' of {table.file} only names the {column.precision}, so it can't be grouped by {period}.",
             hint="Group by a longer period.",
         )
     table.note_column(column)
@@ -208,7 +208,8 @@ def _parts(table: Table, column: Column, period: periods.Period, kept: NDArray[n
     import numpy as np
 
     year = next(
-        (table.column(n) for n in table.names if periods.WORDS.get(names.singular(names.plain(n))) == "year"), None
+        (table.column(n) for n in table.names if periods.WORDS.get(vocabulary.singular(vocabulary.plain(n))) == "year"),
+        None,
     )
     if year is None or year.numbers is None:
         return None

@@ -5,81 +5,28 @@ Nothing is guessed in silence: every reading but the plain name is noted, and tw
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from plugins.api import ToolFailure
 from plugins.data import periods
 from plugins.data.tables import Column, Table
-
-How = Literal["sum", "average", "median", "count", "distinct", "min", "max"]
-
-# Words for one thing, best first: a column of an earlier group is preferred. Written as `plain` returns them.
-THINGS: dict[str, tuple[str, ...]] = {
-    "revenue": (
-        "revenue revenues rev sales turnover umsatz erlos erlose umsatze chiffredaffaires ca ventes income earnings gmv takings einnahmen recettes",
-        "amount amt total betrag montant gesamt gesamtbetrag summe linetotal ordertotal grandtotal subtotal totalprice wert value",
-        "gross net brutto netto",
-    ),
-    "quantity": ("quantity qty quantite anzahl menge units unitssold qte stuck pieces pcs items volume",),
-    "price": ("unitprice price preis prix einzelpreis stuckpreis priceeach prixunitaire rate",),
-    "cost": ("cost costs kosten cout couts expense expenses spend spending ausgaben depenses cogs aufwand",),
-    "profit": ("profit margin gewinn marge benefice earnings netincome",),
-    "region": ("region area territory gebiet bezirk zone market state province bundesland",),
-    "country": ("country land pays nation",),
-    "city": ("city town stadt ort ville",),
-    "customer": (
-        "customer client kunde kundin acheteur buyer account customername clientname kundenname",
-        "customerid clientid kundennr kundennummer",
-    ),
-    "product": (
-        "product item article artikel produkt produit sku goods ware productname artikelname",
-        "productid itemid artikelnr",
-    ),
-    "category": ("category kategorie categorie type art group gruppe segment warengruppe department class",),
-    "channel": ("channel kanal canal source medium platform",),
-    "employee": ("employee salesperson seller vendeur verkaufer mitarbeiter rep agent staff salesrep",),
-    "store": ("store shop filiale laden magasin branch outlet location",),
-    "status": ("status state zustand etat stage",),
-    "order": (
-        "order orders bestellung bestellungen commande commandes transaction transactions invoice invoices orderid ordernumber bestellnr",
-    ),
-    "date": (
-        "date datum day orderdate saledate transactiondate invoicedate bestelldatum rechnungsdatum time timestamp zeit",
-    ),
-}
-
-HOWS: dict[str, How] = {
-    **dict.fromkeys("total sum overall gesamt summe somme gesamter gesamte combined".split(), "sum"),
-    **dict.fromkeys(
-        "average mean avg durchschnitt durchschnittlicher durchschnittliche moyenne moyen typical".split(), "average"
-    ),
-    **dict.fromkeys(["median"], "median"),
-    **dict.fromkeys("count number anzahl nombre".split(), "count"),
-    **dict.fromkeys("distinct unique different verschiedene".split(), "distinct"),
-    **dict.fromkeys("lowest minimum min smallest kleinster".split(), "min"),
-    **dict.fromkeys("highest maximum max largest biggest grosster".split(), "max"),
-}
-ROWS = frozenset(
-    "rows row records record entries entry lines line count number zeilen lignes eintrage datensatze".split()
+from plugins.data.vocabulary import (
+    DATE_RANK,
+    DISCOUNTS,
+    HOWS,
+    IDS,
+    NOISE,
+    NOT_MONEY,
+    NUMBERED,
+    ROWS,
+    THINGS,
+    UNITS,
+    How,
+    plain,
+    singular,
+    words,
 )
-_NOISE = frozenset(
-    "the a of our my all der die das le la les des von du in per by by and column spalte colonne".split()
-)
-_NOT_MONEY = frozenset(
-    "id nr no number code tax vat mwst ust steuer tva discount rabatt remise shipping versand fee fees rate percent pct share "
-    "quantity qty anzahl count units cost costs kosten price preis prix date growth target goal budget forecast plan".split(),
-)
-_IDS = frozenset(
-    "id nr no code key zip plz postcode phone tel number index uuid guid sku ean isbn nummer year jahr month monat".split()
-)
-_DATE_RANK = (
-    "orderdate order date datum saledate sale sold transaction invoice bestelldatum bestellung rechnungsdatum kaufdatum purchase "
-    "created booked timestamp time"
-).split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,41 +39,21 @@ class Measure:
     how: How | None = None
 
 
-def plain(name: str) -> str:
-    """Reduce a name to its letters and digits, without case and accents: `Chiffre d'affaires` → `chiffredaffaires`."""
-    text = unicodedata.normalize("NFKD", name.replace("ß", "ss")).casefold()
-    return re.sub(r"[^\w]|_", "", "".join(char for char in text if not unicodedata.combining(char)))
-
-
-def words(name: str) -> list[str]:
-    """Split a name into words: `OrderDate`, `order_date`, `Umsatz (EUR)` → plain words."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    return [word for part in re.split(r"[^\w]+|_", spaced) if (word := plain(part))]
-
-
-def singular(word: str) -> str:
-    """Reduce a plain word to its singular, roughly: enough to compare `regions` with `region`."""
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-
-
 def is_measure(column: Column) -> bool:
     """True for numbers that it makes sense to add or average: not ids, codes or years."""
-    return column.kind == "number" and not _IDS & set(words(column.name))
+    return column.kind == "number" and not IDS & set(words(column.name))
 
 
 def find(table: Table, wanted: str, *, among: Sequence[Column] | None = None, what: str = "column") -> Column:
     """Return the column that `wanted` means; note how it was understood; raise ToolFailure when none or several fit."""
     columns = list(among if among is not None else table.all())
-    for candidates in (
+    for found in (
         _same(columns, wanted),
         _by_thing(columns, wanted),
         _containing(columns, wanted),
         _near(columns, wanted),
     ):
-        if len(candidates) > 1:
-            candidates = _filled_only(candidates)
+        candidates = _filled_only(found)
         if len(candidates) > 1:
             raise ToolFailure(
                 f"'{wanted}' could be {listed([c.name for c in candidates], 'or')} in {table.file}.",
@@ -171,23 +98,18 @@ def _same(columns: Sequence[Column], wanted: str) -> list[Column]:
     ]
     if exact:
         return exact[:1]
-    target = [singular(word) for word in words(wanted) if word not in _NOISE]
-    return [c for c in columns if [singular(word) for word in words(c.name) if not _is_unit(word)] == target]
-
-
-def _is_unit(word: str) -> bool:
-    return word in {"eur", "usd", "gbp", "chf", "euro", "in", "kg", "pct", "percent"}
+    target = [singular(word) for word in words(wanted) if word not in NOISE]
+    return [c for c in columns if [singular(word) for word in words(c.name) if word not in UNITS] == target]
 
 
 def _by_thing(columns: Sequence[Column], wanted: str) -> list[Column]:
     """Columns that are called by another word for the same thing, those of the best group only."""
-    target = singular("".join(word for word in words(wanted) if word not in _NOISE))
+    target = singular("".join(word for word in words(wanted) if word not in NOISE))
     for thing, groups in THINGS.items():
-        if not any(target == singular(word) for group in groups for word in group.split()):
+        if not any(target in group for group in groups):
             continue
         fitting = [c for c in columns if c.kind != "empty" and _may_be(thing, c)]
-        for group in groups:
-            spoken = {singular(word) for word in group.split()}
+        for spoken in groups:
             found = [c for c in fitting if singular(plain(c.name)) in spoken]
             found = found or [c for c in fitting if _bare(c) in spoken]
             found = found or [c for c in fitting if spoken & {singular(word) for word in words(c.name)}]
@@ -197,21 +119,21 @@ def _by_thing(columns: Sequence[Column], wanted: str) -> list[Column]:
 
 
 def _bare(column: Column) -> str:
-    return singular("".join(word for word in words(column.name) if not _is_unit(word)))
+    return singular("".join(word for word in words(column.name) if word not in UNITS))
 
 
 def _may_be(thing: str, column: Column) -> bool:
     """Money must be numbers and no tax, discount or count; dates must be dates."""
     if thing == "revenue":
-        return column.kind == "number" and not _NOT_MONEY & set(words(column.name))
+        return column.kind == "number" and not NOT_MONEY & set(words(column.name))
     if thing in {"quantity", "price", "cost", "profit"}:
-        return column.kind == "number" and not {"id", "nr", "no", "code"} & set(words(column.name))
+        return column.kind == "number" and not NUMBERED & set(words(column.name))
     return column.kind == "date" if thing == "date" else column.kind != "date"
 
 
 def _containing(columns: Sequence[Column], wanted: str) -> list[Column]:
     """Columns whose name has all the wanted words, or whose words are all wanted."""
-    target = {singular(word) for word in words(wanted) if word not in _NOISE}
+    target = {singular(word) for word in words(wanted) if word not in NOISE}
     if not target:
         return []
     named = [(column, {singular(word) for word in words(column.name)}) for column in columns]
@@ -234,17 +156,17 @@ def _near(columns: Sequence[Column], wanted: str) -> list[Column]:
 
 
 def _filled_only(candidates: list[Column]) -> list[Column]:
-    return [column for column in candidates if column.kind != "empty"] or candidates
+    return [column for column in candidates if column.kind != "empty"] or candidates[:1]
 
 
 # What is added up -----------------------------------------------------------------------------------------------------
 
 
 def measure(table: Table, wanted: str) -> Measure:
-    """Return what `wanted` asks to be counted, added or averaged, such as `revenue`, `average price`, `number of orders`."""
+    """Return what `wanted` asks for, such as `revenue`, `average price`, `number of orders`."""
     if _named(table, wanted):
         return Measure(wanted, find(table, wanted))
-    spoken = [word for word in words(wanted) if word not in _NOISE]
+    spoken = [word for word in words(wanted) if word not in NOISE]
     how: How | None = HOWS.get(spoken[0]) if spoken else None
     rest = " ".join(spoken[1:] if how else spoken)
     if not rest or rest in ROWS:
@@ -285,7 +207,7 @@ def _money(table: Table, wanted: str) -> tuple[Column, Column | None]:
     except ToolFailure as failure:
         if "could be" in failure.message:
             raise
-        if any(singular(plain(wanted)) == singular(word) for group in THINGS["revenue"] for word in group.split()):
+        if any(singular(plain(wanted)) in spoken for spoken in THINGS["revenue"]):
             product = _product(table, wanted)
             if product:
                 return product
@@ -304,7 +226,7 @@ def _product(table: Table, wanted: str) -> tuple[Column, Column] | None:
         return None
     table.note(f"There is no column '{wanted}'; it was computed as '{quantities[0].name}' × '{prices[0].name}'.")
     for column in numbers:
-        if {"discount", "rabatt", "remise"} & set(words(column.name)):
+        if DISCOUNTS & set(words(column.name)):
             table.note(f"The column '{column.name}' was not taken off.")
     return quantities[0], prices[0]
 
@@ -313,13 +235,13 @@ def _product(table: Table, wanted: str) -> tuple[Column, Column] | None:
 
 
 def period_in(wanted: str) -> tuple[periods.Period | None, str]:
-    """Find the period that is asked for, and the date column that goes with it: `month of ship_date` → month, `ship date`."""
+    """Find the period, and the date column that is named with it: `month of ship_date` → month, `ship date`."""
     if whole := periods.WORDS.get(singular(plain(wanted))) or periods.WORDS.get(plain(wanted)):
         return whole, ""
     parts = words(wanted)
     for index, word in enumerate(parts):
         if period := periods.WORDS.get(singular(word)):
-            rest = [other for other in parts[:index] + parts[index + 1 :] if other not in _NOISE]
+            rest = [other for other in parts[:index] + parts[index + 1 :] if other not in NOISE]
             return period, " ".join(rest)
     return None, ""
 
@@ -338,5 +260,5 @@ def date_column(table: Table, wanted: str = "") -> Column | None:
 
 def _date_rank(column: Column) -> tuple[int, int]:
     own = {plain(column.name), *words(column.name)}
-    rank = next((rank for rank, word in enumerate(_DATE_RANK) if word in own), len(_DATE_RANK))
+    rank = next((rank for rank, word in enumerate(DATE_RANK) if word in own), len(DATE_RANK))
     return rank, column.blank + column.bad

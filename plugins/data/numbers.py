@@ -5,6 +5,7 @@ What a lone separator means (`1.234`) is decided for a whole column, from all it
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -80,7 +81,7 @@ class Style:
 
 
 def is_blank(cell: object) -> bool:
-    """Return True for cells that say "nothing here": empty, `n/a`, `-`, `null`, …"""
+    """Return True for cells that say "nothing here": empty, `n/a`, `-`, `null` and the like."""
     return cell is None or (isinstance(cell, str) and cell.strip().casefold() in BLANKS)
 
 
@@ -114,7 +115,7 @@ def _spaced_well(text: str) -> bool:
 def decide(found: Iterable[Written], *, comma_likely: bool = False) -> Style:
     """Decide from all numbers of a column whether `.` or `,` is its decimal mark.
 
-    `comma_likely` is what the file suggests (semicolons between its columns); it only settles what the column leaves open.
+    `comma_likely` is what the file suggests (semicolons between its columns); it settles what the column leaves open.
     """
     votes: Counter[Mark] = Counter()
     unclear: dict[Mark, str] = {}
@@ -148,7 +149,7 @@ def _vote(digits: str) -> Mark | None:
     return None
 
 
-def _assume(unclear: dict[Mark, str], largest_bare: int, *, comma_likely: bool) -> Style:
+def _assume(unclear: dict[Mark, str], largest_bare: int, *, comma_likely: bool) -> Style:  # noqa: PLR0911  # one return per case
     """Only cells like `1.234` are there: small whole numbers beside them mean thousands, else go by custom."""
     if not unclear:
         return Style("," if comma_likely else ".")
@@ -197,7 +198,7 @@ def typed(cell: Any) -> tuple[float, int] | None:
     if isinstance(cell, Decimal):
         exponent = cell.as_tuple().exponent
         return (float(cell), max(-exponent, 0)) if isinstance(exponent, int) else None
-    if isinstance(cell, float) and cell == cell and abs(cell) != float("inf"):  # noqa: PLR0124  # not NaN
+    if isinstance(cell, float) and math.isfinite(cell):  # not NaN
         text = repr(cell)
         return cell, 99 if "e-" in text else (0 if cell.is_integer() else len(text.partition(".")[2]))
     return None

@@ -15,10 +15,21 @@ if TYPE_CHECKING:
 
 Period = Literal["year", "quarter", "month", "week", "day", "weekday", "hour", "month of year"]
 RUNNING: tuple[Period, ...] = ("year", "quarter", "month", "week", "day")
-MONTHS = tuple(
-    "January February March April May June July August September October November December".split(),
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 )
-WEEKDAYS = tuple("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split())
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 PLURALS = {"day": "days", "month of year": "months"}
 
 WORDS: dict[str, Period] = {
@@ -59,7 +70,7 @@ def start(number: int, period: Period) -> dt.date:
 
 
 def key(number: int, period: Period) -> str:
-    """Return the period in the notation of machines: `2024`, `2024-Q1`, `2024-03`, `2024-W05`, `2024-03-31`, `Monday`."""
+    """Return the period in the notation of machines: `2024`, `2024-Q1`, `2024-03`, `2024-W05`, `Monday`."""
     if period in {"weekday", "hour", "month of year"}:
         return label(number, period)
     first = start(number, period)
@@ -74,7 +85,7 @@ def key(number: int, period: Period) -> str:
 
 
 def label(number: int, period: Period) -> str:
-    """Return the period as people say it: `March 2024`, `Q1 2024`, `week 5 of 2024`, `3 March 2024`, `Monday`, `14:00`."""
+    """Return the period as people say it: `March 2024`, `Q1 2024`, `week 5 of 2024`, `Monday`, `14:00`."""
     if period == "weekday":
         return WEEKDAYS[number]
     if period == "month of year":

@@ -1,8 +1,9 @@
-"""SQL over workspace files, with DuckDB: every file is a table that is already in memory; nothing else can be reached."""
+"""SQL over workspace files, with DuckDB: every file is a table in memory; nothing else can be reached."""
 
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -71,7 +72,8 @@ def view_name(file: str) -> str:
 
 def _views(files: list[str]) -> dict[str, Table]:
     """Open the files; every sheet of a workbook is a view of its own, the first also under the workbook's name."""
-    from plugins.data.files import SHEETS, locate, workbook
+    from plugins.data.files import SHEETS, locate
+    from plugins.data.formats import workbook
 
     opened: dict[str, Table] = {}
     for file in dict.fromkeys(files):
@@ -96,6 +98,7 @@ def _put(database: duckdb.DuckDBPyConnection, view: str, found: Table) -> None:
 
     frame = pd.DataFrame({name: _values(found.column(name)) for name in found.names})
     database.register("incoming", frame)
+    # Every name is quoted, and the database holds nothing but these tables.
     selected = ", ".join(_cast(found.column(name)) for name in found.names)
     database.execute(f"CREATE TABLE {quoted(view)} AS SELECT {selected} FROM incoming")  # noqa: S608  # names are quoted
     database.unregister("incoming")
@@ -169,12 +172,13 @@ def _json(cell: Any) -> Any:
         return {str(key): _json(value) for key, value in cell.items()}
     if isinstance(cell, (list, tuple)):
         return [_json(value) for value in cell]
-    if isinstance(cell, float) and (cell != cell or cell in {float("inf"), float("-inf")}):  # noqa: PLR0124
+    if isinstance(cell, float) and not math.isfinite(cell):
         return None
     return cell if cell is None or isinstance(cell, (str, int, float, bool)) else str(cell)
 
 
 def _shown(cell: Any) -> str:
-    if isinstance(cell, (float, Decimal)):
-        return f"{cell:,.2f}" if abs(cell) >= 0.01 or cell == 0 else f"{cell:.3g}"
+    if isinstance(cell, float | Decimal):
+        number = float(cell)
+        return f"{cell:,.2f}" if abs(number) >= 0.01 or number == 0 else f"{number:.3g}"
     return "" if cell is None else str(cell)

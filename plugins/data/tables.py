@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from plugins.data import dates, files, numbers
+from plugins.data.dates import Precision
+from plugins.data.sheets import Sheet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,9 +23,10 @@ ENOUGH = 0.8
 class Column:
     """A typed column. All arrays are as long as the table.
 
-    `codes` gives each row's index in `distinct` (the raw cells in order of appearance). `numbers` are float64 with NaN,
-    `dates` datetime64[s] with NaT; they are filled for columns of that kind only. `decimals` is the most digits after the
-    point of any number (more than 15 means binary fractions). `unit` is `€`, `%`, … or "". `blank` and `bad` count cells.
+    `codes` gives each row's index in `distinct` (the raw cells in order of appearance). `numbers` are float64 with
+    NaN, `dates` datetime64[s] with NaT; they are filled for columns of that kind only. `decimals` is the most digits
+    after the point of any number (more than 15 means binary fractions). `unit` is `€`, `%`, … or "". `blank` and `bad`
+    count cells.
     """
 
     name: str
@@ -37,13 +40,8 @@ class Column:
     dates: NDArray[np.datetime64] | None = None
     decimals: int = 0
     unit: str = ""
-    precision: dates.Precision = "day"
+    precision: Precision = "day"
     notes: tuple[str, ...] = ()
-
-    @property
-    def exact(self) -> bool:
-        """True when the numbers are decimal fractions that can be added without rounding."""
-        return self.decimals <= 9
 
     def texts(self) -> list[str]:
         """The distinct cells as text, trimmed; blank ones as ""."""
@@ -58,7 +56,7 @@ class Table:
     """A sheet whose columns are typed when they are first asked for. `notes` grow with what a person should know."""
 
     file: str
-    sheet: files.Sheet
+    sheet: Sheet
     notes: list[str] = field(default_factory=list)
     _known: dict[str, Column] = field(default_factory=dict)
 
@@ -78,6 +76,10 @@ class Table:
             cells = self.sheet.columns[self.sheet.names.index(name)]
             self._known[name] = read(name, cells, comma_likely=self.sheet.comma_likely)
         return self._known[name]
+
+    def quietly(self) -> Table:
+        """Return the same table, sharing its typed columns, with notes of its own."""
+        return Table(self.file, self.sheet, [], self._known)
 
     def all(self) -> list[Column]:
         """Return every column."""
@@ -134,9 +136,6 @@ def _counts(codes: NDArray[np.int64], size: int) -> list[int]:
     return [int(n) for n in np.bincount(codes, minlength=size)]
 
 
-_Attempt = Callable[..., "Column | None"]
-
-
 def _as_dates(
     name: str,
     distinct: tuple[Any, ...],
@@ -165,7 +164,7 @@ def _as_dates(
         codes,
         dates=values[codes],
         precision=coarse[0],
-        notes=(found.note,) if found.note else (),  # type: ignore[arg-type]
+        notes=(found.note,) if found.note else (),
         **_unread(distinct, counts, [moment is None for moment in found.found]),
     )
 

@@ -9,10 +9,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from plugins.api import ToolFailure
-from plugins.data import filters, names, periods
+from plugins.data import filters, names, periods, vocabulary
 from plugins.data.grouping import Grouping, group
-from plugins.data.names import How, Measure
+from plugins.data.names import Measure
 from plugins.data.tables import Column, Table, open_table
+from plugins.data.vocabulary import How
 from plugins.data.wording import quantity, rows
 
 if TYPE_CHECKING:
@@ -62,12 +63,22 @@ class Totals:
         return quantity(value, self.unit, self.decimals)
 
 
-def compute(
-    file: str, y: str, by: str, how: str = "sum", *, where: str = "", sheet: str = "", coarse: bool = False
-) -> Totals:
-    """Read the file and compute `y` per `by`; raise ToolFailure with the way on when that is not possible."""
-    table = open_table(file, sheet)
-    return of_table(table, y, by, how, where=where, coarse=coarse)
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be computed: `y` per `by` (nothing: over all rows), `how`, of which rows, of which sheet."""
+
+    file: str
+    y: str
+    by: str
+    how: str = "sum"
+    where: str = ""
+    sheet: str = ""
+
+
+def compute(asked: Question) -> Totals:
+    """Read the file and compute the answer; raise ToolFailure with the way on when that is not possible."""
+    table = open_table(asked.file, asked.sheet)
+    return of_table(table, asked.y, asked.by, asked.how, where=asked.where)
 
 
 def of_table(table: Table, y: str, by: str, how: str = "sum", *, where: str = "", coarse: bool = False) -> Totals:
@@ -96,10 +107,11 @@ def _everything(kept: NDArray[np.bool_]) -> Grouping:
 
 def settle(measure: Measure, how: str, y: str) -> How:
     """What was said with the column (`average price`) counts for more than the default."""
-    asked = names.HOWS.get(names.plain(how))
+    asked = vocabulary.HOWS.get(vocabulary.plain(how))
     if asked is None:
         raise ToolFailure(
-            f"'{how}' is no way to sum up '{y}'.", hint=f"Known are {', '.join(dict.fromkeys(names.HOWS.values()))}."
+            f"'{how}' is no way to sum up '{y}'.",
+            hint=f"Known are {', '.join(dict.fromkeys(vocabulary.HOWS.values()))}.",
         )
     if measure.how is not None and (asked == "sum" or measure.column is None):
         return measure.how
@@ -107,6 +119,7 @@ def settle(measure: Measure, how: str, y: str) -> How:
 
 
 def per_group(table: Table, measure: Measure, how: How, groups: Grouping) -> Totals:
+    """Compute the measure for every group."""
     import numpy as np
 
     size = len(groups.labels)
@@ -118,8 +131,8 @@ def per_group(table: Table, measure: Measure, how: How, groups: Grouping) -> Tot
         if column is not None:
             inside &= _filled(column)
         counts = np.bincount(groups.codes[inside], minlength=size)
-        values = tuple(int(n) for n in counts)
-        return Totals(table, measure.title, how, groups, values, values, sum(values), sum(values), decimals=0)
+        sizes = tuple(int(n) for n in counts)
+        return Totals(table, measure.title, how, groups, sizes, sizes, sum(sizes), sum(sizes), decimals=0)
     if how == "distinct":
         return _distinct(table, measure.title, column, groups)
     if column.numbers is None:
@@ -215,7 +228,7 @@ def _reduced(
 
 
 def exact_sums(numbers: NDArray[np.float64], codes: NDArray[np.int64], size: int, decimals: int) -> list[Decimal]:
-    """Add decimal fractions without rounding: as whole numbers of their last digit, or with fsum where those don't fit."""
+    """Add decimal fractions without rounding: as whole numbers of the last digit, or with fsum where that can't be."""
     import numpy as np
 
     scale = 10.0**decimals if decimals <= 9 else math.inf
