@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 import traceback
-from collections import deque
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from loguru import logger
 
 from agent.composer import compose_final_answer
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
@@ -40,10 +35,10 @@ from agent.execution.graph import (
 from agent.execution.live import LivePlan
 from agent.execution.metered import MeteredLLM
 from agent.execution.people import approval_message, question_message
+from agent.execution.posting import LastMessages, Outbox
 from agent.execution.scheduler import Outcome, Slots, StepScheduler
 from agent.execution.toolbox import Toolbox
-from agent.llm.protocol import ChatMessage, LLMRequest
-from agent.memory import session_file
+from agent.housekeeping import Housekeeping
 from agent.memory.memory import MemoryDoor, SessionMemory
 from agent.planning.planner import Planner, plan_steps
 from agent.planning.request import Direct, Note, Planned, PlanRequest, Titled
@@ -74,19 +69,10 @@ __all__ = [
 
 LEASE_SECONDS = 60.0
 FILES_LISTED = 40
-CONTEXT_ENTRIES = 25
-CONTEXT_CHARS = 6_000
-MESSAGES_KEPT = 200
 TASK_KEY = "chat"
-# A sentence that may hold something to remember; only then is a model asked to look.
-TELLING = re.compile(
-    r"\b(remember|from now on|always|never|i prefer|i like|i live|my name|call me|we agreed|we decided|merk|immer|"
-    r"ich bevorzuge|je préfère|souviens|toujours|запомни|всегда|предпочитаю)\b|记住|以后|总是",
-    re.IGNORECASE,
-)
 
 
-class OrchestratorRunner:
+class OrchestratorRunner(Housekeeping):
     """Carries runs from a person's message to the answer. One for the whole process; runs live in the journal."""
 
     def __init__(
@@ -100,16 +86,13 @@ class OrchestratorRunner:
         llm: LLM | None = None,
         bot: Bot | None = None,
     ) -> None:
-        self._config = config
+        super().__init__(config, catalogue, llm)
         self._store = store
-        self._catalogue = catalogue
         self._engine = engine
-        self._llm = llm
         self._bot: Bot = bot or Outbox(store)
         toolbox = Toolbox(config, catalogue, boxes)
         self._executor = Executor(config, store, catalogue, toolbox)
         self._dispatcher = Dispatcher(config, store, catalogue, toolbox, self._executor)
-        self._log = logger
         self._owner = f"{reference_id()}-{id(self):x}"
         self._slots = Slots(config.limits.steps_total)
         self._session_slots: dict[str, Slots] = {}
@@ -118,10 +101,7 @@ class OrchestratorRunner:
         self._profiles: dict[int, Profile] = {}
         self._finished: dict[int, asyncio.Event] = {}
         self._open_questions: set[str] = set()
-        self._messages: dict[str, deque[int]] = {}
-        self._background: set[asyncio.Task[Any]] = set()
-        profile = Profile(plugins=config.profile_plugins)
-        self.sessions = session_file.SessionFolders(config.folder / "sessions", profile)
+        self._present: RunContext | None = None
 
     # --- life -------------------------------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -220,6 +200,7 @@ class OrchestratorRunner:
     async def _plan_and_execute(self, ctx: RunContext, live: LivePlan) -> Outcome:
         """Plan, carry out, and plan anew while results call for it and the limit allows it."""
         while True:
+            ctx.summary = self._progress_context(ctx)
             outcome = await self._execute(ctx, live)
             if outcome.waiting or outcome.stopped_because:
                 return outcome
@@ -346,7 +327,7 @@ class OrchestratorRunner:
         session = await self.sessions.open(run.session_id)
         if self._profiles.get(run.id):
             session = replace(session, profile=self._profiles[run.id])
-        ctx = await scene.set_the_scene(self._store, run, session, bot)
+        ctx = self._present = await scene.set_the_scene(self._store, run, session, bot)
         if self._llm is not None:
             budget = Budget(self._store, run, self._config.limits)
             await budget.load()
@@ -462,24 +443,10 @@ class OrchestratorRunner:
             self.submit(run)
 
     # --- the specification's other names ------------------------------------------------------------------------
-    def _load_session(self, cwd: str) -> dict[str, Any]:
-        """Return the contents of SESSION.json in a session's folder, validated; defaults when there is none."""
-        return session_file.load_now(Path(cwd))
-
-    def _build_orchestrator_context(self, session_data: Mapping[str, Any], task_key: str) -> str:
-        """Return the history of a task key as text: the newest 25 entries, oldest first, within 6,000 characters."""
-        lines: list[str] = []
-        left = CONTEXT_CHARS
-        for entry in reversed(session_data.get("history", {}).get(task_key, [])[-CONTEXT_ENTRIES:]):
-            line = f"{entry['at'][:16]} asked: {entry['request']}\n  → {entry['status']}: {entry['outcome']}"
-            left -= len(line) + 1
-            if left < 0:
-                break
-            lines.append(line)
-        return "\n".join(reversed(lines))
-
-    async def _session_data(self, session: Session) -> dict[str, Any]:
-        return (await self.sessions.file_of(session)).model_dump(mode="json")
+    def _progress_context(self, ctx: RunContext | None = None) -> str:
+        """Return the last 25 results of a run (the one begun last) as JSON, each bounded; "" when there are none."""
+        present = ctx or self._present
+        return scene.progress(present) if present is not None else ""
 
     async def run_step(  # noqa: PLR0917  # the specified call
         self,
@@ -538,54 +505,11 @@ class OrchestratorRunner:
         )
         return response
 
-    def record_message(self, chat_id: int, message_id: int) -> None:
-        """Remember a message that was sent, so that it can be referred to or edited; the newest 200 of a chat."""
-        self._messages.setdefault(str(chat_id), deque(maxlen=MESSAGES_KEPT)).append(message_id)
-
-    def messages_of(self, chat_id: int) -> list[int]:
-        """Return the recorded messages of a chat, oldest first."""
-        return list(self._messages.get(str(chat_id), ()))
-
-    def clear_session_cache(self, session_id: str) -> None:
-        """Forget what is cached of a session; its file is read again the next time."""
-        self.sessions.forget(session_id)
-        self._session_slots.pop(session_id, None)
-
-    def get_plugin_commands(self, profile: Any) -> dict[str, Any]:
-        """Return the commands of plugins that a profile may use: name → description, plugin, parameters."""
-        return self._catalogue.get_plugin_commands(Profile.model_validate(profile or {}))
-
-    def get_plugin_ui(self, profile: Any) -> dict[str, Any]:
-        """Return the UI of plugins that a profile may use, as data: plugin → menus and forms."""
-        return self._catalogue.get_plugin_ui(Profile.model_validate(profile or {}))
-
-    async def _maybe_update_memory(self, user_text: str, final_response: str, memory_text: str, cwd: str) -> None:
-        """Learn lasting facts from the person's own words when they hold some, and compress a long memory.
-
-        `final_response` and `memory_text` are only looked at for emptiness: what a model or a page said is never
-        learned. Raises what the model or the file raises.
-        """
-        memory = SessionMemory(Path(cwd))
-        if self._llm is not None and final_response and TELLING.search(user_text):
-            await memory.learn(user_text, self._complete)
-        if memory_text:
-            await memory.compress(self._complete if self._llm is not None else None)
-
     # --- small things -------------------------------------------------------------------------------------------
-    async def _complete(self, system: str, text: str) -> str:
-        assert self._llm is not None
-        messages = (ChatMessage("system", system), ChatMessage("user", text))
-        return (await self._llm.complete(LLMRequest("memory", messages))).text
-
-    async def _remember(self, ctx: RunContext, answer: str) -> None:
-        memory = await SessionMemory(ctx.session.folder).text()
-        try:
-            await self._maybe_update_memory(ctx.run.request, answer, memory, str(ctx.session.folder))
-        except (DirigentError, OSError, ValueError) as error:
-            self._log.warning("{}: the memory was not updated: {}", ctx.run.corr_id, error)
-
     def _step_changed(self, ctx: RunContext, live: LivePlan, step: PlanStep, response: ExecutorResponse | None) -> None:
         live.changed(step, response)
+        if response is not None and response.question_id:
+            self._open_questions.add(response.question_id)
         if response is None or response.status is not ResponseStatus.BLOCKED or ctx.status[step.id] in FINAL:
             return
         self._store.change_step_soon(
@@ -622,44 +546,6 @@ class OrchestratorRunner:
     def _tell_finished(self, run_id: int) -> None:
         if run_id in self._finished:
             self._finished[run_id].set()
-
-    def _in_background(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-
-class Outbox:
-    """The plainest Bot: what it is given goes to the journal, from where a channel's sender takes it."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def post(self, message: OutboundMessage) -> None:
-        """Journal the message."""
-        await self._store.post(message)
-
-    def busy(self, dest: Destination, *, on: bool) -> None:
-        """Show nothing: nobody is looking."""
-
-
-class LastMessages:
-    """A Bot that passes drafts on and keeps what must be posted in the transaction that ends the run."""
-
-    def __init__(self, bot: Bot) -> None:
-        self._bot = bot
-        self.kept: list[OutboundMessage] = []
-
-    async def post(self, message: OutboundMessage) -> None:
-        """Keep final answers and files; pass everything else on."""
-        if message.kind is MessageKind.FILES or message.payload.get("final"):
-            self.kept.append(message)
-        else:
-            await self._bot.post(message)
-
-    def busy(self, dest: Destination, *, on: bool) -> None:
-        """Pass the sign of life on."""
-        self._bot.busy(dest, on=on)
 
 
 def _id_of(session: Any, dest: Destination) -> str:

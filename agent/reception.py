@@ -17,7 +17,9 @@ from agent.domain.provenance import USER, Provenance
 from agent.domain.run import Origin
 from agent.domain.states import FINAL
 from agent.execution.people import SKIPPED, YOU_DECIDE
+from agent.execution.toolbox import fingerprint
 from agent.memory.memory import SessionMemory
+from sandbox.api import SandboxError
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -101,8 +103,10 @@ class Reception:
     async def _take_file(self, session: Session, attachment: Attachment, *, trusted: bool) -> str:
         source = Path(attachment.path)
         digest = _sha256(source)
-        with Workspace(session.workspace) as workspace:
-            name = _same_file(workspace, attachment.name, digest) or workspace.copy_in(source, attachment.name)
+        name = _same_file(session, attachment.name, digest)
+        if not name:
+            with Workspace(session.workspace) as workspace:
+                name = workspace.copy_in(source, attachment.name)
         mime = attachment.mime or mimetypes.guess_type(name)[0] or "application/octet-stream"
         label = Provenance.of(f"file:{name}", trusted=trusted)
         size = source.stat().st_size  # noqa: ASYNC240  # one short call
@@ -280,9 +284,9 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _same_file(workspace: Workspace, name: str, digest: str) -> str:
+def _same_file(session: Session, name: str, digest: str) -> str:
     """Return `name` when the workspace has that file with these bytes."""
-    if name not in workspace.list_files():
+    try:
+        return name if fingerprint(session, name)[1] == digest else ""
+    except (OSError, SandboxError):
         return ""
-    with workspace.open_read(name) as file:
-        return name if hashlib.file_digest(file, "sha256").hexdigest() == digest else ""

@@ -1,0 +1,115 @@
+"""What the orchestrator keeps between runs: sessions, memory, recorded messages, and what plugins offer a profile."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from agent.domain.session import Profile, Session
+from agent.errors import DirigentError
+from agent.llm.protocol import ChatMessage, LLMRequest
+from agent.memory import session_file
+from agent.memory.memory import SessionMemory
+
+if TYPE_CHECKING:
+    from agent.catalogue import Catalogue
+    from agent.config import AppConfig
+    from agent.execution.context import RunContext
+    from agent.llm.protocol import LLM
+
+CONTEXT_ENTRIES = 25
+CONTEXT_CHARS = 6_000
+MESSAGES_KEPT = 200
+# A sentence that may hold something to remember; only then is a model asked to look.
+TELLING = re.compile(
+    r"\b(remember|from now on|always|never|i prefer|i like|i live|my name|call me|we agreed|we decided|merk|immer|"
+    r"ich bevorzuge|je préfère|souviens|toujours|запомни|всегда|предпочитаю)\b|记住|以后|总是",
+    re.IGNORECASE,
+)
+
+
+class Housekeeping:
+    """The part of the orchestrator that no run owns."""
+
+    def __init__(self, config: AppConfig, catalogue: Catalogue, llm: LLM | None) -> None:
+        self._config = config
+        self._catalogue = catalogue
+        self._llm = llm
+        self._log = logger
+        self._messages: dict[str, deque[int]] = {}
+        self._background: set[asyncio.Task[Any]] = set()
+        self.sessions = session_file.SessionFolders(config.folder / "sessions", Profile(plugins=config.profile_plugins))
+
+    def _load_session(self, cwd: str) -> dict[str, Any]:
+        """Return the contents of SESSION.json in a session's folder, validated; defaults when there is none."""
+        return session_file.load_now(Path(cwd))
+
+    def _build_orchestrator_context(self, session_data: Mapping[str, Any], task_key: str) -> str:
+        """Return the history of a task key as text: the newest 25 entries, oldest first, within 6,000 characters."""
+        lines: list[str] = []
+        left = CONTEXT_CHARS
+        for entry in reversed(session_data.get("history", {}).get(task_key, [])[-CONTEXT_ENTRIES:]):
+            line = f"{entry['at'][:16]} asked: {entry['request']}\n  → {entry['status']}: {entry['outcome']}"
+            left -= len(line) + 1
+            if left < 0:
+                break
+            lines.append(line)
+        return "\n".join(reversed(lines))
+
+    async def _session_data(self, session: Session) -> dict[str, Any]:
+        return (await self.sessions.file_of(session)).model_dump(mode="json")
+
+    def record_message(self, chat_id: int, message_id: int) -> None:
+        """Remember a message that was sent, so that it can be referred to or edited; the newest 200 of a chat."""
+        self._messages.setdefault(str(chat_id), deque(maxlen=MESSAGES_KEPT)).append(message_id)
+
+    def messages_of(self, chat_id: int) -> list[int]:
+        """Return the recorded messages of a chat, oldest first."""
+        return list(self._messages.get(str(chat_id), ()))
+
+    def clear_session_cache(self, session_id: str) -> None:
+        """Forget what is cached of a session; its file is read again the next time."""
+        self.sessions.forget(session_id)
+
+    def get_plugin_commands(self, profile: Any) -> dict[str, Any]:
+        """Return the commands of plugins that a profile may use: name → description, plugin, parameters."""
+        return self._catalogue.get_plugin_commands(Profile.model_validate(profile or {}))
+
+    def get_plugin_ui(self, profile: Any) -> dict[str, Any]:
+        """Return the UI of plugins that a profile may use, as data: plugin → menus and forms."""
+        return self._catalogue.get_plugin_ui(Profile.model_validate(profile or {}))
+
+    async def _maybe_update_memory(self, user_text: str, final_response: str, memory_text: str, cwd: str) -> None:
+        """Learn lasting facts from the person's own words when they hold some, and compress a long memory.
+
+        `final_response` and `memory_text` are only looked at for emptiness: what a model or a page said is never
+        learned. Raises what the model or the file raises.
+        """
+        memory = SessionMemory(Path(cwd))
+        if self._llm is not None and final_response and TELLING.search(user_text):
+            await memory.learn(user_text, self._complete)
+        if memory_text:
+            await memory.compress(self._complete if self._llm is not None else None)
+
+    async def _complete(self, system: str, text: str) -> str:
+        assert self._llm is not None
+        messages = (ChatMessage("system", system), ChatMessage("user", text))
+        return (await self._llm.complete(LLMRequest("memory", messages))).text
+
+    async def _remember(self, ctx: RunContext, answer: str) -> None:
+        memory = await SessionMemory(ctx.session.folder).text()
+        try:
+            await self._maybe_update_memory(ctx.run.request, answer, memory, str(ctx.session.folder))
+        except (DirigentError, OSError, ValueError) as error:
+            self._log.warning("{}: the memory was not updated: {}", ctx.run.corr_id, error)
+
+    def _in_background(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
