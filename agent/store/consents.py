@@ -24,7 +24,7 @@ UNFINISHED = sorted(set(Status) - FINAL)
 def question_row(question: Question, now: float) -> dict[str, Any]:
     """Return the question as a row. Raises ValueError without an id: its buttons could not carry one."""
     if not question.id:
-        raise ValueError("a question needs its id (agent.store.short_id) before it is asked")
+        raise ValueError("a question needs its id (agent.store.rows.short_id) before it is asked")
     return {
         "id": question.id,
         "run_id": question.run_id,
@@ -41,7 +41,7 @@ def question_row(question: Question, now: float) -> dict[str, Any]:
 def approval_row(approval: Approval, now: float) -> dict[str, Any]:
     """Return the approval as a row. Raises ValueError without an id: its buttons could not carry one."""
     if not approval.id:
-        raise ValueError("an approval needs its id (agent.store.short_id) before it is requested")
+        raise ValueError("an approval needs its id (agent.store.rows.short_id) before it is requested")
     return {
         "id": approval.id,
         "run_id": approval.run_id,

@@ -1,4 +1,4 @@
-"""The journal's protocol. One contract suite (`tests/agent/store/contract.py`) runs on every implementation.
+"""The journal's protocol. One contract suite (`tests/agent/store/`) runs on every implementation.
 
 Every method that changes something has committed when it returns. Many small changes that arrive together share one
 commit (group commit). Reads see all changes that were requested before them.
