@@ -41,10 +41,8 @@ def test_no_command_shows_the_help(dirigent):
     assert dirigent()[1] == dirigent("--help")[1]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"test"}))  # its help is pytest's own
 def test_every_command_has_help(dirigent, command):
-    if command == "test":
-        pytest.skip("`dirigent test --help` is pytest's own")
     code, out, _ = dirigent(command, "--help")
     assert code == 0
     assert "usage: dirigent " + command in out
