@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent.llm.addresses import is_local, without_credentials
@@ -37,7 +37,7 @@ class Detected:
     """
 
     name: str = ""
-    base_url: str = ""
+    base_url: str = field(default="", repr=False)
     window: int = 0
     why: str = ""
     source: str = "none"

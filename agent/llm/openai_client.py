@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import importlib
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -174,6 +176,7 @@ class OpenAIModel:
         model = request.model or self.name
         quirks = self._quirks_of(model)
         tries = Tries(self.settings.tries, self.settings.first_token_seconds)
+        rung = quirks.rung
         while True:
             body = build_body(request, model, quirks)
             forced = request.schema is not None and rung_of(request, quirks) is Rung.TOOL
@@ -195,9 +198,9 @@ class OpenAIModel:
             if quirks.learn(body, failure):
                 logger.debug("{} at {}: {}; adapting", model, self.shown_url, failure.message)
                 continue
-            if failure.unknown_model:
-                raise await self._with_known_models(failure, model) from None
-            pause = tries.pause(failure, shown)
+            if not failure.retry:
+                quirks.rung = rung  # no rung helped: the shape was not what the server minded
+            pause = tries.pause(await self._with_known_models(failure, model), shown)
             if visible:
                 yield Notice(f"The model server {failure.cause}; trying again in {max(1, round(pause))} s.")
             logger.info("{} at {} {}; trying again in {:.1f} s", model, self.shown_url, failure.cause, pause)
@@ -247,15 +250,17 @@ class OpenAIModel:
         estimated = not isinstance(prompt, int) or not isinstance(completion, int)
         if estimated:
             prompt, completion = self.tokens.estimate(size), self.tokens.estimate(reply.size)
-        else:
+        elif model == self.name:
             self.tokens.observe(size, int(prompt or 0))
         prompt, completion = int(prompt or 0), int(completion or 0)
         overrides = self.settings.prices
         known = price(model, prompt, completion, overrides) if not self.local or model in overrides else 0.0
         return Usage(purpose, model, prompt, completion, known, estimated)
 
-    async def _with_known_models(self, failure: Failure, model: str) -> ModelError:
-        """Name the models that the server does have, the nearest first."""
+    async def _with_known_models(self, failure: Failure, model: str) -> Failure:
+        """Name the models that the server does have, the nearest first, when it does not have this one."""
+        if not failure.unknown_model:
+            return failure
         try:
             names = await self.models(seconds=3.0)
         except ModelError:
@@ -264,7 +269,8 @@ class OpenAIModel:
         listed = ", ".join([*near, *(name for name in names if name not in near)][:8])
         more = f" and {len(names) - 8} more" if len(names) > 8 else ""
         hint = f"It has: {listed}{more}. " if names else ""
-        return ModelRefused(failure.error.message, hint=f"{hint}Set `model` in dirigent.toml or DIRIGENT_MODEL.")
+        hint += "Set `model` in dirigent.toml or DIRIGENT_MODEL."
+        return replace(failure, error=ModelRefused(failure.error.message, hint=hint))
 
     def _explain(self, error: Exception, place: Place) -> Failure:
         """Say what an exception of an attempt means. Raises it again when it is none that a server can cause."""
@@ -286,10 +292,11 @@ class OpenAIModel:
 
     def _redacted(self, failure: Failure) -> Failure:
         """Servers do repeat the key in their messages."""
-        if len(self._api_key) >= SHORTEST_KEY and self._api_key in failure.error.message:
-            failure.error.message = failure.error.message.replace(self._api_key, "…")
-            failure.error.args = (failure.error.message,)
-        return failure
+        if len(self._api_key) < SHORTEST_KEY or self._api_key not in failure.message + failure.error.message:
+            return failure
+        shown = failure.error.message.replace(self._api_key, "…")
+        error = type(failure.error)(shown, hint=failure.error.hint)
+        return replace(failure, error=error, message=failure.message.replace(self._api_key, "…"))
 
     def _place(self, model: str) -> Place:
         return Place(self.shown_url, model, bool(self._api_key))
@@ -315,6 +322,7 @@ class OpenAIModel:
         import httpx2
         import openai
 
+        importlib.import_module("jsonschema")  # here, so that the first shaped answer does not hold up the loop
         timeout = httpx2.Timeout(None, connect=CONNECT_SECONDS)
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=KEEP_ALIVE_SECONDS)
         http = openai.DefaultAsyncHttpxClient(timeout=timeout, limits=limits, trust_env=not self.local)

@@ -7,7 +7,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agent.llm.failures import TOO_LONG
 from agent.llm.structured import Rung, ask_for_shape
+from agent.llm.unicode import without_surrogates
 
 if TYPE_CHECKING:
     from agent.llm.failures import Failure
@@ -20,21 +22,26 @@ NO_SYSTEM_ROLE = re.compile(
 SHAPE = re.compile(
     r"response_?format|json_?schema|json_?object|grammar|structured|tool_?choice|tools?\b|schema", re.IGNORECASE
 )
+INVALID_SCHEMA = re.compile(r"invalid schema|strict", re.IGNORECASE)
 REFUSALS = frozenset({400, 404, 415, 422, 500, 501})
 
 
 @dataclass(slots=True)
 class Quirks:
-    """What is known of one model on one server. Everything is learnt once and for good."""
+    """What is known of one model on one server. Everything is learnt once and for good.
+
+    `loose` means that it minds schemas which it would have to enforce strictly.
+    """
 
     new_max_tokens: bool = False
     no_system_role: bool = False
+    loose: bool = False
     dropped: set[str] = field(default_factory=set)
     rung: Rung = Rung.JSON_SCHEMA
 
     def learn(self, body: dict[str, Any], failure: Failure) -> bool:
         """Learn from a refusal of `body`; return True when another form of the same call is worth sending."""
-        if failure.status not in REFUSALS or failure.unknown_model:
+        if failure.status not in REFUSALS or failure.unknown_model or TOO_LONG.search(failure.message):
             return False
         said = failure.message
         if "max_tokens" in body and "max_completion_tokens" in said:
@@ -55,10 +62,17 @@ class Quirks:
         A server that fails (500) must have said that it was the shape; any other refusal of a call with a shape is
         blamed on the shape even when the server does not say what it minded.
         """
-        shaped = "response_format" in body or isinstance(body.get("tool_choice"), dict)
-        if not shaped or (failure.status == 500 and not SHAPE.search(failure.message)):
+        used = rung_in(body)
+        if used is None or (failure.status == 500 and not SHAPE.search(failure.message)):
             return False
-        self.rung = self.rung.lower
+        if used is Rung.JSON_SCHEMA and not self.loose and INVALID_SCHEMA.search(failure.message):
+            self.loose = True
+            return body["response_format"]["json_schema"]["strict"] or self._down_from(used)
+        return self._down_from(used)
+
+    def _down_from(self, used: Rung) -> bool:
+        # not below what another call has learnt meanwhile
+        self.rung = max(self.rung, used.lower)
         return True
 
 
@@ -79,10 +93,17 @@ def build_body(request: LLMRequest, model: str, quirks: Quirks) -> dict[str, Any
     if request.stop:
         body["stop"] = list(request.stop)
     if request.schema is not None:
-        ask_for_shape(body, request, rung_of(request, quirks))
+        ask_for_shape(body, request, rung_of(request, quirks), strict=not quirks.loose)
     if quirks.no_system_role:
         body["messages"] = _without_system(body["messages"])
     return {name: value for name, value in body.items() if name not in quirks.dropped}
+
+
+def rung_in(body: dict[str, Any]) -> Rung | None:
+    """Return the rung on which a body asks for a shape by a feature of the server, or None."""
+    if "response_format" in body:
+        return Rung.JSON_SCHEMA
+    return Rung.TOOL if isinstance(body.get("tool_choice"), dict) else None
 
 
 def rung_of(request: LLMRequest, quirks: Quirks) -> Rung:
@@ -92,10 +113,11 @@ def rung_of(request: LLMRequest, quirks: Quirks) -> Rung:
 
 def message_body(message: ChatMessage) -> dict[str, Any]:
     """Return a message as the API has it."""
+    content = without_surrogates(message.content)
     if message.role == "tool":
-        return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content}
+        return {"role": "tool", "tool_call_id": message.tool_call_id, "content": content}
     if not message.tool_requests:
-        return {"role": message.role, "content": message.content}
+        return {"role": message.role, "content": content}
     calls = [
         {
             "id": wanted.id,
@@ -104,7 +126,7 @@ def message_body(message: ChatMessage) -> dict[str, Any]:
         }
         for wanted in message.tool_requests
     ]
-    return {"role": message.role, "content": message.content or None, "tool_calls": calls}
+    return {"role": message.role, "content": content or None, "tool_calls": calls}
 
 
 def _object_or_empty(arguments: str) -> str:
@@ -128,7 +150,7 @@ def _without_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def size_of(body: dict[str, Any]) -> int:
     """Return the bytes of a body that a model reads: messages and tools."""
-    read = sum(len((message.get("content") or "").encode(errors="surrogatepass")) for message in body["messages"])
+    read = sum(len((message.get("content") or "").encode()) for message in body["messages"])
     calls = [message["tool_calls"] for message in body["messages"] if message.get("tool_calls")]
-    rest = [part for part in (calls, body.get("tools"), body.get("response_format")) if part]
+    rest = [part for part in (calls, body.get("tools")) if part]
     return read + (len(json.dumps(rest)) if rest else 0)

@@ -9,6 +9,7 @@ from typing import Any
 from agent.llm.protocol import ToolRequest
 from agent.llm.repetition import RepetitionGuard
 from agent.llm.thoughts import ThoughtFilter
+from agent.llm.unicode import ends_in_half, without_surrogates
 
 REASONS = {"length": "length", "max_tokens": "length", "content_filter": "filtered"}
 
@@ -51,12 +52,13 @@ class Reply:
         self._by_index: dict[int, _Call] = {}
         self._thoughts = ThoughtFilter()
         self._guard = RepetitionGuard()
+        self._half = ""
 
     @property
     def text(self) -> str:
         """The answer so far, without thoughts."""
         if self._as_arguments and self._calls:
-            return "".join(self._calls[0].arguments)
+            return without_surrogates("".join(self._calls[0].arguments))
         return "".join(self._parts)
 
     @property
@@ -83,12 +85,14 @@ class Reply:
         """The tools that the model wants called; none when it was cut while it repeated itself."""
         if self.looping or self._as_arguments:
             return ()
-        return tuple(ToolRequest(call.id, call.name, "".join(call.arguments)) for call in self._calls)
+        return tuple(
+            ToolRequest(call.id, call.name, without_surrogates("".join(call.arguments))) for call in self._calls
+        )
 
     @property
     def size(self) -> int:
         """Bytes that the model wrote, thoughts included."""
-        written = self.thought_size + sum(len(part.encode(errors="surrogatepass")) for part in self._parts)
+        written = self.thought_size + sum(len(part.encode()) for part in self._parts)
         return written + sum(len(call.name) + sum(map(len, call.arguments)) for call in self._calls)
 
     def take(self, event: Any) -> str:
@@ -98,7 +102,7 @@ class Reply:
         if event.get("error"):
             raise StreamFault(event["error"])
         usage = event.get("usage")
-        if usage:
+        if isinstance(usage, dict) and usage:
             self.usage = usage
         choices = event.get("choices")
         if not choices:
@@ -111,7 +115,8 @@ class Reply:
 
     def close(self) -> str:
         """Return what was held back and can be shown now that the stream has ended."""
-        rest = self._thoughts.finish()
+        rest = self._thoughts.feed(without_surrogates(self._half)) + self._thoughts.finish()
+        self._half = ""
         if rest:
             self._parts.append(rest)
         if self._as_arguments:
@@ -138,9 +143,13 @@ class Reply:
     def _write(self, content: str) -> str:
         self.began = True
         self.looping = self.looping or self._guard.feed(content)
+        content, self._half = self._half + content, ""
+        if ends_in_half(content):  # the other half of the character comes with the next event
+            content, self._half = content[:-1], content[-1]
+        content = without_surrogates(content)
         text = self._thoughts.feed(content)
         if not text:
-            self.thought_size += len(content.encode(errors="surrogatepass")) if self._thoughts.thinking else 0
+            self.thought_size += len(content.encode()) if self._thoughts.thinking else 0
             return ""
         self._parts.append(text)
         return "" if self._as_arguments else text
@@ -166,7 +175,7 @@ class Reply:
         text = arguments if isinstance(arguments, str) else json.dumps(arguments)
         call.arguments.append(text)
         self.looping = self.looping or self._guard.feed(text)
-        return text if self._as_arguments and call is self._calls[0] else ""
+        return without_surrogates(text) if self._as_arguments and call is self._calls[0] else ""
 
     def _open(self, given: str) -> _Call:
         taken = {call.id for call in self._calls}

@@ -29,14 +29,14 @@ class Rung(IntEnum):
         return Rung(min(self + 1, Rung.PROMPT))
 
 
-def ask_for_shape(body: dict[str, Any], request: LLMRequest, rung: Rung) -> None:
-    """Add to a request's body what asks for its schema on this rung."""
+def ask_for_shape(body: dict[str, Any], request: LLMRequest, rung: Rung, *, strict: bool) -> None:
+    """Add to a request's body what asks for its schema on this rung; `strict` where the schema allows it."""
     schema = request.schema or {}
     name = (
         "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in request.schema_name)[:64] or "result"
     )
     if rung is Rung.JSON_SCHEMA:
-        described = {"name": name, "schema": schema, "strict": is_closed(schema)}
+        described = {"name": name, "schema": schema, "strict": strict and is_closed(schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": described}
     elif rung is Rung.TOOL:
         described = {"name": name, "description": "Give the result.", "parameters": schema}
@@ -111,7 +111,7 @@ def _find_json(text: str) -> Any:
 def _problem(value: Any, schema: dict[str, Any]) -> str:
     """Return what is wrong with a value, or "". References never reach the network."""
     from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
+    from jsonschema.exceptions import UnknownType, best_match
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
@@ -120,6 +120,8 @@ def _problem(value: Any, schema: dict[str, Any]) -> str:
         error = best_match(Draft202012Validator(schema, registry=registry).iter_errors(value))
     except Unresolvable as outside:
         raise ModelRefused(f"The schema refers to {outside.ref!r}, which is not part of it.") from None
+    except UnknownType as unknown:
+        raise ModelRefused(f"The schema names the type {unknown.type!r}, which JSON does not have.") from None
     if error is None:
         return ""
     return f"At {error.json_path}: {error.message[:500]}"

@@ -264,6 +264,31 @@ async def test_thoughts_that_go_round_in_circles_are_cut_too(talk):
         assert (end.reason, end.text, end.tool_requests) == ("repeated", "", ())
 
 
+async def test_half_characters_are_joined_or_replaced_in_both_directions(talk):
+    halves = [{"choices": [{"delta": {"content": part}}]} for part in ("a\ud83d", "\ude00b\ud83d", "c\ude00")]
+
+    async def server(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        size = int(
+            next(line for line in head.lower().splitlines() if line.startswith(b"content-length")).split(b":")[1]
+        )
+        sent.append(json.loads(await reader.readexactly(size)))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        for half in halves:
+            writer.write(b"data: " + json.dumps(half).encode() + b"\n\n")
+        writer.write(b"data: [DONE]\n\n")
+        await writer.drain()
+        writer.close()
+
+    sent = []
+    async with await asyncio.start_server(server, "127.0.0.1", 0) as listening:
+        model = OpenAIModel("m", f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1", None, Model())
+        end = await model.complete(LLMRequest("answer", (ChatMessage("user", "bad byte: \udcff"),)))
+        await model.close()
+    assert end.text == "a😀b\ufffdc\ufffd"
+    assert sent[0]["messages"][0]["content"] == "bad byte: \ufffd"
+
+
 async def test_reasons_are_told_apart(talk):
     async with talk(
         Answer("cut", finish="length"), Answer("", finish="content_filter"), Answer("x", finish="eos")

@@ -1,5 +1,6 @@
 """Answers of a given shape, on servers that manage more or less of it."""
 
+import asyncio
 import json
 
 import pytest
@@ -79,6 +80,31 @@ async def test_a_refusal_that_has_nothing_to_do_with_the_shape_ends_after_the_la
         with pytest.raises(ModelRefused, match="bad request"):
             await t.complete(schema=CITY)
         assert ways(t) == ["schema", "tool", "prompt"]
+        t.server.will(GOOD)
+        t.server.book.queue.pop(0)
+        await t.complete(schema=CITY)
+        assert ways(t)[-1] == "schema"
+
+
+async def test_a_request_that_is_too_long_is_not_blamed_on_the_shape(talk):
+    async with talk(Answer(status=400, error="maximum context length is 4096 tokens"), GOOD) as t:
+        with pytest.raises(ModelRefused, match="too long"):
+            await t.complete(schema=CITY)
+        assert len(t.server.requests) == 1
+
+
+async def test_calls_at_the_same_time_step_down_together(talk):
+    async with talk(*[GOOD] * 4, refuses=["json_schema"]) as t:
+        await asyncio.gather(*(t.complete(schema=CITY) for _ in range(4)))
+        assert set(ways(t)) == {"schema", "tool"}
+
+
+async def test_a_schema_that_cannot_be_enforced_strictly_is_asked_for_loosely(talk):
+    refusal = Answer(status=400, error="Invalid schema for response_format 'result': 'maxItems' is not permitted.")
+    async with talk(refusal, GOOD, GOOD) as t:
+        for _ in range(2):
+            await t.complete(schema=CITY)
+        assert [r["response_format"]["json_schema"]["strict"] for r in t.server.requests] == [True, False, False]
 
 
 async def test_each_model_has_its_own_rung(talk):
@@ -176,6 +202,8 @@ def test_what_does_not_fit_is_said_to_the_model(text):
         read_shape(text, CITY)
 
 
-def test_a_schema_cannot_make_us_fetch_anything():
+def test_a_schema_that_cannot_be_used_is_named_and_nothing_is_fetched():
     with pytest.raises(ModelRefused, match="not part of it"):
         read_shape("{}", {"$ref": "http://127.0.0.1:9/schema.json"})
+    with pytest.raises(ModelRefused, match="'text'"):
+        read_shape("{}", {"type": "text"})
