@@ -423,14 +423,15 @@ def _parameter(name: str, hint: Any, default: Any) -> str:
 
 
 def _type(hint: Any) -> str:
-    """Return an annotation in few words: `list[str]`, `"line"|"bar"`, `date`."""
+    """Return an annotation in few words: `list[str]`, `line|bar`, `date`."""
     if hint in SHORT_TYPES:
         return SHORT_TYPES[hint]
     origin, parts = get_origin(hint), get_args(hint)
     if hasattr(hint, "__metadata__"):
         return _type(hint.__origin__)
     if origin is Literal:
-        return "|".join(_shown(part) for part in parts)
+        # Quotes cost tokens, and a word is a word without them.
+        return "|".join(part if isinstance(part, str) and part.isidentifier() else _shown(part) for part in parts)
     if origin in {Union, types.UnionType}:
         return " | ".join(_type(part) for part in parts)
     if origin is not None:

@@ -189,6 +189,7 @@ def _read(place: _Found, module: ModuleType) -> LoadedPlugin:
     if not tools and not about.ui:
         raise PluginError("it declares no tool; put @tool above a function.")
     _check(module, tools, quick=place.builtin)
+    _check_forms(about.ui, tools)
     doc = inspect.getdoc(module) or ""
     return LoadedPlugin(
         name=name,
@@ -229,6 +230,21 @@ def _check(module: ModuleType, tools: Sequence[ToolSpec], *, quick: bool) -> Non
             raise PluginError(f"{spec.name}: the plugin's module has no '{spec.function.__name__}' that is this tool.")
         if not quick:
             _ = spec.parameters
+
+
+def _check_forms(ui: Iterable[Menu | Form], tools: Sequence[ToolSpec]) -> None:
+    for form in ui:
+        if not isinstance(form, Form):
+            continue
+        command = form.command.removeprefix("/")
+        meant = [spec for spec in tools if command in {spec.name, spec.command}]
+        if not meant:
+            raise PluginError(
+                f"the form '{form.title}' is for '{form.command}', which is none of its tools or commands."
+            )
+        unknown = [field.name for field in form.fields if field.name not in meant[0].hints]
+        if unknown:
+            raise PluginError(f"the form '{form.title}' asks for '{unknown[0]}', which is no parameter of '{command}'.")
 
 
 def _name_taken(late: LoadedPlugin, loaded: Mapping[str, LoadedPlugin]) -> LoadedPlugin:

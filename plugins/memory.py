@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from plugins.api import Context, Output, ToolFailure, tool
+from plugins.api import Button, Context, Field, Form, Menu, Output, Plugin, ToolFailure, tool
+
+plugin = Plugin(
+    ui=(
+        Menu("Memory", (Button("What do you remember?", "what do you remember"),)),
+        Form("Remember something", "remember", (Field("text", "What shall I remember?"),)),
+        Form("Forget something", "forget", (Field("query", "What shall I forget?"),)),
+    ),
+)
 
 Tag = Literal["", "PREF", "DECISION", "CONFIG", "AGREEMENT"]
 MAX_TEXT = 2_000

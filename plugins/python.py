@@ -103,6 +103,9 @@ def _after(printed: _Bounded) -> str:
 
 def _shown(value: Any) -> str:
     try:
+        if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+            # A number of numpy's is shown as the number that it is.
+            value = value.item()
         text = value if isinstance(value, str) else repr(value)
     except Exception as problem:
         return f"(its value can't be shown: {type(problem).__name__}: {problem})"

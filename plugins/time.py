@@ -11,9 +11,15 @@ import re
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Literal
 
-from plugins.api import Context, Output, Plugin, ToolFailure, tool
+from plugins.api import Button, Context, Field, Form, Menu, Output, Plugin, ToolFailure, tool
 
-plugin = Plugin(settings={"time_zone": "Your time zone, such as Europe/Berlin; without it, the machine's."})
+plugin = Plugin(
+    settings={"time_zone": "Your time zone, such as Europe/Berlin; without it, the machine's."},
+    ui=(
+        Menu("Time", (Button("What time is it?", "what time is it"),)),
+        Form("Count days", "days_between", (Field("end", "Until when?", "date"), Field("start", "From when?", "date"))),
+    ),
+)
 
 Unit = Literal["minutes", "hours", "days", "weekdays", "weeks", "months", "years"]
 OFFSET = re.compile(r"^(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?$", re.IGNORECASE)

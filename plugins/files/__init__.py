@@ -12,10 +12,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from plugins.api import File, Output, ToolFailure, tool
+from plugins.api import Button, Field, File, Form, Menu, Output, Plugin, ToolFailure, tool
 from plugins.files import convert
 from plugins.files.paths import existing, free_path, matches, meant, new_path, walk
 from plugins.files.text import MAX_TEXT_FILE, is_binary, size_in_words, text_of
+
+plugin = Plugin(
+    ui=(
+        Menu("Files", (Button("List my files", "list my files"), Button("Tables", "list files matching *.csv"))),
+        Form(
+            "Convert a file",
+            "convert_file",
+            (
+                Field("path", "Which file?", "file"),
+                Field("to", "Into what?", "choice", ("csv", "json", "xlsx", "parquet", "png", "jpg", "html")),
+            ),
+        ),
+        Form("Search my files", "search_files", (Field("pattern", "What are you looking for?"),)),
+    ),
+)
 
 MAX_READ = 60_000
 MAX_LISTED = 500
@@ -50,7 +65,7 @@ def list_files(pattern: str = "*") -> Output:
         return Output([], "The workspace is empty." if glob == "*" else f"No file matches {pattern!r}.")
     more = len(found) - len(rows)
     lines = [f"{row['path']}  {size_in_words(row['size'])}  {row['modified'][:16].replace('T', ' ')}" for row in rows]
-    return Output(rows, "\n".join([*lines, f"… and {more:,} more"] if more else lines), partial=more > 0)
+    return Output(rows, "\n".join([*lines, f"… and {more:,} more"] if more else lines))
 
 
 @tool(
@@ -151,7 +166,7 @@ def edit_file(path: Annotated[str, File()], find: str, replace: str, all: bool =
         "cherche {pattern} dans {path}",
     ),
 )
-def search_files(pattern: str, path: str = "*", regex: bool = False) -> Output:  # noqa: FBT001, FBT002  # called by name
+def search_files(pattern: str, path: Annotated[str, File()] = "*", regex: bool = False) -> Output:  # noqa: FBT001, FBT002  # called by name
     """Find lines with a text (any case) or a regular expression in a file, a folder or a glob such as `*.md`."""
     wanted = _compiled(pattern, regex=regex)
     hits: list[dict[str, Any]] = []
@@ -166,7 +181,7 @@ def search_files(pattern: str, path: str = "*", regex: bool = False) -> Output: 
     shown = hits[:MAX_HITS]
     lines = [f"{hit['path']}:{hit['line']}: {hit['text']}" for hit in shown]
     more = [f"… only the first {MAX_HITS} lines are shown"] if len(hits) > MAX_HITS else []
-    return Output(shown, "\n".join(lines + more), partial=bool(more))
+    return Output(shown, "\n".join(lines + more))
 
 
 @tool(

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from plugins.api import Context, Output, Plugin, ToolFailure, tool
+from plugins.api import Context, Field, Form, Output, Plugin, ToolFailure, tool
 from plugins.web.guard import Allowed
 from plugins.web.page import readable
 
@@ -25,6 +25,10 @@ plugin = Plugin(
         "searxng": "Address of a SearXNG server with the JSON format enabled, such as http://localhost:8888.",
         "allow_private": "Hosts, addresses or networks of your own that may be read, such as nas.lan, 10.0.0.0/8.",
     },
+    ui=(
+        Form("Read a page", "fetch", (Field("url", "Its address?"),)),
+        Form("Search the web", "search_web", (Field("query", "What for?"),)),
+    ),
 )
 
 PAGE_BYTES = 5_000_000

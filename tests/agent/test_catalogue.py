@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.catalogue import Catalogue
 from agent.config import AppConfig
@@ -47,6 +49,11 @@ def fetch_parcel(number: str) -> str:
     return number
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
 UI = (
     Menu("Games", (Button("Roll", "/roll"),)),
     Form("Roll", "roll", (Field("sides", "Sides", "number"),)),
@@ -126,6 +133,11 @@ def test_a_profile_admits_what_both_lists_name_and_denied_wins(
     assert [spec.full_name for spec in catalogue.tools(profile)] == names
 
 
+def test_the_builtin_forms_are_shown_to_those_who_may_use_them(real: Catalogue):
+    assert {"files", "memory", "time", "web"} <= set(real.get_plugin_ui(Profile()))
+    assert set(real.get_plugin_ui(Profile(plugins=("web",)))) == {"web"}
+
+
 def test_commands_and_ui_are_those_that_the_profile_may_use(catalogue: Catalogue):
     commands = catalogue.get_plugin_commands(Profile())
     assert list(commands) == ["roll"]
@@ -188,6 +200,18 @@ def test_all_wrong_arguments_are_named_at_once(catalogue: Catalogue):
     assert all(name in caught.value.message for name in ("'nope'", "'file'", "'y'", "'scale'"))
 
 
+@given(args=st.dictionaries(st.sampled_from(["file", "y", "files", "since", "scale", "kind", "series", "x"]), JSON))
+def test_any_arguments_either_fit_or_are_refused_with_words(args: dict[str, Any]):
+    catalogue = Catalogue([builtin("data", chart)])
+    spec = catalogue.find("chart")
+    try:
+        settled = catalogue.validate(spec, args)
+    except ToolArguments:
+        return
+    assert json.loads(json.dumps(settled)) == settled
+    assert catalogue.validate(spec, settled) == settled
+
+
 def test_an_argument_that_is_still_a_reference_is_checked_for_its_name_alone(catalogue: Catalogue):
     spec, reference = catalogue.find("roll"), "{{ s1.output }}"
     assert catalogue.validate(spec, {"sides": reference}, unresolved={"sides"}) == {"sides": reference}
@@ -205,7 +229,7 @@ def test_a_tool_is_described_in_one_line(catalogue: Catalogue):
     assert lines[0] == "parcels.fetch(number: str) — Fetch a parcel's state."
     assert lines[1] == "fetch(url: str, max_chars: int = 20000) — Fetch a page as readable text."
     assert lines[2] == (
-        'chart(file: str, y: str, kind: "auto"|"line" = "auto", series: str = None, files: list[str] = [],'
+        'chart(file: str, y: str, kind: auto|line = "auto", series: str = None, files: list[str] = [],'
         " since: date = None, scale: float = 1.0) — Draw a chart."
     )
 

@@ -23,6 +23,10 @@ def roll(sides: int = 6, times: int = 1) -> list[int]:
     """Roll a die and return what came up."""
     return [random.randint(1, sides) for _ in range(times)]
 '''
+FORM = """
+from plugins.api import Field, Form, Plugin
+plugin = Plugin(ui=(Form("T", "{command}", (Field("{field}", "?"),)),))
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +110,11 @@ def test_a_package_may_import_its_own_modules(tmp_path: Path):
             "the name 'f' is used by two of its tools",
         ),
         ('from plugins.api import tool\n@tool\ndef f():\n    "Doc."\ng = f\ndel f\n', "has no 'f' that is this tool"),
+        (DICE + FORM.format(command="rol", field="sides"), "the form 'T' is for 'rol', which is none of its tools"),
+        (
+            DICE + FORM.format(command="/roll", field="side"),
+            "the form 'T' asks for 'side', which is no parameter of 'roll'",
+        ),
     ],
 )
 def test_a_broken_plugin_is_named_with_its_reason_and_the_rest_load(tmp_path: Path, source: str, reason: str):

@@ -120,7 +120,8 @@ def test_leaving_with_success_is_no_failure():
 
 def test_tables_and_numbers_become_plain_values():
     assert python("import pandas as pd\npd.DataFrame({'a': [1, 2]})").value == [{"a": 1}, {"a": 2}]
-    assert python("import numpy as np\nnp.float64(1.5)").value == 1.5
+    number = python("import numpy as np\nnp.float64(1.5)")
+    assert (number.value, number.text) == (1.5, "1.5")
     assert python("import numpy as np\nnp.arange(3)").value == [0, 1, 2]
     assert python("float('nan')").value == "nan"
     assert python("object").value == "<class 'object'>"
