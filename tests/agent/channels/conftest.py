@@ -70,12 +70,54 @@ def notice(text: str, key: str = "n", dest: Destination = DEST, kind=MessageKind
     return OutboundMessage(dest=dest, kind=kind, key=key, payload={"text": text, **payload})
 
 
+class WatchedStore(SqlStore):
+    """A store whose changes can be waited for."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.changed = asyncio.Condition()
+
+    async def _tell(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
+
+    async def mark_sending(self, message_ids) -> None:
+        await super().mark_sending(message_ids)
+        await self._tell()
+
+    async def mark_sent(self, outbox_id, version, message_id) -> None:
+        await super().mark_sent(outbox_id, version, message_id)
+        await self._tell()
+
+    async def mark_failed(self, outbox_id, error, *, retry_at) -> None:
+        await super().mark_failed(outbox_id, error, retry_at=retry_at)
+        await self._tell()
+
+    async def heard(self, inbox_id) -> None:
+        await super().heard(inbox_id)
+        await self._tell()
+
+    async def until(self, holds, timeout: float = 10.0):
+        """Return the first true value of the coroutine function `holds`, asked again after every change."""
+        async with asyncio.timeout(timeout), self.changed:
+            while not (found := await holds()):
+                await self.changed.wait()
+            return found
+
+    async def until_state(self, key: str, *states: str) -> OutboundMessage:
+        async def there():
+            message = await self.get_message(key)
+            return message if message is not None and message.state in states else None
+
+        return await self.until(there)
+
+
 @dataclass
 class Rig:
     """A channel with everything around it."""
 
     server: FakeTelegram
-    store: SqlStore
+    store: WatchedStore
     hearer: Recorder
     config: AppConfig
     folder: Path
@@ -104,7 +146,7 @@ class Rig:
 
 @pytest.fixture
 async def store(tmp_path):
-    store = SqlStore(tmp_path / "journal.db")
+    store = WatchedStore(tmp_path / "journal.db")
     await store.open()
     yield store
     await store.close()

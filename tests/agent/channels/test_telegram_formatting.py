@@ -12,8 +12,20 @@ from agent.testing.telegram_rules import check_entities, check_text
 
 MARKDOWN = st.lists(
     st.sampled_from(
-        ["**", "_", "`", "```", "~~", "||", "\n", "\n\n", "- ", "1. ", "# ", "> ", "| a | b |\n|---|---|\n| 1 | 2 |\n"]
-        + [
+        [
+            "**",
+            "_",
+            "`",
+            "```",
+            "~~",
+            "||",
+            "\n",
+            "\n\n",
+            "- ",
+            "1. ",
+            "# ",
+            "> ",
+            "| a | b |\n|---|---|\n| 1 | 2 |\n",
             "[x](http://y.z)",
             "<b>",
             "$x$",
