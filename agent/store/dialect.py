@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.engine import URL, make_url
 
 from agent.errors import ConfigError
@@ -72,12 +74,19 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that turns from reading to writing half-way may fail at once, however long the timeout is;
     # one that says at its beginning that it will write waits for its turn.
-    connection.exec_driver_sql(connection.info.get("begin", WRITES))
+    driver_of(connection).execute(connection.info.get("begin", WRITES))
 
 
-def insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """Return Python's own connection to the SQLite file."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
+def insert(connection: Connection, table: Table) -> sqlite_dialect.Insert | postgresql.Insert:
     """Return an INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite_dialect.insert(table)
 
 
 class Prepared:
@@ -95,7 +104,10 @@ class Prepared:
         """Run it once per row and return how many rows of the table were touched in all."""
         dialect = connection.dialect
         sql, arrange = self._compiled.get(dialect.name) or self._compile(dialect)
-        return connection.exec_driver_sql(sql, [arrange(row) for row in rows]).rowcount
+        arranged = [arrange(row) for row in rows]
+        if dialect.name == "sqlite":  # a third of the time of a step that is journalled alone would go to the way there
+            return driver_of(connection).executemany(sql, arranged).rowcount
+        return connection.exec_driver_sql(sql, arranged).rowcount
 
     def _compile(self, dialect: Dialect) -> tuple[str, Callable[[tuple[Any, ...]], Any]]:
         compiled = self._statement.compile(dialect=dialect, column_keys=list(self._names))

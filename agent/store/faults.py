@@ -27,8 +27,8 @@ def backups_of(file: Path) -> list[Path]:
 
 def translate(error: Exception, url: URL) -> Exception:
     """Return the error to raise instead; ours and programming errors are returned as they are."""
-    if isinstance(error, IntegrityError):
-        return _integrity(error)
+    if isinstance(error, IntegrityError | sqlite3.IntegrityError):
+        return _integrity(str(getattr(error, "orig", None) or error))
     if not isinstance(error, DBAPIError | sqlite3.Error | OSError):
         return error
     file = file_of(url)
@@ -37,8 +37,7 @@ def translate(error: Exception, url: URL) -> Exception:
     return _known(said, where, file) or DirigentError(f"The journal {where} failed: {said}.")
 
 
-def _integrity(error: IntegrityError) -> DirigentError:
-    said = str(error.orig)
+def _integrity(said: str) -> DirigentError:
     if "foreign key" in said.lower():
         return NotFound("A record names a run or a message that is not in the journal.")
     return DirigentError(f"The journal refused a record: {said}.")

@@ -17,7 +17,7 @@ from sqlalchemy import Column, MetaData, Table, Text, inspect, select
 from sqlalchemy import text as sql
 
 from agent.errors import ConfigError
-from agent.store.dialect import READS, WRITES, engine_of, file_of
+from agent.store.dialect import READS, WRITES, driver_of, engine_of, file_of
 from agent.store.faults import backups_of
 from agent.store.tables import metadata
 
@@ -158,7 +158,7 @@ def backup(connection: Connection, file: Path, revision: str) -> Path:
     os.close(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
     target = sqlite3.connect(partial)
     try:
-        _driver(connection).backup(target)
+        driver_of(connection).backup(target)
     finally:
         target.close()
     partial.replace(made)
@@ -169,10 +169,4 @@ def backup(connection: Connection, file: Path, revision: str) -> Path:
 
 
 def _pragma(connection: Connection, pragma: str) -> None:
-    _driver(connection).execute(pragma)
-
-
-def _driver(connection: Connection) -> sqlite3.Connection:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    return driver
+    driver_of(connection).execute(pragma)
