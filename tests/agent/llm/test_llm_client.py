@@ -337,6 +337,42 @@ async def test_calls_share_a_connection(talk):
         assert t.server.connections == 1
 
 
+async def test_a_connection_that_the_server_closed_meanwhile_is_replaced_silently():
+    ended = asyncio.Event()
+
+    async def server(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        size = int(
+            next(line for line in head.lower().splitlines() if line.startswith(b"content-length")).split(b":")[1]
+        )
+        await reader.readexactly(size)
+        body = b'data: {"choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        ended.set()
+
+    async with await asyncio.start_server(server, "127.0.0.1", 0) as listening:
+        model = OpenAIModel("m", f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1", None, Model(tries=1))
+        for _ in range(3):
+            ended.clear()
+            assert (await model.complete(LLMRequest("answer", (ChatMessage("user", "hi"),)))).text == "hi"
+            await ended.wait()
+        await model.close()
+
+
+async def test_many_calls_run_at_the_same_time(talk):
+    async with talk(*[Answer(LONG, tokens_per_second=400, first_token_seconds=0.2)] * 20) as t:
+        begun = time.monotonic()
+        answers = await asyncio.gather(*(t.complete() for _ in range(20)))
+        assert {answer.text for answer in answers} == {LONG}
+        assert time.monotonic() - begun < 20 * 0.7
+        assert t.server.connections == 20
+
+
 async def test_an_answer_in_one_document_is_read_too(talk):
     async with talk(Answer("whole", tool_calls=(("roll", {"sides": 6}),), whole=True)) as t:
         end = await t.stream(tools=(TOOL,))
