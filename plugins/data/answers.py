@@ -119,7 +119,7 @@ def _headline(found: Totals, ties: list[int], word: str) -> str:
 def _part(found: Totals, index: int) -> str:
     """How the group stands to all of them."""
     if len(found.values) < 2:
-        return ""
+        return f" (the only {found.groups.noun})"
     if found.adds_up and found.total:
         part = share(float(found.values[index] or 0), float(found.total))
         return f" ({part} of the total {found.show(found.total)} over {counted(found)})"
@@ -141,13 +141,12 @@ def _partly(found: Totals, ranked: list[int], *, lowest: bool) -> str:
         return ""
     partly = totals.incomplete(found)
     days = totals.extent(found)
-    if not partly or days is None or (not lowest and ranked[0] not in partly):
+    if ranked[0] not in partly or days is None:
         return ""
-    labels = " and ".join(found.groups.labels[i] for i in partly)
-    span = f"{days[0]:%d %B %Y} to {days[1]:%d %B %Y}"
-    text = f"The data runs from {span}, so {labels} {'is' if len(partly) == 1 else 'are'} not complete."
+    first, last = (periods.label(periods.number(day, "day"), "day") for day in days)
+    text = f"The data runs from {first} to {last}, so {found.groups.labels[ranked[0]]} is not complete."
     complete = next((i for i in ranked if i not in partly), None)
-    if ranked[0] not in partly or complete is None or not lowest:
+    if complete is None or not lowest:
         return text
     label, value = found.groups.labels[complete], found.show(found.values[complete])
     return f"{text} Among complete {periods.plural(found.groups.noun)} it is {label} with {value}."

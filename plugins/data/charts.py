@@ -84,7 +84,7 @@ def _grouped(table: Table, wish: Wish) -> Output:
         shown.groups.period,
         shown.groups.steps,
     )
-    picture = _filled(picture, found)
+    picture = _partly(_filled(picture, found), found)
     draw = _kind(wish, found, picture)
     series = f", by {wish.series}" if split else ""
     title = wish.title or f"{_capital(found.phrase)} by {found.groups.noun}{series}"
@@ -132,23 +132,22 @@ def _kind(wish: Wish, found: Totals, picture: Picture) -> Callable[[Any, Picture
 
 def _most(found: Totals, most: int) -> tuple[Totals, int | None]:
     """Keep the largest groups; where numbers add up, the others become one called "Other"."""
-    if (found.groups.ordered and found.groups.period) or len(found.values) <= most:
-        return found, None
-    order = sorted(range(len(found.values)), key=lambda i: -(found.values[i] or 0))
-    kept, others = order[: most - 1], order[most - 1 :]
-    if found.groups.ordered:
+    if found.groups.ordered or len(found.values) <= most:
         return found, None
     if not found.adds_up:
         found.table.note(f"The chart shows the top {most} of {len(found.values)} by {found.phrase}.")
-        return totals.select(found, order[:most]), None
-    shown = totals.select(found, kept)
-    found.table.note(
-        f"The chart shows the top {len(kept)} of {len(found.values)}; the others are summed up as one bar."
-    )
+        return totals.select(found, list(range(most))), None
+    shown = totals.select(found, list(range(most - 1)))
+    others = found.values[most - 1 :]
+    rest = round(sum(value or 0 for value in others), 9)
+    kept = f"The chart shows the top {most - 1} of {len(found.values)}"
+    if most == MOST_BARS and rest > 1.2 * (shown.values[0] or 0):  # its bar would dwarf those that matter
+        found.table.note(f"{kept}; the others add up to {found.show(rest)}.")
+        return shown, None
+    found.table.note(f"{kept}; the others are taken together.")
     name = f"Other ({len(others)})"
-    rest = round(sum(found.values[i] or 0 for i in others), 9)
     groups = replace(shown.groups, labels=(*shown.groups.labels, name), keys=(*shown.groups.keys, name))
-    return replace(shown, groups=groups, values=(*shown.values, rest), counts=(*shown.counts, 0)), len(kept)
+    return replace(shown, groups=groups, values=(*shown.values, rest), counts=(*shown.counts, 0)), most - 1
 
 
 def _filled(picture: Picture, found: Totals) -> Picture:
@@ -170,6 +169,18 @@ def _filled(picture: Picture, found: Totals) -> Picture:
     more = f" and {missing - 1} more" if missing > 1 else ""
     found.table.note(f"There are no rows for {periods.label(first, period)}{more}.")
     return replace(picture, labels=tuple(periods.label(step, period) for step in steps), lines=lines, steps=steps)
+
+
+def _partly(picture: Picture, found: Totals) -> Picture:
+    """Mark the first and last period where the data begins or ends within it, and say so."""
+    if found.how not in {"sum", "count", "distinct"}:
+        return picture
+    ends = totals.incomplete(found)
+    if ends:
+        labels = " and ".join(found.groups.labels[index] for index in ends)
+        found.table.note(f"{labels} {'is' if len(ends) == 1 else 'are'} not complete in the data.")
+    places = {0: 0, len(found.values) - 1: len(picture.labels) - 1}
+    return replace(picture, partly=tuple(places[index] for index in ends))
 
 
 def _split(table: Table, found: Totals, wish: Wish) -> Picture:

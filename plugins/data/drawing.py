@@ -24,7 +24,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What is drawn: labels along the axis, one or more series, the unit, and which label is the rest of many."""
+    """What is drawn: labels along the axis, one or more series, the unit, and which label is the rest of many.
+
+    `partly` are the positions of periods that the data covers only in part; they are drawn so that it shows.
+    """
 
     labels: tuple[str, ...]
     lines: tuple[Line, ...]
@@ -32,6 +35,7 @@ class Picture:
     rest: int | None = None
     period: periods.Period | None = None
     steps: tuple[int, ...] = ()
+    partly: tuple[int, ...] = ()
 
 
 def columns(axes: Any, picture: Picture) -> None:
@@ -41,7 +45,9 @@ def columns(axes: Any, picture: Picture) -> None:
         places = [index + (number - (count - 1) / 2) * width for index in range(len(picture.labels))]
         heights = [value or 0.0 for value in line.values]
         colours: Any = _highlight(line.values) if count == 1 else PALETTE[number % len(PALETTE)]
-        axes.bar(places, heights, width=width * 0.94, color=colours, label=line.name, zorder=2)
+        drawn = axes.bar(places, heights, width=width * 0.94, color=colours, label=line.name, zorder=2)
+        for index in picture.partly:
+            drawn[index].set(hatch="///", edgecolor="white", linewidth=0)
     _time_ticks(axes, picture)
     axes.yaxis.set_major_formatter(look.axis_number(picture.unit))
     axes.margins(y=0.12)
@@ -81,7 +87,8 @@ def _mark_columns(axes: Any, picture: Picture) -> None:
 
 def bars(axes: Any, picture: Picture) -> None:
     """Lying bars for categories, so that their names can be read."""
-    count, height = len(picture.lines), 0.78 / len(picture.lines)
+    count = len(picture.lines)
+    height = (0.78 if count > 1 or len(picture.labels) > 5 else 0.6) / count
     for number, line in enumerate(picture.lines):
         places = [index + (number - (count - 1) / 2) * height for index in range(len(picture.labels))]
         colours: Any = PALETTE[number % len(PALETTE)]
@@ -171,7 +178,8 @@ def _mark_ends(axes: Any, picture: Picture) -> None:
         axes.plot([index], [value], "o", color=ACCENT if above else "#D55E00", markersize=7, zorder=4)
         edge = index / max(len(values) - 1, 1)
         axes.annotate(
-            f"{look.label(picture.labels[index])}: {look.short(value, picture.unit)}",
+            f"{look.label(picture.labels[index])}: {look.short(value, picture.unit)}"
+            f"{' (not complete)' if index in picture.partly else ''}",
             (index, value),
             xytext=(0, 9 if above else -9),
             textcoords="offset points",

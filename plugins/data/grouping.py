@@ -81,7 +81,8 @@ def _by_column(
     coarse: bool,
 ) -> Grouping:
     if column.kind == "date":
-        return _by_period(table, column, period or _natural(column, kept, coarse=coarse), kept, noun=column.name)
+        natural = period or _natural(column, kept, coarse=coarse)
+        return _by_period(table, column, natural, kept, noun=_noun(column) if natural == "day" else natural)
     if column.kind == "empty":
         raise ToolFailure(
             f"The column '{column.name}' of {table.file} is empty.", hint=f"Its columns are {names.inventory(table)}."
@@ -140,6 +141,11 @@ def _by_period(
     )
 
 
+def _noun(column: Column) -> str:
+    """`Month` as a column's name reads better as a word."""
+    return column.name.lower() if vocabulary.plain(column.name) in periods.WORDS else column.name
+
+
 def _left_out(table: Table, column: Column, number: int, what: str) -> None:
     if number:
         bad = f" (such as '{column.bad_sample}')" if column.bad_sample else ""
@@ -158,7 +164,7 @@ def _by_number(table: Table, column: Column, kept: NDArray[np.bool_]) -> Groupin
     codes[known] = inverse
     keys = tuple(int(v) if float(v).is_integer() else float(v) for v in values)
     return Grouping(
-        column.name,
+        _noun(column),
         codes,
         keys,
         tuple(f"{key:g}" if isinstance(key, float) else str(key) for key in keys),
@@ -184,7 +190,7 @@ def _by_text(table: Table, column: Column, kept: NDArray[np.bool_]) -> Grouping:
     merged = next((found for found in spellings.values() if len(found) > 1), None)
     if merged:
         table.note(f"Spellings such as {names.listed(sorted(merged)[:3])} in '{column.name}' were counted as one.")
-    return _in_calendar_order(Grouping(column.name, codes, labels, labels, ordered=False))
+    return _in_calendar_order(Grouping(_noun(column), codes, labels, labels, ordered=False))
 
 
 def _in_calendar_order(found: Grouping) -> Grouping:

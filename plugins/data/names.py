@@ -175,14 +175,19 @@ def measure(table: Table, wanted: str) -> Measure:
         return _counted(table, rest)
     column, times = _money(table, rest)
     if column.kind == "number" or how in {"min", "max"}:
-        return Measure(
-            column.name if how is None and column.name == wanted else (rest if how else wanted), column, times, how
-        )
+        return Measure(_title(column, rest if how else wanted), column, times, how)
     if column.kind in {"text", "date"}:
         return _counted(table, rest)
     raise ToolFailure(
         f"The column '{column.name}' of {table.file} is empty.", hint=f"Its columns are {inventory(table)}."
     )
+
+
+def _title(column: Column, wanted: str) -> str:
+    """Keep the person's word where it is one; a slip of the pen gives way to the column's name."""
+    target = singular(plain(wanted))
+    known = any(target in spoken for groups in THINGS.values() for spoken in groups)
+    return wanted if known or target == singular(plain(column.name)) else column.name
 
 
 def _named(table: Table, wanted: str) -> bool:
@@ -211,11 +216,26 @@ def _money(table: Table, wanted: str) -> tuple[Column, Column | None]:
             product = _product(table, wanted)
             if product:
                 return product
+        _refuse_text(table, wanted)
         only = [column for column in table.all() if is_measure(column)]
         if not table.sheet.headed and len(only) == 1:
             table.note(f"'{wanted}' was taken to be {only[0].name}, the only column of numbers.")
             return only[0], None
         raise
+
+
+def _refuse_text(table: Table, wanted: str) -> None:
+    """A column that is called so, but whose cells can't be read as numbers, is named."""
+    target = singular(plain(wanted))
+    for groups in THINGS.values():
+        spoken = next((spoken for spoken in groups if target in spoken), None)
+        for column in table.all() if spoken else ():
+            if column.kind == "text" and _bare(column) in (spoken or ()):
+                sample = next((text for text in column.texts() if text), "")
+                raise ToolFailure(
+                    f"'{column.name}' of {table.file} can't be read as numbers (such as '{sample[:40]}').",
+                    hint=f"Its columns are {inventory(table)}.",
+                )
 
 
 def _product(table: Table, wanted: str) -> tuple[Column, Column] | None:

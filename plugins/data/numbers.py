@@ -56,7 +56,7 @@ PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _ANY = re.compile(
     r"(?P<open>\()?(?P<sign>[-+])?(?P<pre>[A-Za-z$€£¥₹₽₺]{1,3}[$.]?)?(?P<sign2>[-+])?"
     r"(?P<digits>[0-9][0-9.,']*|[.,][0-9]+)(?P<exp>[eE][-+]?[0-9]{1,2})?"
-    r"(?P<scale>k|K|Mio\.?|Mrd\.?|M|bn|B)?(?P<post>[A-Za-z%€$£¥₹₽₺]{1,5}\.?)?(?P<trail>-)?(?P<close>\))?",
+    r"(?P<scale>k|K|Mio\.?|Mrd\.?|M|bn|B)?(?P<inner>\))?(?P<post>[A-Za-z%€$£¥₹₽₺]{1,5}\.?)?(?P<trail>-)?(?P<close>\))?",
 )
 _SPACES = re.compile(r"\s+")
 _GROUP_OF_THREE = re.compile(r"[0-9]{1,3}(?:[.,][0-9]{3})+")
@@ -91,7 +91,7 @@ def written(cell: str) -> Written | None:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).replace("\u2212", "-").replace("’", "'")
     match = _ANY.fullmatch(_SPACES.sub("", text))
-    if match is None or bool(match["open"]) != bool(match["close"]):
+    if match is None or bool(match["open"]) != bool(match["close"] or match["inner"]):
         return None
     if _SPACES.search(text) and not _spaced_well(text):
         return None

@@ -18,6 +18,7 @@ def describe(file: str, sheet: str) -> Output:
     columns = found.all()
     for column in columns:
         found.note_column(column)
+        found.note_unreadable(column)
     facts = [_facts(found, column) for column in columns]
     lines = [(f["name"], f["type"], f["values"], f["missing"] or "") for f in facts[:MOST_COLUMNS]]
     size = f"{found.file}: {rows(found.rows)} and {len(columns)} column{'s' * (len(columns) != 1)}."
@@ -81,7 +82,9 @@ def _text_facts(column: Column, filled: int) -> dict[str, Any]:
 
     counts = np.bincount(column.codes, minlength=len(column.distinct))
     ranked = sorted(((int(n), text) for n, text in zip(counts, column.texts(), strict=True) if text), reverse=True)
-    if len(ranked) == filled:
+    if len(ranked) == 1:
+        shown = f"always {ranked[0][1]}"
+    elif len(ranked) == filled:
         shown = f"all different, such as {ranked[-1][1]}"
     else:
         examples = ", ".join(f"{text[:30]} ({number:,})" for number, text in ranked[:3])

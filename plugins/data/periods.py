@@ -61,6 +61,13 @@ def numbers(dates: NDArray[np.datetime64], period: Period) -> NDArray[np.int64]:
     return {"day": days, "week": (days + 3) // 7, "weekday": (days + 3) % 7}[period]
 
 
+def number(day: dt.date, period: Period) -> int:
+    """Return the number of the period that a day falls into."""
+    import numpy as np
+
+    return int(numbers(np.array([day], dtype="datetime64[D]"), period)[0])
+
+
 def start(number: int, period: Period) -> dt.date:
     """Return the first day of a running period."""
     if period in {"day", "week"}:
@@ -101,11 +108,6 @@ def label(number: int, period: Period) -> str:
         "week": f"week {week.week} of {week.year}",
         "day": f"{first.day} {MONTHS[first.month - 1]} {first.year}",
     }[period]
-
-
-def is_whole(number: int, period: Period, first: dt.date, last: dt.date) -> bool:
-    """Return True when the data, which runs from `first` to `last`, covers the whole period."""
-    return start(number, period) >= first and start(number + 1, period) - dt.timedelta(days=1) <= last
 
 
 def plural(word: str) -> str:

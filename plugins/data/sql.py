@@ -96,6 +96,9 @@ def _put(database: duckdb.DuckDBPyConnection, view: str, found: Table) -> None:
     """Copy a table into the database, with its types."""
     import pandas as pd
 
+    for column in found.all():
+        found.note_column(column)
+        found.note_unreadable(column)
     frame = pd.DataFrame({name: _values(found.column(name)) for name in found.names})
     database.register("incoming", frame)
     # Every name is quoted, and the database holds nothing but these tables.

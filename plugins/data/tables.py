@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Kind = Literal["number", "date", "text", "empty"]
-ENOUGH = 0.8
+ENOUGH = 0.6
 """A column is of a kind when at least this share of its filled cells is."""
 
 
@@ -95,6 +95,12 @@ class Table:
         for note in column.notes:
             self.note(f"In '{column.name}', {note}.")
 
+    def note_unreadable(self, column: Column) -> None:
+        """Remember how many cells of a column count as missing because they can't be read."""
+        if column.bad:
+            what = f"{column.bad:,} cell{'s' * (column.bad != 1)} of '{column.name}' (such as '{column.bad_sample}')"
+            self.note(f"{what} can't be read as a {column.kind} and count as missing.")
+
 
 def open_table(file: str, sheet: str = "") -> Table:
     """Read a file of the workspace; raise ToolFailure when it can't be read or has no rows."""
@@ -114,7 +120,7 @@ def read(name: str, cells: Sequence[Any], *, comma_likely: bool = False) -> Colu
     sample = [cell for cell, empty in zip(distinct, blanks, strict=True) if not empty]
     sample = sample[:: max(len(sample) // 200, 1)]
     for attempt in (_as_dates, _as_numbers):
-        if attempt(name, tuple(sample), None, [1] * len(sample), len(sample), comma_likely=comma_likely, least=0.5):
+        if attempt(name, tuple(sample), None, [1] * len(sample), len(sample), comma_likely=comma_likely, least=0.4):
             found = attempt(name, distinct, codes, counts, filled, comma_likely=comma_likely, least=ENOUGH)
             if found:
                 return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -89,7 +90,7 @@ def of_table(table: Table, y: str, by: str, how: str = "sum", *, where: str = ""
         raise ToolFailure(f"{table.file} has a header but no rows.", hint="Send a file with data.")
     kept = filters.keep(table, where) if where.strip() else np.ones(table.rows, dtype=bool)
     measure = names.measure(table, y or "rows")
-    settled = settle(measure, how, y)
+    settled = _averaged(table, measure, settle(measure, how, y))
     groups = group(table, by, kept, coarse=coarse) if by.strip() else _everything(kept)
     if not groups.labels:
         raise ToolFailure(
@@ -116,6 +117,17 @@ def settle(measure: Measure, how: str, y: str) -> How:
     if measure.how is not None and (asked == "sum" or measure.column is None):
         return measure.how
     return asked
+
+
+def _averaged(table: Table, measure: Measure, how: How) -> How:
+    """Rates, scores and temperatures make no sense when they are added up."""
+    column = measure.column
+    if how != "sum" or column is None or measure.times is not None or column.kind != "number":
+        return how
+    if column.unit != "%" and not vocabulary.LEVELS & set(vocabulary.words(column.name)):
+        return how
+    table.note(f"'{column.name}' was averaged: its sum would mean nothing.")
+    return "average"
 
 
 def per_group(table: Table, measure: Measure, how: How, groups: Grouping) -> Totals:
@@ -281,16 +293,14 @@ def _whole(number: float, decimals: int) -> Number:
 
 def _largest_first(found: Totals) -> Totals:
     """Groups without an order of their own are shown by size."""
-    import numpy as np
-
     key = [
         (-(value if value is not None else -math.inf), found.groups.labels[i]) for i, value in enumerate(found.values)
     ]
     order = sorted(range(len(key)), key=key.__getitem__)
-    return select(found, order, np.empty(0, dtype=np.int64))
+    return select(found, order)
 
 
-def select(found: Totals, order: list[int], _none: Any = None) -> Totals:
+def select(found: Totals, order: list[int]) -> Totals:
     """Return the totals with the groups in the given order; groups that are not in it are dropped."""
     import numpy as np
 
@@ -323,9 +333,17 @@ def extent(found: Totals) -> tuple[Any, Any] | None:
 
 
 def incomplete(found: Totals) -> list[int]:
-    """Return the first and last period where the data begins or ends within it."""
-    days, period = extent(found), found.groups.period
-    if days is None or period is None or period == "day":
+    """Return the first and last period where the data begins or ends within it, beyond its usual gaps."""
+    import numpy as np
+
+    days, period, column = extent(found), found.groups.period, found.groups.dates
+    if days is None or period is None or period == "day" or column is None or column.dates is None:
         return []
-    ends = sorted({0, len(found.groups.steps) - 1})
-    return [i for i in ends if not periods.is_whole(found.groups.steps[i], period, *days)]
+    known = np.unique(column.dates[found.groups.codes >= 0].astype("datetime64[D]")).astype(np.int64)
+    gap = int(np.diff(known).max(initial=0))
+    if not gap:
+        return []
+    steps, slack = found.groups.steps, dt.timedelta(days=gap)
+    late = [0] if days[0] - periods.start(steps[0], period) >= slack else []
+    early = [len(steps) - 1] if periods.start(steps[-1] + 1, period) - days[1] > slack else []
+    return sorted({*late, *early})

@@ -107,6 +107,9 @@ IDS = _set(
     "id nr no code key zip plz postcode phone tel number index uuid guid sku ean isbn nummer year jahr month monat"
 )
 NUMBERED = _set("id nr no code")
+LEVELS = _set(
+    "rate rating score percent pct percentage ratio temperature temp humidity age note grade durchschnitt average avg"
+)
 DISCOUNTS = _set("discount rabatt remise")
 DATE_RANK = tuple(
     word
