@@ -357,7 +357,17 @@ def _mended(model: Any, given: Mapping[str, Any], errors: Iterable[Mapping[str, 
             mended[name] = _parsed(value)
         elif error["type"] == "list_type" and isinstance(value, (str, int, float)):
             mended[name] = [value]
+        elif error["type"] == "literal_error" and isinstance(value, str):
+            mended[name] = _choice(value, error["ctx"]["expected"])
     return mended
+
+
+def _choice(value: str, expected: str) -> str:
+    """Return the choice that differs from the value in case or in the plural's `s` alone, else the value."""
+    plain = value.strip().lower().removesuffix("s")
+    choices: list[str] = re.findall(r"'([^']*)'", expected)
+    same = [choice for choice in choices if choice.lower().removesuffix("s") == plain]
+    return same[0] if len(same) == 1 and plain else value
 
 
 def _parsed(text: str) -> Any:

@@ -21,7 +21,11 @@ plugin = Plugin(
     ),
 )
 
-Unit = Literal["minutes", "hours", "days", "weekdays", "weeks", "months", "years"]
+Unit = Literal[
+    "minutes", "hours", "days", "weekdays", "weeks", "months", "years",
+    "minute", "hour", "day", "weekday", "week", "month", "year",
+]  # fmt: skip
+"""People say both "1 week" and "2 weeks", and the planner without a model reads what they say."""
 OFFSET = re.compile(r"^(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?$", re.IGNORECASE)
 WORDS = {"today": 0, "tomorrow": 1, "yesterday": -1, "heute": 0, "morgen": 1, "gestern": -1}
 SATURDAY = 5
@@ -37,8 +41,13 @@ MAX_AMOUNT = 1_000_000
         "what time is it in {time_zone}",
         "current time in {time_zone}",
         "what day is it",
+        "what day is it today",
         "what is the date today",
+        "what is the date",
+        "today's date",
         "wie spät ist es",
+        "wie spät ist es in {time_zone}",
+        "quelle heure est-il à {time_zone}",
         "quelle heure est-il",
     ),
 )
@@ -77,7 +86,10 @@ async def days_between(ctx: Context, end: str, start: str = "today") -> Output:
         "what date is {amount} {unit} after {start}",
         "what date is {amount} {unit} from {start}",
         "add {amount} {unit} to {start}",
+        "what is the date in {amount} {unit}",
+        "which date is in {amount} {unit}",
         "date in {amount} {unit}",
+        "welches datum ist in {amount} {unit}",
     ),
 )
 async def add_to_date(ctx: Context, amount: int, unit: Unit = "days", start: str = "today") -> Output:
@@ -85,6 +97,7 @@ async def add_to_date(ctx: Context, amount: int, unit: Unit = "days", start: str
     if abs(amount) > MAX_AMOUNT:
         raise ToolFailure(f"{amount} {unit} is more than this can add.", hint=f"Use at most {MAX_AMOUNT:,}.")
     begin = _moment(ctx, start)
+    unit = unit.removesuffix("s") + "s"  # type: ignore[assignment]
     try:
         result = _added(begin, amount, unit)
     except (OverflowError, ValueError) as problem:
@@ -101,7 +114,7 @@ async def add_to_date(ctx: Context, amount: int, unit: Unit = "days", start: str
     produces=("text",),
     examples=(
         "convert {time} from {from_zone} to {to_zone}",
-        "what is {time} {from_zone} in {to_zone}",
+        "what is {time} from {from_zone} in {to_zone}",
         "{time} in {from_zone} to {to_zone}",
     ),
 )

@@ -46,6 +46,9 @@ PREVIEW = 300
         "list files",
         "what files are there",
         "which files do I have",
+        "what files do I have",
+        "show all my files",
+        "what is in my workspace",
         "show my files",
         "list all {pattern} files",
         "list files matching {pattern}",
@@ -106,22 +109,43 @@ def read_file(path: Annotated[str, File()], start_line: int = 1, lines: int = 0)
     examples=(
         "write {text} to {path}",
         "save {text} as {path}",
-        "append {text} to {path}",
         "create a file {path} with {text}",
         "schreibe {text} in {path}",
     ),
 )
 def write_file(path: str, text: str, append: bool = False) -> Output:  # noqa: FBT001, FBT002  # called by name
-    """Write a text file, or append to it."""
+    """Write a text file, replacing what it held, or append to it."""
     file = new_path(path)
     existed = file.exists()
+    if existed and append:
+        return append_file(path, text)
     file.parent.mkdir(parents=True, exist_ok=True)
-    if append and existed and file.stat().st_size and not file.read_bytes()[-1:].isspace():
-        text = f"\n{text}"
-    with file.open("a" if append else "w", encoding="utf-8", newline="") as out:
-        out.write(text)
-    done = "Appended to" if append and existed else "Replaced" if existed else "Wrote"
+    file.write_text(text, encoding="utf-8", newline="")
+    done = "Replaced" if existed else "Wrote"
     return Output(str(file), f"{done} {file} ({size_in_words(file.stat().st_size)}).", files=(str(file),))
+
+
+@tool(
+    produces=("text",),
+    examples=(
+        "append {text} to {path}",
+        "add {text} to {path}",
+        "add the line {text} to {path}",
+        "hänge {text} an {path} an",
+        "ajoute {text} à {path}",
+    ),
+)
+def append_file(path: Annotated[str, File()], text: str) -> Output:
+    """Add a text at the end of a file, on a line of its own."""
+    file = new_path(path)
+    if not file.exists():
+        return write_file(path, text)
+    before, encoding = text_of(existing(path))
+    glue = "" if not before or before.endswith("\n") else "\n"
+    encoded = (glue + text).encode("utf-8" if encoding == "utf-8-sig" else encoding, errors="xmlcharrefreplace")
+    with file.open("ab") as out:
+        out.write(encoded.removeprefix(b"\xff\xfe") if encoding == "utf-16" else encoded)
+    return Output(str(file), f"Appended to {file} ({size_in_words(file.stat().st_size)}).", files=(str(file),))
 
 
 @tool(
@@ -161,6 +185,9 @@ def edit_file(path: Annotated[str, File()], find: str, replace: str, all: bool =
         "find {pattern} in {path}",
         "which files contain {pattern}",
         "search my files for {pattern}",
+        "search for {pattern} in my files",
+        "search {pattern} in my files",
+        "find {pattern} in my files",
         "grep {pattern} in {path}",
         "suche {pattern} in {path}",
         "cherche {pattern} dans {path}",

@@ -85,6 +85,7 @@ async def fetch(ctx: Context, url: str, max_chars: int = 20_000) -> Output:
     untrusted=True,
     egress=("url",),
     timeout=120,
+    produces=(".csv", ".json", ".xlsx", ".parquet", ".pdf", ".docx", ".html", ".md", ".txt", ".png", ".jpg"),
     examples=(
         "download {url}",
         "download {url} as {path}",

@@ -163,6 +163,7 @@ def test_commands_and_ui_are_those_that_the_profile_may_use(catalogue: Catalogue
         ({"file": "a", "y": "b", "files": "c"}, {"file": "a", "y": "b", "files": ["c"]}),
         ({"file": "a", "y": "b", "files": '["c", "d"]'}, {"file": "a", "y": "b", "files": ["c", "d"]}),
         ({"file": "a", "y": "b", "kind": None}, {"file": "a", "y": "b"}),
+        ({"file": "a", "y": "b", "kind": "Lines "}, {"file": "a", "y": "b", "kind": "line"}),
         ({"file": "a", "y": "b", "series": None}, {"file": "a", "y": "b", "series": None}),
         ({"file": "a", "y": "b", "since": "2026-01-02"}, {"file": "a", "y": "b", "since": "2026-01-02"}),
     ],

@@ -11,6 +11,7 @@ import pytest
 
 from plugins.api import Output, ToolFailure
 from plugins.files import (
+    append_file,
     convert_file,
     copy_file,
     delete_file,
@@ -128,6 +129,14 @@ def test_files_are_written_replaced_and_appended_to():
     assert Path("notes/a.md").read_text() == "one\ntwo"
     assert write_file("notes/a.md", "new\r\n").files == ("notes/a.md",)
     assert Path("notes/a.md").read_bytes() == b"new\r\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+def test_appending_keeps_what_is_there_and_its_encoding(encoding: str):
+    put("a.txt", "Größe".encode(encoding))
+    append_file("a.txt", "Länge")
+    assert Path("a.txt").read_bytes().decode(encoding) == "Größe\nLänge"
+    assert append_file("new.txt", "x").text == "Wrote new.txt (1 bytes)."
 
 
 def test_an_edit_changes_exactly_one_place_and_keeps_encoding_and_line_ends():
