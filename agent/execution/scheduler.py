@@ -222,16 +222,15 @@ class StepScheduler:
 
     # --- ending -------------------------------------------------------------------------------------------------
     def _look_idle(self) -> None:
-        waits_for_slot = bool(self._ready) and self._error is None
-        if not self._running and not waits_for_slot:
+        if self._error is not None or not (self._running or self._ready):
             self._idle.set()
 
     async def _until_idle(self) -> None:
         self._look_idle()
-        while not self._idle.is_set() or self._running:
+        await self._idle.wait()
+        while self._running and self._error is None:  # a waiting step was woken in the last moment
+            await asyncio.wait(self._running)
             await self._idle.wait()
-            if self._running:
-                await asyncio.wait(self._running)
 
     async def _cancel_all(self) -> None:
         self._ready.clear()

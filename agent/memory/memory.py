@@ -12,7 +12,7 @@ import aiofiles
 from agent.memory.entries import TAGS, Entry, clean, parse, ranked
 
 FILE_NAME = "MEMORY.md"
-HEADING = "# Memory\n\nOne fact a line; edit freely. `(…, untrusted)` marks what somebody else said.\n\n"
+HEADING = "# Memory: one fact a line; edit freely. (…, untrusted) marks what somebody else said.\n\n"
 CONTEXT_CHARS = 2_000
 LONG_CHARS = 12_000
 MAX_FACT_CHARS = 400

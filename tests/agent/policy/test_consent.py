@@ -1,0 +1,108 @@
+"""Consent, labels and budgets."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.config import Limits
+from agent.domain.ledger import Usage
+from agent.domain.provenance import NOTHING, USER, Provenance
+from agent.errors import LimitReached
+from agent.policy import consent, provenance
+from agent.policy.budget import Budget
+from agent.testing import Bot, step
+from plugins.api import spec_of, tool
+
+WEB = Provenance.of("web:evil.example", trusted=False)
+
+
+@tool(effect="once")
+def pay(amount: int) -> None:
+    """Pay."""
+
+
+@tool(effect="read", host=True, untrusted=True, egress=["url"])
+async def fetch(url: str) -> str:
+    """Fetch."""
+    return url
+
+
+@tool(effect="write_inside", host=True)
+async def remember(text: str) -> str:
+    """Remember."""
+    return text
+
+
+@tool
+def note(text: str) -> str:
+    """Write."""
+    return text
+
+
+def test_a_tool_with_an_effect_asks_before_each_execution():
+    assert consent.decide(spec_of(pay), {"amount": USER}, USER).decision == "ask"
+
+
+def test_a_tool_within_the_walls_runs_unasked():
+    assert consent.decide(spec_of(note), {"text": WEB}, WEB).decision == "allow"
+
+
+def test_learning_from_others_asks_and_from_the_person_does_not():
+    assert consent.decide(spec_of(remember), {"text": USER}, USER).decision == "allow"
+    assert consent.decide(spec_of(remember), {"text": WEB}, USER).decision == "ask"
+    assert consent.decide(spec_of(remember), {"text": USER}, WEB).decision == "ask"
+
+
+def test_the_origin_of_choice_and_arguments_is_said():
+    said = consent.because({"amount": WEB}, WEB)
+    assert "chosen after reading web:evil.example" in said
+    assert "amount comes from web:evil.example" in said
+
+
+def test_the_digest_changes_with_any_argument():
+    first = consent.digest("pay", {"amount": 1, "to": "a"})
+    assert first == consent.digest("pay", {"to": "a", "amount": 1})
+    assert first != consent.digest("pay", {"to": "a", "amount": 2})
+    assert first != consent.digest("send", {"to": "a", "amount": 1})
+
+
+def test_a_page_that_was_fetched_is_untrusted_and_named():
+    label = provenance.of_result(spec_of(fetch), {"url": "https://example.org/x"}, {"url": USER}, {}, "s2")
+    assert label.untrusted_names == ("web:example.org#s2",)
+
+
+def test_code_that_may_read_every_file_carries_every_files_label():
+    labels = {"a.txt": WEB, "b.txt": USER}
+    assert not provenance.of_result(spec_of(note), {"text": "x"}, {"text": USER}, labels, "s1").trusted
+    assert provenance.of_result(spec_of(note), {"text": "x"}, {"text": USER}, {}, "s1").trusted
+
+
+def test_a_union_keeps_every_source_and_privacy():
+    private = Provenance.of("mail", trusted=True, private=True)
+    both = USER | WEB | private
+    assert both.private
+    assert not both.trusted
+    assert Provenance.from_json(both.to_json()) == both
+    assert not Provenance.from_json(None).trusted
+    assert NOTHING.trusted
+
+
+async def test_a_run_over_its_tokens_ends_with_the_setting_named(tmp_path):
+    async with Bot(tmp_path, [note], limits=Limits(tokens=30)) as bot:
+        bot.llm.will_plan(step("s1", "note", text="x" * 50))
+        answer = await bot.hears("go")
+    assert "limits.tokens" in answer.text
+    assert answer.status == "FAILED"
+
+
+async def test_a_budget_counts_what_an_interrupted_run_has_used(bot: Bot):
+    bot.llm.will_plan(step("s1", "echo", text="x"))
+    bot.llm.will_answer("x")
+    await bot.hears("go")
+    run = await bot.last_run()
+    budget = Budget(bot.app.store, run, Limits(money=0.01))
+    await budget.load()
+    assert budget.tokens > 0
+    await budget.book(Usage("plan", "m", 10, 10, 0.02))
+    with pytest.raises(LimitReached, match=r"limits\.money"):
+        budget.check(1)
