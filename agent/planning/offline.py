@@ -1,0 +1,218 @@
+"""Plans without any model: the request's words are matched with the tools' example phrases.
+
+A request is split into parts (`… and tell me …`). Each part is matched with the templates of all tools; files,
+addresses, numbers and choices are read by the parameters' types; what a part leaves out comes from the parts before it,
+by reference to what they make, or from a question. What matches nothing is said, with examples of what works. The same
+request always gives the same plan.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from agent.domain.plan import OnFailure, PlanStep
+from agent.errors import DirigentError, ToolUnknown
+from agent.planning.filling import Filling
+from agent.planning.modifiers import without_modifiers
+from agent.planning.phrases import Match, content_words, example_words, match_phrases, split_request
+from agent.planning.request import Direct, Note, PlanEvent, Planned, PlanRequest, Titled
+from agent.planning.slots import Mentions, Slot, mentioned_files, slots_of
+from agent.planning.suggestions import examples_for, help_without_model
+
+if TYPE_CHECKING:
+    from agent.catalogue import Catalogue
+    from plugins.api import ToolSpec
+
+MAX_TEXT = 8_000
+MAX_PARTS = 40
+MAX_TITLE = 60
+MODIFIER_BONUS = 6.0
+TRIED = 12
+_NAME_WEIGHT, _WORD_WEIGHT = 3, 1
+_ENOUGH = 3
+_ASSIGNMENT = re.compile(r"(?:--)?([A-Za-z_][\w-]*)=(.*)", re.DOTALL)
+
+
+class OfflinePlanner:
+    """Plans from the catalogue alone: slash commands, and requests that resemble the tools' examples."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    async def stream(self, request: PlanRequest) -> AsyncGenerator[PlanEvent]:
+        """Yield the events of `plan`."""
+        for event in self.plan(request):
+            yield event
+
+    def plan(self, request: PlanRequest) -> list[PlanEvent]:
+        """Return the plan's events; Direct with what would work when nothing is understood.
+
+        A replan has nothing to add: without a model the same words give the same plan.
+        """
+        if request.progress:
+            return []
+        text = request.user_text.strip()[:MAX_TEXT]
+        events = self._command(text, request) if text.startswith("/") else self._phrases(text, request)
+        known = {step.id for step in request.planned}
+        return [event for event in events if not (isinstance(event, Planned) and event.step.id in known)]
+
+    # --- plain words ----------------------------------------------------------------------------------------------
+
+    def _phrases(self, text: str, request: PlanRequest) -> list[PlanEvent]:
+        filling = Filling(self._catalogue, request.files)
+        steps: list[PlanStep] = []
+        unclear: list[str] = []
+        for part in split_request(text, request.tools)[:MAX_PARTS]:
+            found = self._part(part, request.tools, filling)
+            steps += found
+            if not found:
+                unclear.append(part)
+        if not steps:
+            return [Direct(help_without_model(text, unclear, examples_for(request)))]
+        events: list[PlanEvent] = [Titled(_title(text))]
+        events += [Planned(step, request.control) for step in steps[: request.limits.steps]]
+        if unclear:
+            quoted = ", ".join(f"“{part[:80]}”" for part in unclear)
+            events.append(Note(f"Without a model I did not understand {quoted}; the rest is planned."))
+        return events
+
+    def _part(self, part: str, tools: Sequence[ToolSpec], filling: Filling) -> list[PlanStep]:
+        mentions = mentioned_files(part, filling.files)
+        matches = self._matches(mentions, tools)
+        for strict in (True, False):
+            for match, seen in matches[:TRIED]:
+                steps = filling.step(match.spec, match.raw, seen, part, strict=strict)
+                if steps is not None:
+                    filling.keep(steps, match.spec)
+                    return steps
+        return self._by_words(part, mentions, tools, filling)
+
+    @staticmethod
+    def _matches(mentions: Mentions, tools: Sequence[ToolSpec]) -> list[tuple[Match, Mentions]]:
+        """Match the text as it is, and for each tool without the modifiers that set its parameters."""
+        found = [(match, mentions) for match in match_phrases(mentions, tools)]
+        for spec in tools:
+            modified = without_modifiers(mentions.text, slots_of(spec))
+            if not modified.raw:
+                continue
+            shorter = replace(mentions, text=modified.text)
+            for match in match_phrases(shorter, [spec]):
+                raw = {**match.raw, **{k: v for k, v in modified.raw.items() if k not in match.raw}}
+                score = match.score + MODIFIER_BONUS * len(modified.raw)
+                found.append((Match(spec, raw, score, match.pronoun), shorter))
+        return sorted(found, key=lambda pair: -pair[0].score)
+
+    def _by_words(
+        self,
+        part: str,
+        mentions: Mentions,
+        tools: Sequence[ToolSpec],
+        filling: Filling,
+    ) -> list[PlanStep]:
+        """Take the tool that most words point to, if it clearly is the one and can do no harm."""
+        words = content_words(mentions.text)
+        scored = sorted(((_pointing(words, spec), spec) for spec in tools), key=lambda pair: -pair[0])
+        if not scored or scored[0][0] < _ENOUGH or (len(scored) > 1 and scored[1][0] == scored[0][0]):
+            return []
+        spec = scored[0][1]
+        makes_files = any(kind.startswith(".") for kind in spec.produces)
+        if spec.effect not in {"pure", "read"} and not makes_files:
+            return []
+        known = content_words(spec.name.replace("_", " ")) | example_words(spec)
+        if len(words & known) * 2 < len(words):
+            return []
+        left = _left_over(mentions.text, known)
+        required = [slot.name for slot in slots_of(spec).values() if slot.required and slot.kind == "text"]
+        raw = {required[0]: left} if left and required else {}
+        steps = filling.step(spec, raw, mentions, part)
+        if steps is None:
+            return []
+        filling.keep(steps, spec)
+        return steps
+
+    # --- commands -------------------------------------------------------------------------------------------------
+
+    def _command(self, text: str, request: PlanRequest) -> list[PlanEvent]:
+        word, _, rest = text[1:].partition(" ")
+        name = word.partition("@")[0]
+        try:
+            spec = self._catalogue.find(name)
+            if all(spec.full_name != allowed.full_name for allowed in request.tools):
+                raise ToolUnknown(f"/{name} is not allowed here.")
+            args = self._catalogue.validate(spec, command_arguments(rest, spec))
+        except DirigentError as problem:
+            usage = [f"/{one.command}" for one in request.tools if one.command]
+            listed = f"\n\nCommands: {', '.join(usage)}" if usage and isinstance(problem, ToolUnknown) else ""
+            return [Direct(f"{problem}{listed}")]
+        step = PlanStep(
+            id="s1",
+            title=text[:120],
+            tool=self._catalogue.name_of(spec),
+            args=args,
+            on_failure=OnFailure.STOP,
+        )
+        return [Titled(_title(text)), Planned(step, request.control)]
+
+
+def command_arguments(rest: str, spec: ToolSpec) -> dict[str, Any]:
+    """Read `sides=20 times=2`, `20 2`, or free text for the last text parameter, as a command's arguments."""
+    slots = slots_of(spec)
+    args: dict[str, Any] = {}
+    words: list[str] = []
+    for word in _words(rest):
+        match = _ASSIGNMENT.fullmatch(word)
+        name = match[1].replace("-", "_") if match else ""
+        if match and name in slots:
+            args[name] = match[2]
+        else:
+            words.append(word)
+    free = [slot for slot in slots.values() if slot.name not in args]
+    for slot in free:
+        if words:
+            args[slot.name], words = _positional(slot, words, takes_all=_takes_all(slot, free))
+    if words:
+        # One word too many: validation names it and lists the parameters.
+        args[" ".join(words)[:40]] = ""
+    return args
+
+
+def _takes_all(slot: Slot, free: Sequence[Slot]) -> bool:
+    """Say whether a text parameter takes all words that are left: the only one that must be given, or the last."""
+    required = [other for other in free if other.required]
+    return slot.kind == "text" and not slot.many and (required == [slot] or free[-1] == slot)
+
+
+def _positional(slot: Slot, words: list[str], *, takes_all: bool) -> tuple[Any, list[str]]:
+    if takes_all:
+        return " ".join(words), []
+    return [words[0]] if slot.many else words[0], words[1:]
+
+
+def _words(rest: str) -> list[str]:
+    try:
+        return shlex.split(rest)
+    except ValueError:
+        # An apostrophe is no quote.
+        return rest.split()
+
+
+def _pointing(words: frozenset[str], spec: ToolSpec) -> int:
+    """Count how much the words point to a tool: those of its name, and those of its examples."""
+    named = content_words(spec.name.replace("_", " "))
+    score = _NAME_WEIGHT * len(words & named) if named <= words else len(words & named)
+    return score + _WORD_WEIGHT * len(words & (example_words(spec) - named))
+
+
+def _left_over(text: str, known: frozenset[str]) -> str:
+    """Return the few words that say something of their own."""
+    words = [word for word in re.findall(r"[^\W_]+", text) if content_words(word) - known]
+    return " ".join(words) if len(words) <= 3 else ""
+
+
+def _title(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_TITLE else line[: MAX_TITLE - 1].rstrip() + "…"
