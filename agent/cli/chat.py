@@ -73,7 +73,7 @@ async def _chat(arguments: argparse.Namespace) -> int:
         async with opened(config) as (app, found):
             terminal = await _terminal(app, arguments, name)
             if app.llm is None:
-                terminal.face.notice(f"{found} {_without_model(config)}")
+                terminal.face.notice(_without_model(config, found))
             async with connected(app, terminal):
                 await terminal.take_up()
                 ending = await _converse(terminal, arguments, files)
@@ -90,10 +90,14 @@ async def _converse(terminal: Terminal, arguments: argparse.Namespace, files: li
     return await terminal.converse()
 
 
-def _without_model(config: AppConfig) -> str:
+def _without_model(config: AppConfig, found: str) -> str:
+    """Say plainly that there is no model, why when one was meant to be there, and how to come by one."""
+    works = "Commands and simple requests work"
     if config.model == "offline":
-        return "Commands and simple requests work."
-    return "Commands and simple requests work; `dirigent init` adds a model."
+        return f"No model is used, as configured. {works}."
+    configured = config.openai_base_url or config.openai_api_key
+    why = found if configured else "No model is in use: none is configured, and none runs on this machine."
+    return f"{why} {works}; `dirigent init` adds a model."
 
 
 # --- what is opened and closed again ------------------------------------------------------------------------------

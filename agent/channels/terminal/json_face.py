@@ -10,7 +10,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from agent.channels.terminal.face import still
+from agent.channels.terminal.face import UNSEEN, still
 
 if TYPE_CHECKING:
     import contextlib
@@ -71,4 +71,6 @@ class JsonFace:
         self._write(kind, {**told, "keys": dict(keys)})
 
     def _write(self, kind: str, fields: dict[str, Any]) -> None:
-        print(json.dumps({"type": kind, **fields}, ensure_ascii=False, default=str), file=self._out, flush=True)
+        line = json.dumps({"type": kind, **fields}, ensure_ascii=False, default=str)
+        # Somebody may be looking: what a terminal would act on is escaped, which is the same JSON.
+        print(UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", line), file=self._out, flush=True)

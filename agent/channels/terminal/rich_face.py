@@ -77,8 +77,7 @@ class RichFace:
         lines = [Text(clean(caption), style="dim")] if caption else []
         lines += [Text.assemble(("→ ", "green"), (clean(path), "bold")) for path in paths]
         for line in lines:
-            line.overflow, line.no_wrap = "ignore", True  # a path that is broken over two lines cannot be copied
-        self._stay(*lines)
+            self._console.print(line, soft_wrap=True)  # a path that is broken over two lines cannot be copied
 
     def notice(self, text: str) -> None:
         from rich.text import Text
