@@ -44,7 +44,7 @@ async def remember(ctx: Context, text: str, tag: Tag = "") -> Output:
             f"That is {len(fact):,} characters; a memory holds at most {MAX_TEXT:,}.",
             hint="Keep it in a file, or remember a shorter version.",
         )
-    entry = await ctx.memory.remember(fact, tag)
+    entry = _bare(await ctx.memory.remember(fact, tag))
     return Output(entry, f"Remembered: {entry}")
 
 
@@ -62,7 +62,7 @@ async def remember(ctx: Context, text: str, tag: Tag = "") -> Output:
 )
 async def recall(ctx: Context, query: str = "", limit: int = 20) -> Output:
     """Find what was remembered, best match first; all of it without a query."""
-    entries = await ctx.memory.recall(query, max(1, limit))
+    entries = [_bare(entry) for entry in await ctx.memory.recall(query, max(1, limit))]
     if entries:
         return Output(entries, "\n".join(f"- {entry}" for entry in entries))
     about = f" about {query!r}" if query else " yet"
@@ -78,7 +78,12 @@ async def forget(ctx: Context, query: str) -> Output:
     """Remove what was remembered about something."""
     if not query.strip():
         raise ToolFailure("Say what to forget.", hint="For example: forget the office hours.")
-    gone = await ctx.memory.forget(query)
+    gone = [_bare(entry) for entry in await ctx.memory.forget(query)]
     if gone:
         return Output(gone, "Forgotten:\n" + "\n".join(f"- {entry}" for entry in gone))
     return Output([], f"I remembered nothing about {query!r}, so there was nothing to forget.")
+
+
+def _bare(entry: str) -> str:
+    """Return an entry without the list mark that it has in MEMORY.md."""
+    return entry.removeprefix("- ")

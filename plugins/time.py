@@ -249,7 +249,8 @@ def _refuse_gap(moment: datetime) -> None:
 
 def _zone_name(moment: datetime) -> str:
     key = getattr(moment.tzinfo, "key", None)
-    return f"{key}, UTC{moment:%z}" if key else f"UTC{moment:%z}"
+    offset = f"UTC{moment.isoformat()[-6:]}"
+    return f"{key}, {offset}" if key else offset
 
 
 def _plural(number: int, word: str) -> str:

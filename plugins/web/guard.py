@@ -148,8 +148,9 @@ def checked(host: str, port: int, found: list[str], allowed: Allowed) -> list[st
     if not allowed.host(host, port):
         for address in addresses:
             if not allowed.address(address):
+                named = "" if host == str(address) else f"is {address}, which "
                 raise ToolFailure(
-                    f"{host} is {address}, which is not on the public internet.",
+                    f"{host} {named}is not on the public internet.",
                     hint=f'If it is yours and may be read, set allow_private = "{host}" under [plugins.web].',
                 )
     return [str(address) for address in addresses]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ class FakeMemory:
         self.entries: list[str] = []
 
     async def remember(self, text: str, tag: str = "") -> str:
-        self.entries.append(f"[{tag}] {text}" if tag else text)
+        self.entries.append(f"- [{tag}] {text}" if tag else f"- {text}")
         return self.entries[-1]
 
     async def recall(self, query: str = "", limit: int = 20) -> list[str]:
@@ -66,7 +67,7 @@ async def test_nothing_and_too_much_are_not_remembered(ctx: Any):
 
 async def test_now_is_told_in_the_persons_zone_or_the_one_asked_for(ctx: Any):
     here = await now(ctx)
-    assert "Europe/Berlin" in here.text
+    assert re.search(r"\(Europe/Berlin, UTC\+0[12]:00\)$", here.text)
     for zone in ("Asia/Tokyo", "tokyo", "+09:00", "UTC+9"):
         assert (await now(ctx, zone)).value.endswith("+09:00")
     assert "America/New_York" in (await now(ctx, "new york")).text

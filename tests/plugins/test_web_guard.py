@@ -223,7 +223,7 @@ async def test_redirects_are_followed_and_the_last_address_is_told(site: Site):
     ("location", "reason"),
     [
         ("http://localhost:1/", "localhost is "),
-        ("http://169.254.169.254/latest/meta-data/", "169.254.169.254, which is not on the public internet"),
+        ("http://169.254.169.254/latest/meta-data/", "169.254.169.254 is not on the public internet"),
         ("file:///etc/passwd", "must begin with http"),
         ("http://user:pw@127.0.0.1/", "name or password"),
         ("http://0x7f.1/", "unusual form"),
