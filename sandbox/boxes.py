@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -77,6 +76,7 @@ class Box:
             raise SandboxError(f"The sandbox of {self._session_id} is closed.")
         if refusal := self._refusal(job):
             return results.refused(refusal, self.rung)
+        self._find_the_folder()
         before = await self._look()
         room = self._room(job, before)
         if room <= 0:
@@ -139,7 +139,7 @@ class Box:
 
         try:
             outcome = await cell.run(
-                _order(job, launch, grouped=group is not None, alone=self._alone),
+                _order(job, launch, grouped=group is not None),
                 job.stdin.encode(),
                 job.limits,
                 group=group,
@@ -163,12 +163,16 @@ class Box:
     def _grouped(self) -> bool:
         return self.rung.name != "unsafe" and cgroups.hierarchy() is not None
 
-    @property
-    def _alone(self) -> bool:
-        """True where the process limit of the user counts this box only, and binds."""
-        return self.rung.name in {"A", "A-"} and os.getuid() != 0
-
     # -- the workspace ------------------------------------------------------------------------------------------
+
+    def _find_the_folder(self) -> None:
+        """Start anew when the folder was removed or replaced: boxes and descriptors still hold the old one."""
+        if self._workspace.current:
+            return
+        self._workspace.close()
+        self._workspace = Workspace(self._workspace.root)
+        for cell in self._cells.values():
+            cell.kill()
 
     async def _look(self) -> Snapshot:
         """Scan the workspace: at once when it was small the last time, in a thread when not."""
@@ -265,7 +269,7 @@ class Box:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
 
-def _order(job: Job, launch: layout.Launch, *, grouped: bool, alone: bool) -> bytes:
+def _order(job: Job, launch: layout.Launch, *, grouped: bool) -> bytes:
     limits = job.limits
     tool = job.tool
     return json.dumps(
@@ -280,7 +284,7 @@ def _order(job: Job, launch: layout.Launch, *, grouped: bool, alone: bool) -> by
                 "files": limits.files,
                 "file_mb": limits.file_mb,
                 "memory_mb": 0 if grouped else limits.memory_mb,
-                "processes": limits.processes if alone and not grouped else 0,
+                "processes": 0 if grouped else limits.processes,
             },
             "tool": tool
             and {

@@ -289,14 +289,17 @@ class Cell:
         self._jobs[number] = job
         timer = self._loop.call_later(limits.wall_s, strike, "timeout")
         started = time.monotonic()
+        submitted = False
         try:
             await self._submit(number, job, order, stdin, group, watch)
+            submitted = True
             if on_start is not None:
                 on_start(strike)
             ended = await asyncio.shield(job.ended)
         except asyncio.CancelledError:
-            strike("cancelled")
-            await asyncio.wait({job.ended}, timeout=2 * KILL_S)
+            if submitted:
+                strike("cancelled")
+                await asyncio.wait({job.ended}, timeout=2 * KILL_S)
             raise
         finally:
             timer.cancel()

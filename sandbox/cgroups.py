@@ -15,6 +15,7 @@ from pathlib import Path
 
 _ROOT = Path("/sys/fs/cgroup")
 _serial = itertools.count()
+_left: set[Path] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,13 @@ class JobGroup:
     def remove(self) -> None:
         """Take the groups away; whatever is left inside keeps them for `sweep`."""
         for place in {self.memory, self.pids} - {None}:
-            with contextlib.suppress(OSError):
-                os.rmdir(place)  # type: ignore[arg-type]  # noqa: PTH106
+            assert place is not None
+            try:
+                place.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:  # a process is still on its way out
+                _left.add(place)
 
 
 def _counter(file: Path, name: str) -> int:
@@ -89,12 +95,22 @@ def _own_folders() -> dict[str, str]:
 
 def _made(parent: Path) -> Path | None:
     """Make this process's own group below `parent`; None when that is not allowed."""
+    _clear_away_the_dead(parent)
     place = parent / f"dirigent-{os.getpid()}"
     try:
         place.mkdir(exist_ok=True)
     except OSError:
         return None
     return place
+
+
+def _clear_away_the_dead(parent: Path) -> None:
+    """Remove the groups that killed processes of ours left below `parent`."""
+    for place in parent.glob("dirigent-*"):
+        if not Path("/proc", place.name.rpartition("-")[2]).exists():
+            for group in (*place.glob("*/"), place):
+                with contextlib.suppress(OSError):
+                    group.rmdir()
 
 
 def _version_1(controller: str, own: dict[str, str]) -> Path | None:
@@ -177,12 +193,15 @@ def _bound(group: JobGroup, memory: int, processes: int) -> None:
 
 
 def sweep() -> None:
-    """Remove what this process made; called when the last box closes."""
-    where = hierarchy()
-    for place in {where.memory, where.pids} - {None} if where else ():
-        for child in sorted(place.glob("*/"), reverse=True):  # type: ignore[union-attr]
-            with contextlib.suppress(OSError):
-                child.rmdir()
+    """Remove this process's own groups unless jobs are in them; called when a pool of boxes closes."""
+    for place in list(_left):
         with contextlib.suppress(OSError):
-            place.rmdir()  # type: ignore[union-attr]
-    hierarchy.cache_clear()
+            place.rmdir()
+            _left.discard(place)
+    where = hierarchy()
+    mine: tuple[Path | None, ...] = (where.memory, where.pids) if where else ()
+    for own in mine:
+        if own is not None:
+            with contextlib.suppress(OSError):
+                own.rmdir()
+                hierarchy.cache_clear()

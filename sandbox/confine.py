@@ -60,7 +60,7 @@ def _inside_bubblewrap() -> Walls:
 
 
 def _landlock(settings: dict[str, Any]) -> Walls:
-    own = _new_namespaces()
+    own = settings["namespaces"] and _new_namespaces()
     if not own:
         kernel.adopt_orphans()
     kernel.set_dumpable(allowed=False)
@@ -98,12 +98,10 @@ def _new_namespaces() -> bool:
 
 def _stay_behind() -> None:
     """Fork; the child returns, the parent waits for it and ends as it did."""
-    outer = os.getpid()
     child = os.fork()
     if child == 0:
         kernel.die_with_parent()
         return
-    del outer
     os.closerange(3, 64)
     _, status = os.waitpid(child, 0)
     sys.stdout.flush()

@@ -225,6 +225,7 @@ def without_bubblewrap(mode: str, workspace: Path, temporary: Path, policy: Poli
     path = f"{program.parent}:/usr/local/bin:/usr/bin:/bin"
     settings = {
         "mode": mode,
+        "namespaces": True,
         "workdir": str(workspace),
         "home": str(_package("sandbox").parent),
         "site": sites,

@@ -80,6 +80,8 @@ def _ending(  # noqa: PLR0911 - one line a cause
         return JobStatus.DISK, code, [_limit_said(JobStatus.DISK, job)]
     if outcome.note == "oom":
         return JobStatus.OOM, code, [_limit_said(JobStatus.OOM, job)]
+    if group is not None and group.out_of_memory():
+        return JobStatus.EXIT, code, [f"A part of it was ended. {_limit_said(JobStatus.OOM, job)}"]
     if group is not None and group.out_of_processes():
         said = [_limit_said(JobStatus.PIDS, job)]
         return (JobStatus.PIDS if signalled or code else JobStatus.EXIT), code, said

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import datetime as dt
 import importlib
 import importlib.util
 import inspect
@@ -10,7 +12,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from plugins.api import Output, PluginError, ToolFailure, ToolSpec, spec_of
 from sandbox.inside import own_part
@@ -82,6 +84,18 @@ def call(order: dict[str, Any], events: Events) -> dict[str, Any]:
     if inspect.isawaitable(result):
         result = asyncio.run(_awaited(result))
     return _packed(result, context)
+
+
+def rehearse() -> None:
+    """Take one call through all it needs, in the init: what libraries load on first use is then there for every job."""
+
+    def sample(when: dt.date, path: Path, kind: Literal["a"] = "a", many: list[int] | None = None) -> None:
+        del when, path, kind, many
+
+    with contextlib.suppress(ToolFailure):
+        _typed(sample, {"when": "2000-01-01", "path": "a"})
+        _typed(sample, {"when": "never"})
+    asyncio.run(_awaited(asyncio.sleep(0)))
 
 
 async def _awaited(result: Any) -> Any:

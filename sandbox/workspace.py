@@ -115,6 +115,14 @@ class Workspace:
             self._root = -1
 
     @property
+    def current(self) -> bool:
+        """False when the folder at `root` is no longer the one that is held open."""
+        try:
+            return self._root >= 0 and os.path.samestat(self.root.stat(), os.fstat(self._root))
+        except FileNotFoundError:
+            return False
+
+    @property
     def how(self) -> str:
         """`openat2`, or `step by step` where the kernel (or a container's filter) does not offer it."""
         return "openat2" if _has_openat2() else "step by step"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
+import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from sandbox import cgroups
 from sandbox.api import Job, JobStatus, Limits, SandboxError, ToolCall
 from sandbox.boxes import Box
 
@@ -92,6 +97,21 @@ async def test_too_many_processes_are_reported_as_such(any_box: Box):
     assert result.status is JobStatus.PIDS
 
 
+@pytest.fixture
+def _bounded() -> Iterator[None]:
+    """Should the sandbox fail its test, the machine must not go down with it."""
+    groups = cgroups.hierarchy()
+    if os.getuid() == 0 and (groups is None or groups.pids is None):
+        pytest.skip("as root without a process control group nothing would stop a bomb that gets out")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    tasks = sum(1 for _ in Path("/proc").glob("[0-9]*/task/*"))
+    most = tasks + 400
+    resource.setrlimit(resource.RLIMIT_NPROC, (most if soft < 0 else min(most, soft), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
+
+
+@pytest.mark.usefixtures("_bounded")
 async def test_a_fork_bomb_ends_with_its_job(any_box: Box):
     started = time.monotonic()
     job = Job("shell", "b() { b | b & }; b; sleep 30", limits=Limits(processes=30, wall_s=1))
@@ -160,6 +180,14 @@ async def test_a_crashed_box_is_replaced_by_the_next_job(any_box: Box):
     assert crashed.status is JobStatus.SIGNAL
     assert "sandbox itself ended" in crashed.warnings[0]
     assert (await any_box.run(Job("shell", "echo back"))).stdout.text == "back\n"
+
+
+async def test_a_workspace_that_was_replaced_is_taken_up(any_box: Box, folder: Path):
+    await any_box.run(Job("shell", "touch old"))
+    shutil.rmtree(folder)
+    result = await any_box.run(Job("shell", "ls; touch new"))
+    assert result.stdout.text == ""
+    assert [path.name for path in folder.iterdir()] == ["new"]
 
 
 async def test_an_idle_box_ends_and_comes_back(any_box: Box):
