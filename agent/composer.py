@@ -46,8 +46,9 @@ async def compose_final_answer(  # noqa: PLR0917  # the specified call
 ) -> str:
     """Write the answer, post it (streamed while it grows) with its files, and return its text.
 
-    `step_results` are dictionaries with `id`, `title`, `status`, `text` and `error`; `artifacts` with `path`, `title`
-    and `mime`. Any failure of the model is logged and answered from the results; a failure to post is logged too.
+    `step_results` are dictionaries with `id`, `title`, `status`, `text` and `error`; `artifacts` with `path`, `title`,
+    `mime` and, where the file was put aside for sending, its `place` on this machine. Any failure of the model is logged
+    and answered from the results; a failure to post is logged too.
     """
     place = dest if isinstance(dest, Destination) else Destination.from_json({"chat_id": chat_id, **dest})
     poster = _Poster(bot, place, session, f"run:{run_id or corr_id}", run_id)
@@ -139,10 +140,8 @@ class _Poster:
         """Send the files, if there are any."""
         if not artifacts:
             return
-        folder = self._session.workspace
-        paths = [
-            {"path": str(folder / str(f["path"])), "name": f["path"], "mime": f.get("mime", "")} for f in artifacts
-        ]
+        workspace = self._session.workspace
+        paths = [str(file.get("place") or workspace / str(file["path"])) for file in artifacts]
         caption = next((str(f["title"]) for f in artifacts if f.get("title")), "")
         await self._post(MessageKind.FILES, "files", {"paths": paths, "caption": caption})
 

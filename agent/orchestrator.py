@@ -35,7 +35,7 @@ from agent.execution.graph import (
 from agent.execution.live import LivePlan
 from agent.execution.metered import MeteredLLM
 from agent.execution.people import approval_message, question_message
-from agent.execution.posting import LastMessages, Outbox
+from agent.execution.posting import LastMessages, Outbox, put_aside
 from agent.execution.scheduler import Outcome, Slots, StepScheduler
 from agent.execution.toolbox import Toolbox
 from agent.housekeeping import Housekeeping
@@ -308,7 +308,7 @@ class OrchestratorRunner(Housekeeping):
             None,
             ctx.run.dest,
             [{"id": "answer", "status": "ok", "text": spoken}] if spoken else scene.results(ctx),
-            scene.deliveries(ctx),
+            await asyncio.to_thread(put_aside, ctx.session, ctx.run.id, scene.deliveries(ctx)),
             ctx.run.corr_id,
             ctx.run.dest.chat_id,
             llm=None if spoken else ctx.llm,

@@ -314,7 +314,7 @@ async def test_the_final_answer_is_posted_with_its_files(bot: Bot):
     assert text == "All good."
     shown = {message.kind: message.payload for message in await bot.shown()}
     assert shown[MessageKind.ANSWER]["text"] == "All good."
-    assert [file["name"] for file in shown[MessageKind.FILES]["paths"]] == ["a.png"]
+    assert [Path(path).name for path in shown[MessageKind.FILES]["paths"]] == ["a.png"]
 
 
 async def test_without_a_model_the_answer_is_made_of_the_results_and_names_failures(bot: Bot):

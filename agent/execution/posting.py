@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
 
 from agent.domain.messages import MessageKind, OutboundMessage
+from sandbox.api import SandboxError
+from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
     from agent.domain.messages import Bot, Destination
+    from agent.domain.session import Session
     from agent.store.protocol import Store
 
 
@@ -23,6 +29,28 @@ class Outbox:
 
     def busy(self, dest: Destination, *, on: bool) -> None:
         """Show nothing: nobody is looking."""
+
+
+def put_aside(session: Session, run_id: int, files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Copy the files of an answer to where no later step can change them, and add each copy's `place`.
+
+    What is sent is what the answer speaks of, and what a channel opens is never a link that was put in its place. One
+    that is gone, or no regular file any more, is left out.
+    """
+    folder = session.folder / "delivered" / str(run_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    placed: dict[str, dict[str, Any]] = {}
+    for file in files:
+        name = PurePosixPath(file["path"]).name
+        name = f"{len(placed)}-{name}" if name in placed else name
+        try:
+            with Workspace(session.workspace) as workspace:
+                workspace.copy_out(file["path"], folder / name)
+        except (OSError, SandboxError) as error:
+            logger.warning("{} cannot be delivered: {}", file["path"], error)
+            continue
+        placed[name] = {**file, "place": str(folder / name)}
+    return list(placed.values())
 
 
 class LastMessages:

@@ -98,7 +98,7 @@ def _result(ctx: RunContext, step_id: str) -> dict[str, Any]:
         "title": record.step.label if record else "",
         "status": result.status.value,
         "text": result.text or text.strip(),
-        "error": result.error,
+        "error": f"{result.error} {result.hint}".strip(),
     }
 
 

@@ -128,7 +128,8 @@ class Bot:
     """Dirigent with a scripted model. Use it as an async context manager, or through the `bot` fixture of our tests.
 
     `tools` are functions marked with `@tool`; `builtin` adds the plugins that come with Dirigent (then in the real
-    sandbox). `offline=True` leaves the model out. `statuses` holds step id → status of the newest run, as of the last answer.
+    sandbox). `offline=True` leaves the model out. `statuses` holds step id → status of the newest run, as of the last
+    answer.
     """
 
     def __init__(
@@ -199,7 +200,7 @@ class Bot:
         run = await self.last_run()
         files = [m for m in await self.shown(MessageKind.FILES) if m.run_id == run.id]
         self.statuses = {record.step.id: record.status.value for record in await self.steps()}
-        names = tuple(file["name"] for message in files for file in message.payload["paths"])
+        names = tuple(Path(path).name for message in files for path in message.payload["paths"])
         return Answer(run.answer, names, run.status.value)
 
     async def last_run(self) -> Run:
