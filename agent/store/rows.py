@@ -166,7 +166,8 @@ def step_content(step: PlanStep) -> str:
         return dump(step.model_dump(mode="json", exclude={"status"}))
 
 
-def _step(content: str) -> PlanStep:
+def _step(content: str, status: Status) -> PlanStep:
+    content = f'{content[:-1]},"status":"{status}"}}'
     try:
         return PlanStep.model_validate_json(content)
     except ValueError:
@@ -176,10 +177,9 @@ def _step(content: str) -> PlanStep:
 def step_record(row: Row[Any]) -> StepRecord:
     """Read a row of `tasks`; the step's own status is the row's."""
     status = Status(row.status)
-    step = _step(row.step)
     return StepRecord(
         run_id=row.run_id,
-        step=step if status is Status.PENDING else step.model_copy(update={"status": status}),
+        step=_step(row.step, status),
         status=status,
         position=row.position,
         attempt=row.attempt,

@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from agent.domain.messages import InboundMessage, OutboundMessage
-from agent.store import consents, inbox, outbox, records, runs, schema, steps
+from agent.store import consents, inbox, outbox, records, runs, schema
+from agent.store import steps as tasks
 from agent.store.batch import Operation
 from agent.store.dialect import url_of
 from agent.store.faults import translate
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from agent.domain.provenance import Provenance
     from agent.domain.run import Approval, Question, Run, StepChange, StepRecord
     from agent.domain.states import Status
+    from agent.store.protocol import Store
     from agent.store.transitions import Owner
 
 
@@ -169,12 +171,12 @@ class SqlStore:
         await self._do(finish, rings=True, owner=(run_id, epoch))
 
     # --- steps --------------------------------------------------------------------------------------------------
-    async def add_steps(self, run_id: int, epoch: int, steps_: Sequence[PlanStep], control: Provenance) -> None:
-        rows = steps.new_steps(steps_)
-        await self._do(steps.add, (run_id, epoch), rows, control, self._clock(), owner=(run_id, epoch))
+    async def add_steps(self, run_id: int, epoch: int, steps: Sequence[PlanStep], control: Provenance) -> None:
+        rows = tasks.new_steps(steps)
+        await self._do(tasks.add, (run_id, epoch), rows, control, self._clock(), owner=(run_id, epoch))
 
     async def get_steps(self, run_id: int) -> list[StepRecord]:
-        return await self._read(steps.of_run, run_id)
+        return await self._read(tasks.of_run, run_id)
 
     async def change_step(self, change: StepChange) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -293,3 +295,7 @@ class SqlStore:
 
     async def set_value(self, key: str, value: str) -> None:
         await self._do(records.set_value, key, plain(value))
+
+
+if TYPE_CHECKING:
+    _is_a_store: type[Store] = SqlStore

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 LAZY_SECONDS = 0.02
 
+Queue = SimpleQueue[list[Operation] | None]
+"""Operations that travel together; None ends the thread."""
+
 
 class Writer:
     """Takes operations on the event loop, carries them out in a thread, in the order in which they were requested.
@@ -37,7 +40,7 @@ class Writer:
         self._connect = connect
         self._translate = translate
         self._ring = ring
-        self._queue: SimpleQueue[list[Operation] | None] = SimpleQueue()
+        self._queue: Queue = SimpleQueue()
         self._waiting: list[Operation] = []
         self._flush_at: asyncio.Handle | None = None
         self._lazily: asyncio.TimerHandle | None = None
@@ -53,15 +56,21 @@ class Writer:
 
     async def start(self) -> None:
         """Start the thread and return when the journal is open. Raises what `connect` raises, translated."""
+        if self._thread is not None:
+            return
         loop = self._loop = asyncio.get_running_loop()
+        self._queue = SimpleQueue()
         opened: asyncio.Future[None] = loop.create_future()
-        self._ended = loop.create_future()
-        self._thread = threading.Thread(target=self._live, args=(opened,), name="journal", daemon=True)
+        ended = self._ended = loop.create_future()
+        self._thread = threading.Thread(
+            target=self._live, args=(opened, ended, self._queue), name="journal", daemon=True
+        )
         self._thread.start()
         try:
             await asyncio.shield(opened)
         except asyncio.CancelledError:
             self._queue.put(None)
+            self._thread = None
             opened.add_done_callback(_look)
             raise
         except Exception:
@@ -112,7 +121,7 @@ class Writer:
             self._waiting = []
 
     # --- in the thread ------------------------------------------------------------------------------------------
-    def _live(self, opened: asyncio.Future[None]) -> None:
+    def _live(self, opened: asyncio.Future[None], ended: asyncio.Future[None], queue: Queue) -> None:
         try:
             connection = self._connect()
         except Exception as error:
@@ -120,29 +129,17 @@ class Writer:
         else:
             self._batches = Batches(connection)
             self._call(_settle, opened, None)
-            self._work(self._batches)
+            self._work(self._batches, queue)
             _close(connection)
         finally:
-            self._call(_settle, self._ended, None)
+            self._call(_settle, ended, None)
 
-    def _work(self, batches: Batches) -> None:
+    def _work(self, batches: Batches, queue: Queue) -> None:
         ended = False
         while not ended:
-            operations, ended = self._next()
+            operations, ended = _next(queue)
             if operations:
                 self._call(self._deliver, operations, self._outcomes(batches, operations))
-
-    def _next(self) -> tuple[list[Operation], bool]:
-        """Wait for something to do and return all of it, and whether it is the last."""
-        taken: list[Operation] = []
-        part = self._queue.get()
-        while part is not None:
-            taken += part
-            try:
-                part = self._queue.get_nowait()
-            except Empty:
-                return taken, False
-        return taken, True
 
     def _outcomes(self, batches: Batches, operations: Sequence[Operation]) -> list[Any]:
         try:
@@ -174,8 +171,21 @@ class Writer:
             self._ring()
 
 
-def _settle(future: asyncio.Future[Any] | None, outcome: Any) -> None:
-    if future is None or future.done():
+def _next(queue: Queue) -> tuple[list[Operation], bool]:
+    """Wait for something to do and return all of it, and whether it is the last."""
+    taken: list[Operation] = []
+    part = queue.get()
+    while part is not None:
+        taken += part
+        try:
+            part = queue.get_nowait()
+        except Empty:
+            return taken, False
+    return taken, True
+
+
+def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
+    if future.done():
         return
     if isinstance(outcome, Refused):
         future.set_exception(outcome.error)
