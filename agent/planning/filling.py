@@ -23,6 +23,7 @@ from agent.planning.slots import (
     slots_of,
     value_of,
 )
+from agent.planning.vocabulary import LABELS
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
@@ -196,7 +197,7 @@ class Filling:
 
     def _question(self, slot: Slot, part: str, number: int) -> PlanStep:
         options: tuple[str, ...] = slot.choices
-        question = f"“{part[:120]}”: what is the {slot.name.replace('_', ' ')}?"
+        question = f"“{part[:120]}”: what is the {LABELS.get(slot.name, slot.name.replace('_', ' '))}?"
         if slot.kind == "file":
             options = tuple(name for name in self.files if accepts(slot, name))
             kinds = f" ({', '.join(slot.suffixes)})" if slot.suffixes else ""

@@ -9,7 +9,6 @@ request always gives the same plan.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -34,6 +33,9 @@ MODIFIER_BONUS = 6.0
 TRIED = 12
 _NAME_WEIGHT, _WORD_WEIGHT = 3, 1
 _ENOUGH = 3
+_COMMAND_WORD = re.compile(
+    r"(?P<key>(?:--)?[A-Za-z_][\w-]*=)?(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)')(?=\s|$)|\S+",
+)
 _ASSIGNMENT = re.compile(r"(?:--)?([A-Za-z_][\w-]*)=(.*)", re.DOTALL)
 
 
@@ -193,11 +195,12 @@ def _positional(slot: Slot, words: list[str], *, takes_all: bool) -> tuple[Any, 
 
 
 def _words(rest: str) -> list[str]:
-    try:
-        return shlex.split(rest)
-    except ValueError:
-        # An apostrophe is no quote.
-        return rest.split()
+    """Split at blanks, but not within quotes around a whole word; an apostrophe is no quote."""
+    words = []
+    for match in _COMMAND_WORD.finditer(rest):
+        quoted = next((part for part in (match["double"], match["single"]) if part is not None), None)
+        words.append(match[0] if quoted is None else (match["key"] or "") + quoted)
+    return words
 
 
 def _pointing(words: frozenset[str], spec: ToolSpec) -> int:

@@ -25,6 +25,7 @@ _POLITE = re.compile(
 _POLITE_END = re.compile(
     r"(?:[\s,]*\b(?:please|pls|bitte|for me|s'il te plaît|s'il vous plaît|thanks|thank you))+\s*$", re.IGNORECASE
 )
+_LAST_CONNECTOR = re.compile(r"[\s,]+(?:and|und|et|then|also)$", re.IGNORECASE)
 _BULLET = re.compile(r"^\s*(?:[-*•]\s+|\d{1,3}[.)]\s+)")
 _CONNECTOR = re.compile(
     r"(?:\s*[;\n]\s*(?:[-*•]\s+|\d{1,3}[.)]\s+)?|\s*,\s*|[.!?]\s+|\s+)"
@@ -53,7 +54,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    pattern: re.Pattern[str]
+    source: str
     names: tuple[str, ...]
     literals: frozenset[str]
     letters: int
@@ -86,7 +87,7 @@ def split_request(text: str, specs: Sequence[ToolSpec]) -> list[str]:
 
 def cleaned_part(part: str) -> str:
     """Return a part without bullets, politeness, and the sign at its end."""
-    part = _BULLET.sub("", part.strip())
+    part = _LAST_CONNECTOR.sub("", _BULLET.sub("", part.strip()))
     part = _POLITE_END.sub("", part.rstrip(" \t\n.!?,;…"))
     return _POLITE.sub("", part).rstrip(" .!?,;").strip()
 
@@ -132,7 +133,7 @@ def match_phrases(mentions: Mentions, specs: Sequence[ToolSpec]) -> list[Match]:
 
 
 def _matched(spec: ToolSpec, template: _Template, text: str) -> Iterator[Match]:
-    hit = template.pattern.fullmatch(text)
+    hit = _compiled(template.source).fullmatch(text)
     if hit is None:
         return
     raw = {name: hit[f"g{number}"] for number, name in enumerate(template.names)}
@@ -161,6 +162,12 @@ def _without_file(text: str) -> str:
 
 def _word_set(text: str) -> frozenset[str]:
     return frozenset(stem(word) for word in _WORD.findall(text))
+
+
+@functools.lru_cache(maxsize=4096)
+def _compiled(source: str) -> re.Pattern[str]:
+    # Only templates all of whose words occur get this far; compiling all of them at once would be felt.
+    return re.compile(source, re.IGNORECASE)
 
 
 @functools.lru_cache(maxsize=2048)
@@ -200,11 +207,11 @@ def _template(pieces: Sequence[re.Match[str]], slots: dict[str, Slot], *, withou
             literals.append(piece[0].lower().strip(",:?.!"))
             parts.append(_literal(piece[0]))
     gap = rf"[\s,:]+(?:(?:{ARTICLES})\s+)*"
-    pattern = re.compile(rf"(?:(?:{ARTICLES})\s+)*{gap.join(parts)}", re.IGNORECASE)
+    source = rf"(?:(?:{ARTICLES})\s+)*{gap.join(parts)}"
     stems = frozenset(stem(word) for literal in literals for word in _WORD.findall(literal))
     needed = frozenset(word for word in stems if word not in CLASS)
     letters = sum(2 if literal in CLASS and len(CLASS[literal]) > 2 else 4 + len(literal) for literal in literals)
-    return _Template(pattern, tuple(names), needed, letters, without_file)
+    return _Template(source, tuple(names), needed, letters, without_file)
 
 
 def _literal(word: str) -> str:

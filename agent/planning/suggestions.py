@@ -35,12 +35,13 @@ def examples_for(request: PlanRequest) -> list[str]:
     """Return up to five requests that the tools can carry out, of different tools, about the files that are there."""
     harmless = [spec for spec in request.tools if spec.produces or spec.host or spec.command]
     first_choice = sorted(harmless, key=lambda spec: not (spec.file_parameters and request.files))
-    plugins: set[str] = set()
+    seen: set[str] = set()
     found: list[str] = []
     for spec in first_choice:
         example = _example(spec, request.files)
-        if example and spec.plugin not in plugins and example not in found:
-            plugins.add(spec.plugin)
+        about = {spec.plugin, example.partition(" ")[0]}
+        if example and not about & seen:
+            seen |= about
             found.append(example)
     return found[:SHOWN]
 

@@ -65,6 +65,16 @@ CHOICES = {
 }
 """Other words for the usual choices of parameters."""
 
+LABELS = {
+    "y": "column with the values (such as revenue)",
+    "x": "column along the axis (such as month)",
+    "by": "column to group by (such as month)",
+    "to": "target",
+    "sql": "SQL statement",
+    "url": "address",
+}
+"""What parameters are called in a question."""
+
 
 def stem(word: str) -> str:
     """Return the word without what makes `charts` and `chart`, `welcher` and `welche`, `-ise` and `-ize` differ."""
