@@ -319,6 +319,7 @@ class OrchestratorRunner(Housekeeping):
         live.state = "failed" if because else "done"
         await self._finish(ctx, live, status, text, error=because, messages=last.kept)
         await self.sessions.add_history(ctx.session, TASK_KEY, ctx.run.request, text, status.value)
+        self._tell_finished(ctx.run.id)
         if status is Status.COMPLETED and ctx.run.provenance.trusted:
             self._in_background(self._remember(ctx, text))
 
@@ -368,7 +369,6 @@ class OrchestratorRunner(Housekeeping):
         await self._store.finish_run(
             ctx.run.id, ctx.run.epoch, status=status, answer=text, error=error, messages=[*plan, *messages]
         )
-        self._tell_finished(ctx.run.id)
 
     async def _fail(self, run: Run, message: str, hint: str) -> None:
         """End a run that cannot go on, and say so with a way on. What it has made is kept and named."""
@@ -403,6 +403,7 @@ class OrchestratorRunner(Housekeeping):
             run_id=run.id,
         )
         await self._finish(ctx, live, Status.CANCELLED, text, error="Stopped by the person.", messages=[told])
+        self._tell_finished(run.id)
         return text
 
     # --- answers and decisions ----------------------------------------------------------------------------------

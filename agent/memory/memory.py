@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import aiofiles
 
 from agent.memory.entries import TAGS, Entry, clean, parse, ranked
+from agent.memory.replace import replace_file
 
 FILE_NAME = "MEMORY.md"
 HEADING = "# Memory: one fact a line; edit freely. (…, untrusted) marks what somebody else said.\n\n"
@@ -110,13 +110,7 @@ class SessionMemory:
 
     async def write(self, entries: list[Entry]) -> None:
         """Replace the file atomically."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        async with aiofiles.open(part, "w", encoding="utf-8") as file:
-            await file.write(HEADING + "".join(entry.line() + "\n" for entry in entries))
-            await file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path)
+        await replace_file(self.path, HEADING + "".join(entry.line() + "\n" for entry in entries))
 
 
 async def _merge(entries: list[Entry], complete: Complete) -> list[Entry]:

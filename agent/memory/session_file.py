@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 
 from agent.domain.session import HistoryEntry, Profile, Session, SessionFile, folder_name
 from agent.errors import ConfigError
+from agent.memory.replace import replace_file
 
 FILE_NAME = "SESSION.json"
 HISTORY_KEPT = 25
@@ -106,10 +106,5 @@ def checked(text: str, path: Path) -> SessionFile:
 
 async def write(folder: Path, contents: SessionFile) -> None:
     """Replace `folder/SESSION.json` atomically."""
-    folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  # one short call
-    part = folder / f"{FILE_NAME}.part"
-    async with aiofiles.open(part, "w", encoding="utf-8") as file:
-        await file.write(json.dumps(contents.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n")
-        await file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / FILE_NAME)
+    text = json.dumps(contents.model_dump(mode="json"), ensure_ascii=False, indent=2)
+    await replace_file(folder / FILE_NAME, text + "\n")
