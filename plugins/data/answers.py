@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from plugins.api import Output, ToolFailure
@@ -9,6 +10,7 @@ from plugins.data import periods, totals
 from plugins.data.totals import Question, Totals
 from plugins.data.wording import share, table, together
 
+HIGHEST = frozenset(("best", "highest", "most", "top", "largest", "strongest", "maximum", "max"))
 LOWEST = frozenset(("worst", "lowest", "least", "bottom", "smallest", "weakest", "minimum", "min"))
 
 
@@ -67,44 +69,63 @@ def _rank(found: Totals, index: int) -> float:
 
 
 def best(asked: Question, which: str) -> Output:
-    """Answer with the group that has the most or the least."""
-    if not asked.by.strip():
+    """Answer with the group that has the most or the least; both when `by` says `month and the worst month`."""
+    second, by = _sides(asked.by, which)
+    if not by:
         raise ToolFailure(
             "It isn't said what the best is looked for among.", hint="Name a column or a period, such as month."
         )
-    found = totals.compute(asked)
+    found = totals.compute(replace(asked, by=by))
+    text, value = _side(found, which)
+    if second:
+        also, value["also"] = _side(found, second)
+        text = together(text, also)
+    value["notes"] = list(found.notes)
+    return Output(value=value, text=together(text, *found.notes))
+
+
+def _sides(by: str, which: str) -> tuple[str, str]:
+    """Return what is asked as well (or "") and the group: `month and the worst month` asks for the worst, too."""
+    other = HIGHEST if which.casefold() in LOWEST else LOWEST
+    spoken = by.split()
+    second = next((word for word in spoken if word.casefold() in other), "")
+    if not second or len(spoken) < 2:
+        return "", by.strip()
+    kept = [word for word in spoken if word.casefold() not in {*other, "and", "the", "&", "und", "et"}]
+    return second.casefold(), " ".join(dict.fromkeys(kept))
+
+
+def _side(found: Totals, which: str) -> tuple[str, dict[str, Any]]:
+    """Return the sentences and the value for one end of the ranking."""
     lowest = which.casefold() in LOWEST
-    ranked = sorted(
-        (i for i, v in enumerate(found.values) if v is not None), key=lambda i: found.values[i] or 0, reverse=not lowest
-    )
-    first = ranked[0]
-    ties = [i for i in ranked if found.values[i] == found.values[first]]
+    known = [index for index, value in enumerate(found.values) if value is not None]
+    ranked = sorted(known, key=lambda index: found.values[index] or 0, reverse=not lowest)
+    ties = [index for index in ranked if found.values[index] == found.values[ranked[0]]]
     word = {"best": "Best", "worst": "Worst"}.get(which.casefold(), "Lowest" if lowest else "Highest")
-    text = together(
-        _headline(found, ties, f"{word} {found.groups.noun}"),
-        _next(found, ranked, ties),
-        _partly(found, ranked, lowest=lowest),
-    )
-    runner_up = next((i for i in ranked if i not in ties), None)
-    value = {
+    head = _headline(found, ties, f"{word} {found.groups.noun}")
+    text = together(head, _next(found, ranked, ties), _partly(found, ranked, lowest=lowest))
+    return text, _side_value(found, ranked, ties, lowest=lowest)
+
+
+def _side_value(found: Totals, ranked: list[int], ties: list[int], *, lowest: bool) -> dict[str, Any]:
+    first = ranked[0]
+    value = found.values[first]
+    after = next((index for index in ranked if index not in ties), None)
+    return {
         "key": found.groups.keys[first],
         "label": found.groups.labels[first],
-        "value": found.values[first],
+        "value": value,
         "unit": found.unit,
         "measure": found.phrase,
         "by": found.groups.noun,
         "which": "worst" if lowest else "best",
         "total": found.total,
-        "share": float(found.values[first] or 0) / float(found.total) if found.adds_up and found.total else None,
-        "ties": [found.groups.labels[i] for i in ties[1:]],
-        "next": None
-        if runner_up is None
-        else {"label": found.groups.labels[runner_up], "value": found.values[runner_up]},
+        "share": float(value or 0) / float(found.total) if found.adds_up and found.total else None,
+        "ties": [found.groups.labels[index] for index in ties[1:]],
+        "next": None if after is None else {"label": found.groups.labels[after], "value": found.values[after]},
         "groups": len(found.values),
         "rows_used": found.used,
-        "notes": list(found.notes),
     }
-    return Output(value=value, text=together(text, *found.notes))
 
 
 def _headline(found: Totals, ties: list[int], word: str) -> str:

@@ -176,7 +176,7 @@ def _named(text: str) -> Moment | None:
 
 def _year(text: str) -> int:
     year = int(text)
-    return year if len(text) > 2 else year + (2000 if year < 70 else 1900)
+    return year if len(text) > 2 else year + (2000 if year < 69 else 1900)
 
 
 def _clock(match: re.Match[str]) -> tuple[int, int, int] | None:

@@ -29,6 +29,7 @@ def query(files: list[str], sql: str, save: str) -> Output:
     if not files:
         raise ToolFailure("No file was named to query.", hint="Name at least one data file.")
     opened = _views(files)
+    sql = _with_views(sql, files)
     with duckdb.connect(config={"threads": 2, "memory_limit": "600MB", "temp_directory": ""}) as database:
         for view, found in opened.items():
             _put(database, view, found)
@@ -68,6 +69,17 @@ def view_name(file: str) -> str:
     """Return the view's name of a file: `Sales 2024.csv` → `sales_2024`."""
     name = re.sub(r"\W+", "_", Path(file).stem.casefold()).strip("_")
     return f"t_{name}" if not name or name[0].isdigit() else name
+
+
+def _with_views(sql: str, files: list[str]) -> str:
+    """Let a query name a file as such: `FROM sales.csv` or `FROM 'sales.csv'`."""
+    for file in files:
+        view = quoted(view_name(file))
+        for name in sorted({file, Path(file).name}):
+            written = re.escape(name)
+            form = rf"\b(from|join)(\s+)(?:'{written}'|\"{written}\"|{written}\b)"
+            sql = re.sub(form, rf"\1\2{view}", sql, flags=re.IGNORECASE)
+    return sql
 
 
 def _views(files: list[str]) -> dict[str, Table]:

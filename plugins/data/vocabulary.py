@@ -96,7 +96,10 @@ HOWS: dict[str, How] = {
     **dict.fromkeys(_set("max highest maximum largest biggest grosster"), "max"),
 }
 ROWS = _set("rows row records record entries entry lines line count number zeilen lignes eintrage datensatze")
-NOISE = _set("the a of our my all in per by and column der die das von spalte le la les des du colonne")
+NOISE = _set(
+    "the a of our my all in per by and we did do does make made have has had i column",
+    "der die das von spalte le la les des du colonne",
+)
 UNITS = _set("eur usd gbp chf euro in kg pct percent")
 NOT_MONEY = _set(
     "id nr no number code tax vat mwst ust steuer tva discount rabatt remise shipping versand fee fees rate percent",

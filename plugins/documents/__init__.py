@@ -10,21 +10,18 @@ plugin = Plugin(
     name="documents", summary="Read documents: PDF, Word, PowerPoint, Excel, web pages, mails, pictures of text."
 )
 
+# Tables and workbooks are read too, but what they hold is better asked of the data tools.
 READABLE = (
     ".pdf",
     ".docx",
     ".pptx",
     ".html",
     ".htm",
-    ".xlsx",
-    ".xls",
-    ".ods",
     ".eml",
     ".txt",
     ".md",
     ".rtf",
     ".log",
-    ".csv",
     ".png",
     ".jpg",
     ".jpeg",
@@ -46,6 +43,9 @@ READABLE = (
         "extract text from {path}",
         "get the text from {path}",
         "what does {path} say",
+        "what is in {path}",
+        "summarize {path}",
+        "summarise {path}",
         "what is written in {path}",
         "open {path}",
         "show me the text of {path}",

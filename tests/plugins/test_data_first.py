@@ -17,7 +17,7 @@ def sales(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Decimal]
     monkeypatch.chdir(tmp_path)
     dice = random.Random(7)
     sums: dict[str, Decimal] = {}
-    with open("sales.csv", "w", encoding="utf-8", newline="") as file:
+    with Path("sales.csv").open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, delimiter=";")
         out.writerow(["Bestell-Nr", "Bestelldatum", "Region", "Umsatz", "MwSt"])
         for number in range(100_000):
