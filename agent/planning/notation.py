@@ -7,7 +7,7 @@
     s2 search_web("laptop B price")
     s3 ask("Which budget?", ["≤ 800 €", "No limit"])
     s4 llm("Compare {{ s1.text }} with {{ s2.text }} for {{ s3.output }}")
-    s5 chart(file={{ s1.files[0] }}, x="month") after s4 as "Draw the chart" > chart.png
+    s5 chart(file=s1.files[0], x="month") after s4 as "Draw the chart" > chart.png
     s6 task("Find reviews", tools=[fetch, python]) after s4 on_failure=continue timeout=60 retries=2
     end
 
@@ -17,7 +17,8 @@ Grammar (one step a line; a line may go on while a quote or bracket is open)::
     step   = id name "(" [ arg { "," arg } ] ")" { clause }
     name   = "ask" | "llm" | "task" | tool           in quotes: always a tool, even one called ask
     arg    = value | name "=" value                  by position: in the order of the tool's parameters
-    value  = string | number | true | false | null | [ … ] | { … } | {{ reference }}     JSON or Python spelling
+    value  = string | number | true | false | null | [ … ] | { … } | reference     JSON or Python spelling
+    reference = {{ s1.output.rows[0] }} | s1.output.rows[0]     within strings always with its braces
     string = "…" | '…' | """…"""                    JSON and Python escapes
     clause = "after" id { "," id }                   dependencies beyond those of its references
            | "as" string                             the step's title

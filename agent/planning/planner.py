@@ -13,12 +13,13 @@ from loguru import logger
 from agent.config import Limits, Model
 from agent.domain.ledger import Usage
 from agent.domain.plan import PlanStep
-from agent.errors import ModelRubbish, ModelUnavailable, PlanError
+from agent.errors import LimitReached, ModelRubbish, ModelUnavailable, PlanError
 from agent.llm.protocol import LLM, ChatMessage, Finished, LLMRequest, Notice, TextDelta
 from agent.planning.draft import Draft
 from agent.planning.notation import PlanReader
 from agent.planning.prompting import plan_messages, repair_messages
 from agent.planning.reads import AnswerText, End, Prose, Read, ReadStep, Refused, Signatures, Title
+from agent.planning.references import REFERENCE
 from agent.planning.request import Answering, Direct, Note, PlanEvent, Planned, PlanRequest, Titled, Used
 from plugins.api import PluginError, ToolSpec
 
@@ -46,6 +47,7 @@ class _Turn:
     reason: str = ""
     size: int = 0
     after_end: int = 0
+    limit: LimitReached | None = None
 
     @property
     def text(self) -> str:
@@ -59,7 +61,7 @@ class _Turn:
     def direct_answer(self) -> str:
         """Return the answer given instead of a plan, or "" where there is none that a person could read."""
         text = "".join(self.answer).strip() or "\n".join(self.prose).strip()
-        readable = bool(_WORDS.search(text)) or any(char.isalnum() for char in "".join(self.answer))
+        readable = bool(_WORDS.search(REFERENCE.sub("", text))) or any(char.isalnum() for char in "".join(self.answer))
         return text if readable and len(_CONTROL.findall(text)) * 20 <= len(text) and not self.broke_off else ""
 
 
@@ -147,10 +149,17 @@ class Planner:
             yield Used(self._estimated(messages, turn))
         for event in _events(reader.close(), draft, turn):
             yield event
+        if turn.limit is not None:
+            raise turn.limit
 
     @staticmethod
     def _enough(turn: _Turn, draft: Draft) -> bool:
-        return turn.after_end > MAX_AFTER_END or turn.size > MAX_ANSWER * 10 or len(draft.refusals) > MAX_REFUSALS
+        return (
+            turn.limit is not None
+            or turn.after_end > MAX_AFTER_END
+            or turn.size > MAX_ANSWER * 10
+            or len(draft.refusals) > MAX_REFUSALS
+        )
 
     def _estimated(self, messages: Sequence[ChatMessage], turn: _Turn) -> Usage:
         prompt = sum(self._llm.count(message.content) for message in messages)
@@ -181,9 +190,13 @@ def _fed(text: str, reader: PlanReader, draft: Draft, turn: _Turn) -> list[PlanE
 def _events(reads: list[Read], draft: Draft, turn: _Turn) -> list[PlanEvent]:
     events: list[PlanEvent] = []
     for read in reads:
-        if len(draft.refusals) > MAX_REFUSALS:
+        if len(draft.refusals) > MAX_REFUSALS or turn.limit is not None:
             break
-        events += _event(read, draft, turn)
+        try:
+            events += _event(read, draft, turn)
+        except LimitReached as limit:
+            # What came before it in the same piece of text is passed on first.
+            turn.limit = limit
     return events
 
 
