@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SOURCE = "<program>"
 NICE = 5
+SLACK = 16  # the init and its other jobs count too; its watch strikes at the exact number
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 
 
@@ -111,7 +112,7 @@ def _limit(limits: dict[str, int], walls: Walls) -> None:
         resource.RLIMIT_FSIZE: (limits["file_mb"] << 20, limits["file_mb"] << 20),
     }
     if limits.get("processes"):
-        most = limits["processes"] + _counted_already(walls)
+        most = limits["processes"] + SLACK + _counted_already(walls)
         bounds[resource.RLIMIT_NPROC] = (most, most)
     if limits.get("memory_mb"):
         room = (limits["memory_mb"] << 20) + _data_now()
@@ -207,6 +208,20 @@ def _note(error: BaseException, events: Events) -> None:
         events.send(note="oom")
     elif isinstance(error, OSError) and error.errno in _DISK_ERRORS:
         events.send(note="disk")
+    elif isinstance(error, OSError) and error.errno == errno.EAGAIN and not _can_fork():
+        events.send(note="pids")
+
+
+def _can_fork() -> bool:
+    """Tell whether one more process is allowed; the same error stands for other things too."""
+    try:
+        pid = os.fork()
+    except OSError:
+        return False
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return True
 
 
 def _tool(order: dict[str, Any], events: Events) -> int:

@@ -78,8 +78,8 @@ def _ending(  # noqa: PLR0911 - one line a cause
         return JobStatus.TIMEOUT, code, [f"It used up its {limits.cpu_s} seconds of CPU time."]
     if over_disk or outcome.note == "disk" or code in _too_long_file(signalled=signalled):
         return JobStatus.DISK, code, [_limit_said(JobStatus.DISK, job)]
-    if outcome.note == "oom":
-        return JobStatus.OOM, code, [_limit_said(JobStatus.OOM, job)]
+    if outcome.note in {"oom", "pids"}:
+        return JobStatus(outcome.note), code, [_limit_said(JobStatus(outcome.note), job)]
     if group is not None and group.out_of_memory():
         return JobStatus.EXIT, code, [f"A part of it was ended. {_limit_said(JobStatus.OOM, job)}"]
     if group is not None and group.out_of_processes():
