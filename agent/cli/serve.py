@@ -57,16 +57,16 @@ async def serve(config: AppConfig) -> None:
         app.add_channel(channel)
         rung = await probe()
         print(f"{model}\nSandbox {rung.name}: {rung.stance} {rung.remedy}".rstrip(), flush=True)
-        print("Serving; Ctrl-C ends it.", flush=True)
-        await until_stopped([channel.serve(), app.sender.run()])
+        await until_stopped([channel.serve(), app.sender.run()], "Serving; Ctrl-C ends it.")
 
 
-async def until_stopped(works: list[Coroutine[Any, Any, None]]) -> None:
+async def until_stopped(works: list[Coroutine[Any, Any, None]], ready: str) -> None:
     """Run the works until a signal comes or one of them ends; then cancel all, in order. Raises what ended it."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    print(ready, flush=True)  # only now: whoever reads it may send a signal
     tasks = [asyncio.create_task(work) for work in works]
     stopped = asyncio.create_task(stop.wait())
     try:
