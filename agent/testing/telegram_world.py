@@ -155,7 +155,8 @@ class World:
     # --- building -----------------------------------------------------------------------------------------------
     def add_message(self, chat: Chat, sender: dict[str, Any], **content: Any) -> dict[str, Any]:
         """Put a message into a chat and return it."""
-        message = {"message_id": self.next_message, "from": sender, "chat": chat.to_json(), "date": int(time.time())}
+        message: dict[str, Any] = {"message_id": self.next_message, "from": sender, "chat": chat.to_json()}
+        message |= {"date": int(time.time())}
         message |= {key: value for key, value in content.items() if value is not None}
         self.next_message += 1
         chat.messages[message["message_id"]] = message

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
+from loguru import logger
 from telegram import Bot
 
 from agent.channels.telegram.channel import TelegramChannel
@@ -447,3 +448,25 @@ async def test_a_message_that_cannot_be_heard_is_reported_with_a_reference(rig):
     assert rig.hearer.texts == ["good"]
     stored = await rig.store.get_message("inbox/1/error")
     assert stored.kind is MessageKind.ERROR
+
+
+# --- secrets ------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", ["drop_before", "error"])
+async def test_the_token_is_in_no_log_line(rig, kind):
+    lines = []
+    sink = logger.add(lines.append, level=0, diagnose=False, backtrace=True)
+    for method in ("getMe", "getUpdates", "sendMessage", "getFile", "file"):
+        rig.server.fail(method, kind, code=401, description="Unauthorized")
+    if kind == "error":
+        rig.server.faults.pop(0)  # a refused token at the start ends the channel, which is tested above
+    try:
+        async with rig.up():
+            rig.server.user_sends_file(OWNER, "x.txt", b"1", caption="read")
+            await rig.hearer.until(lambda: rig.hearer.heard)
+            await rig.store.post(notice("hi"))
+            await rig.store.until_state("n", "pending")
+    finally:
+        logger.remove(sink)
+
+    assert len(lines) > 2
+    assert not [line for line in lines if "test-token" in line]
