@@ -61,8 +61,9 @@ def group(table: Table, by: str, kept: NDArray[np.bool_], *, coarse: bool = Fals
 
 def _no_dates(table: Table, by: str, period: periods.Period, kept: NDArray[np.bool_]) -> Grouping:
     """No column holds dates: then one that is named like the period may still do (`Monat`, `order_month`)."""
-    for column in table.all():
-        if any(periods.WORDS.get(vocabulary.singular(word)) == period for word in vocabulary.words(column.name)):
+    for name in table.names:
+        if any(periods.WORDS.get(vocabulary.singular(word)) == period for word in vocabulary.words(name)):
+            column = table.column(name)
             table.note(f"'{by}' was taken to be the column '{column.name}'.")
             dated = _parts(table, column, period, kept)
             return dated if dated is not None else _by_column(table, column, None, kept, coarse=False)

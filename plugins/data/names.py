@@ -46,7 +46,7 @@ def is_measure(column: Column) -> bool:
 
 def find(table: Table, wanted: str, *, among: Sequence[Column] | None = None, what: str = "column") -> Column:
     """Return the column that `wanted` means; note how it was understood; raise ToolFailure when none or several fit."""
-    columns = list(among if among is not None else table.all())
+    columns = list(among if among is not None else table.sketches())
     for found in (
         _same(columns, wanted),
         _by_thing(columns, wanted),
@@ -60,7 +60,7 @@ def find(table: Table, wanted: str, *, among: Sequence[Column] | None = None, wh
                 hint="Say which one, by its name.",
             )
         if candidates:
-            column = candidates[0]
+            column = table.column(candidates[0].name)
             if singular(plain(column.name)) != singular(plain(wanted)):
                 table.note(f"'{wanted}' was taken to be the column '{column.name}'.")
             return column
@@ -80,7 +80,7 @@ def missing(table: Table, wanted: str, what: str = "column") -> ToolFailure:
 
 def inventory(table: Table) -> str:
     """Return the columns and their kinds: `date (date), region (text), …`."""
-    shown = [f"{column.name} ({column.kind})" for column in table.all()[:30]]
+    shown = [f"{column.name} ({column.kind})" for column in table.sketches()[:30]]
     more = f" and {len(table.names) - 30} more" if len(table.names) > 30 else ""
     return ", ".join(shown) + more
 
@@ -147,7 +147,8 @@ def _near(columns: Sequence[Column], wanted: str) -> list[Column]:
     from rapidfuzz import fuzz
 
     target = plain(wanted)
-    short = [column for column in columns if len(plain(column.name)) > 2 and target.startswith(plain(column.name))]
+    cut = [(plain(column.name), column) for column in columns]
+    short = [column for name, column in cut if len(name) > 2 and target.startswith(name) and name not in {*HOWS, *ROWS}]
     if short:
         return short
     scored = [(fuzz.ratio(target, plain(column.name)), column) for column in columns]
@@ -217,10 +218,10 @@ def _money(table: Table, wanted: str) -> tuple[Column, Column | None]:
             if product:
                 return product
         _refuse_text(table, wanted)
-        only = [column for column in table.all() if is_measure(column)]
+        only = [column for column in table.sketches() if is_measure(column)]
         if not table.sheet.headed and len(only) == 1:
             table.note(f"'{wanted}' was taken to be {only[0].name}, the only column of numbers.")
-            return only[0], None
+            return table.column(only[0].name), None
         raise
 
 
@@ -229,7 +230,7 @@ def _refuse_text(table: Table, wanted: str) -> None:
     target = singular(plain(wanted))
     for groups in THINGS.values():
         spoken = next((spoken for spoken in groups if target in spoken), None)
-        for column in table.all() if spoken else ():
+        for column in table.sketches() if spoken else ():
             if column.kind == "text" and _bare(column) in (spoken or ()):
                 sample = next((text for text in column.texts() if text), "")
                 raise ToolFailure(
@@ -239,7 +240,7 @@ def _refuse_text(table: Table, wanted: str) -> None:
 
 
 def _product(table: Table, wanted: str) -> tuple[Column, Column] | None:
-    numbers = [column for column in table.all() if column.kind == "number"]
+    numbers = [column for column in table.sketches() if column.kind == "number"]
     quantities, prices = _by_thing(numbers, "quantity"), _by_thing(numbers, "price")
     prices = [column for column in prices if column not in quantities]
     if len(quantities) != 1 or len(prices) != 1:
@@ -248,7 +249,7 @@ def _product(table: Table, wanted: str) -> tuple[Column, Column] | None:
     for column in numbers:
         if DISCOUNTS & set(words(column.name)):
             table.note(f"The column '{column.name}' was not taken off.")
-    return quantities[0], prices[0]
+    return table.column(quantities[0].name), table.column(prices[0].name)
 
 
 # What it is grouped by ------------------------------------------------------------------------------------------------
@@ -268,14 +269,14 @@ def period_in(wanted: str) -> tuple[periods.Period | None, str]:
 
 def date_column(table: Table, wanted: str = "") -> Column | None:
     """Return the date column that is named, or the one that says when things happened; note which of several."""
-    found = [column for column in table.all() if column.kind == "date"]
+    found = [column for column in table.sketches() if column.kind == "date"]
     if wanted:
         named = _same(found, wanted) or _containing(found, wanted) or _near(found, wanted)
-        return named[0] if named else None
+        return table.column(named[0].name) if named else None
     if len(found) > 1:
         found.sort(key=_date_rank)
         table.note(f"Of the dates {listed([column.name for column in found])}, '{found[0].name}' was used.")
-    return found[0] if found else None
+    return table.column(found[0].name) if found else None
 
 
 def _date_rank(column: Column) -> tuple[int, int]:

@@ -18,6 +18,9 @@ Kind = Literal["number", "date", "text", "empty"]
 ENOUGH = 0.6
 """A column is of a kind when at least this share of its filled cells is."""
 
+SKETCHED = 500
+"""So many rows are enough to tell what a column holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -59,6 +62,7 @@ class Table:
     sheet: Sheet
     notes: list[str] = field(default_factory=list)
     _known: dict[str, Column] = field(default_factory=dict)
+    _sketches: dict[str, Column] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -79,11 +83,24 @@ class Table:
 
     def quietly(self) -> Table:
         """Return the same table, sharing its typed columns, with notes of its own."""
-        return Table(self.file, self.sheet, [], self._known)
+        return Table(self.file, self.sheet, [], self._known, self._sketches)
 
     def all(self) -> list[Column]:
         """Return every column."""
         return [self.column(name) for name in self.names]
+
+    def sketches(self) -> list[Column]:
+        """Return every column as a part of its rows shows it: enough to tell its kind, and quick for long tables."""
+        return [self._sketch(name) for name in self.names]
+
+    def _sketch(self, name: str) -> Column:
+        if name in self._known or self.rows <= 2 * SKETCHED:
+            return self.column(name)
+        if name not in self._sketches:
+            cells = self.sheet.columns[self.sheet.names.index(name)][:: self.rows // SKETCHED]
+            drawn = read(name, cells, comma_likely=self.sheet.comma_likely)
+            self._sketches[name] = self.column(name) if drawn.kind == "empty" else drawn
+        return self._sketches[name]
 
     def note(self, text: str) -> None:
         """Remember something that a person should know, once."""

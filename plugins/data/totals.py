@@ -180,7 +180,7 @@ def _held(column: Column) -> str:
 
 
 def _countable(table: Table) -> str:
-    found = [column.name for column in table.all() if column.kind == "number"]
+    found = [column.name for column in table.sketches() if column.kind == "number"]
     return (
         f"Columns of numbers are {', '.join(found)}."
         if found

@@ -313,3 +313,21 @@ def test_every_tool_can_be_described_to_a_model() -> None:
         for example in spec.examples:
             slots = {part.split("}")[0] for part in example.split("{")[1:]}
             assert slots <= set(spec.parameters["properties"]), example
+
+
+def test_a_long_table_is_typed_by_all_of_its_rows() -> None:
+    lines = [f"2024-01-{n % 28 + 1:02},{'oops' if n == 4321 else n},{n % 3}" for n in range(6000)]
+    answer = best(write("long.csv", "date,amount,group\n" + "\n".join(lines)), "amount", "group")
+    assert answer.value["total"] == sum(range(6000)) - 4321
+    assert "1 row without a number in 'amount' (1 not readable, such as 'oops') was left out." in answer.text
+
+
+def test_a_month_column_without_dates_still_orders_by_the_calendar() -> None:
+    lines = [f"{month},{n}" for n, month in enumerate(["Mar", "Jan", "Feb"] * 500)]
+    answer = aggregate(write("m.csv", "order_month,x\n" + "\n".join(lines)), "x", "month")
+    assert [row["label"] for row in answer.value["rows"]] == ["Jan", "Feb", "Mar"]
+
+
+def test_a_short_column_name_is_not_taken_for_another_word() -> None:
+    with pytest.raises(ToolFailure, match="no column 'country'"):
+        aggregate(write("c.csv", "count,x\n1,2\n2,3\n"), "x", "country")
