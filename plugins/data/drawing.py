@@ -247,7 +247,7 @@ def _with_year(picture: Picture, index: int, texts: Sequence[str], chosen: Seque
     year = periods.start(picture.steps[index], picture.period).year
     place = chosen.index(index)
     before = periods.start(picture.steps[chosen[place - 1]], picture.period).year if place else None
-    return f"{texts[index]}\n{year}" if year != before else texts[index]
+    return f"{texts[index]}\n{year if year != before else ' '}"
 
 
 def pie(axes: Any, picture: Picture) -> None:

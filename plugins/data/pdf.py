@@ -105,6 +105,7 @@ class _Page:
         self.pictures = pictures
         self.indent = 0.0
         self.markers: list[int | None] = []
+        self.quotes = 0
 
     def title(self, text: str) -> None:
         """Write the report's title."""
@@ -159,14 +160,20 @@ class _Page:
         self.pdf.ln(1.5)
 
     def _open(self, token: Any) -> None:
-        if token.type != "blockquote_open":
+        if token.type == "blockquote_open":
+            self.quotes += 1
+        else:
             self.markers.append(int(token.attrs.get("start", 1)) if token.type == "ordered_list_open" else None)
         self._indent(6.0)
 
     def _close(self, token: Any) -> None:
-        if token.type != "blockquote_close":
+        if token.type == "blockquote_close":
+            self.quotes -= 1
+        else:
             self.markers.pop()
         self._indent(-6.0)
+        if not self.markers and not self.quotes:
+            self.pdf.ln(2)
 
     def _indent(self, by: float) -> None:
         self.indent += by
@@ -199,9 +206,12 @@ class _Page:
                 self._font(BODY - 0.8, family=MONO)
                 self.pdf.write(LINE, child.content)
             elif child.type in {"text", "softbreak", "hardbreak"}:
-                self._font(BODY, style, colour=LINK if link else INK)
+                self._font(BODY, style, colour=LINK if link else QUIET if self.quotes else INK)
                 self.pdf.write(LINE, {"softbreak": " ", "hardbreak": "\n"}.get(child.type, child.content), _web(link))
-        self.pdf.ln(LINE + (0.5 if self.markers else 2.5))
+        if [child.type for child in inline.children] == ["image"]:
+            self.pdf.ln(2.5)
+        else:
+            self.pdf.ln(LINE + (0.5 if self.markers else 2.5))
 
     def _picture(self, child: Any) -> None:
         path = self.pictures.get(unquote(str(child.attrs["src"])))
@@ -257,8 +267,9 @@ class _Page:
 
 
 def _widths(rows: list[list[str]]) -> tuple[int, ...]:
-    """Columns get room by their longest cell, within bounds."""
-    return tuple(max(6, min(40, max(len(row[i]) for row in rows))) for i in range(len(rows[0])))
+    """Columns get room by their longest cell, within bounds, and for the longest word of their head."""
+    heads = [max((len(word) for word in head.split()), default=0) + 2 for head in rows[0]]
+    return tuple(max(6, head, min(36, max(len(row[i]) for row in rows))) for i, head in enumerate(heads))
 
 
 def _text(inline: Any) -> str:
