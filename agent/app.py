@@ -42,7 +42,7 @@ class App:
     reception: Reception
 
     async def start(self) -> None:
-        """Open the journal and take up what was unfinished. Channels and the sender are run by the caller."""
+        """Open the journal and begin to work. Channels are added, and they and the sender are run, by the caller."""
         await self.store.open()
         await self.orchestrator.start()
 
@@ -54,10 +54,11 @@ class App:
             await self.llm.close()
         await self.store.close()
 
-    def add_channel(self, channel: Channel) -> None:
-        """Have a channel's messages delivered."""
+    async def add_channel(self, channel: Channel) -> None:
+        """Have a channel's messages delivered, and its unfinished runs taken up."""
         self.bot.add(channel)
         self.sender.add(channel)
+        await self.orchestrator.resume(channel.name)
 
     async def __aenter__(self) -> Self:
         await self.start()

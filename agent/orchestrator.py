@@ -21,6 +21,7 @@ from agent.domain.plan import PlanStep
 from agent.domain.run import Run, StepChange
 from agent.domain.session import Profile, Session
 from agent.domain.states import FINAL, Status
+from agent.engine.owner import is_gone, own_name
 from agent.errors import DirigentError, LimitReached, StaleLease, reference_id
 from agent.execution import scene
 from agent.execution.dispatcher import TO_RUNNING, Dispatcher
@@ -40,6 +41,7 @@ from agent.execution.scheduler import Outcome, Slots, StepScheduler
 from agent.execution.toolbox import Toolbox
 from agent.housekeeping import Housekeeping
 from agent.memory.memory import MemoryDoor, SessionMemory
+from agent.planning.offline import OfflinePlanner
 from agent.planning.planner import Planner, plan_steps
 from agent.planning.request import Direct, Note, Planned, PlanRequest, Titled
 from agent.policy.budget import Budget
@@ -93,7 +95,7 @@ class OrchestratorRunner(Housekeeping):
         toolbox = Toolbox(config, catalogue, boxes)
         self._executor = Executor(config, store, catalogue, toolbox)
         self._dispatcher = Dispatcher(config, store, catalogue, toolbox, self._executor)
-        self._owner = f"{reference_id()}-{id(self):x}"
+        self._owner = own_name()
         self._slots = Slots(config.limits.steps_total)
         self._session_slots: dict[str, Slots] = {}
         self._live: dict[int, StepScheduler] = {}
@@ -105,10 +107,20 @@ class OrchestratorRunner(Housekeeping):
 
     # --- life -------------------------------------------------------------------------------------------------------
     async def start(self) -> None:
-        """Take up the runs that the journal says are unfinished, and begin to work."""
+        """Begin to work on what is submitted."""
         await self._engine.start(self._work)
+
+    async def resume(self, channel: str = "") -> None:
+        """Take up the runs of a channel ("" for all) that the journal says are unfinished.
+
+        A run whose worker died is taken over at once; one that another living process works on is left to it.
+        """
         for run in await self._store.unfinished_runs():
+            if channel and run.dest.channel != channel:
+                continue
             self._open_questions |= {q.id for q in await self._store.questions_of(run.id) if q.answer is None}
+            if run.lease_owner and is_gone(run.lease_owner):
+                await self._store.release_run(run.id, run.epoch)
             self.submit(run)
 
     async def stop(self) -> None:
@@ -259,8 +271,6 @@ class OrchestratorRunner(Housekeeping):
         if ctx.llm is not None:
             events = Planner(ctx.llm, self._catalogue, self._config.llm).stream(request)
         else:
-            from agent.planning.offline import OfflinePlanner
-
             events = OfflinePlanner(self._catalogue).stream(request)
         async with contextlib.aclosing(events):
             async for event in events:

@@ -119,7 +119,7 @@ async def connected(app: App, terminal: Terminal) -> AsyncIterator[None]:
     assert main is not None
     loop = asyncio.get_running_loop()
     terminal.leave = main.cancel
-    app.add_channel(terminal)
+    await app.add_channel(terminal)
     sender = asyncio.create_task(app.sender.run(), name="outbox")
     loop.add_signal_handler(signal.SIGINT, terminal.interrupt)
     loop.add_signal_handler(signal.SIGTERM, main.cancel)

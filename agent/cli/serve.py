@@ -54,7 +54,7 @@ async def serve(config: AppConfig) -> None:
 
     async with opened(config) as (app, model):
         channel = TelegramChannel(config, app.store, app.reception, press=app.sender.press)
-        app.add_channel(channel)
+        await app.add_channel(channel)
         rung = await probe()
         print(f"{model}\nSandbox {rung.name}: {rung.stance} {rung.remedy}".rstrip(), flush=True)
         await until_stopped([channel.serve(), app.sender.run()], "Serving; Ctrl-C ends it.")

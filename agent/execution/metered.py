@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.llm.protocol import Finished
+from agent.domain.ledger import Usage
+from agent.llm.protocol import Finished, TextDelta
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
-    from agent.llm.protocol import LLM, LLMRequest, Notice, TextDelta
+    from agent.llm.protocol import LLM, LLMRequest, Notice
     from agent.policy.budget import Budget
 
 
@@ -22,13 +23,23 @@ class MeteredLLM:
         self.name = llm.name
         self.window = llm.window
 
-    async def stream(self, request: LLMRequest) -> AsyncIterator[TextDelta | Notice | Finished]:
+    async def stream(self, request: LLMRequest) -> AsyncGenerator[TextDelta | Notice | Finished]:
         """Stream an answer; see LLM.stream."""
-        self._check(request)
-        async for item in self._llm.stream(request):
-            if isinstance(item, Finished):
-                await self._budget.book(item.usage)
-            yield item
+        prompt = self._check(request)
+        parts: list[str] = []
+        finished = False
+        try:
+            async for item in self._llm.stream(request):
+                if isinstance(item, Finished):
+                    finished = True
+                    await self._budget.book(item.usage)
+                elif isinstance(item, TextDelta):
+                    parts.append(item.text)
+                yield item
+        finally:
+            if not finished:  # what was cut off or broke off has cost tokens too
+                written = self._llm.count("".join(parts))
+                await self._budget.book(Usage(request.purpose, self.name, prompt, written, estimated=True))
 
     async def complete(self, request: LLMRequest) -> Finished:
         """Return the whole answer; see LLM.complete."""
@@ -44,5 +55,7 @@ class MeteredLLM:
     async def close(self) -> None:
         """Leave the shared model open: it is not this run's to close."""
 
-    def _check(self, request: LLMRequest) -> None:
-        self._budget.check(sum(self._llm.count(message.content) for message in request.messages))
+    def _check(self, request: LLMRequest) -> int:
+        prompt = sum(self._llm.count(message.content) for message in request.messages)
+        self._budget.check(prompt)
+        return prompt

@@ -155,6 +155,7 @@ class Bot:
 
     async def __aenter__(self) -> Self:
         await self.app.start()
+        await self.app.orchestrator.resume()
         return self
 
     async def __aexit__(

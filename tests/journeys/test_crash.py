@@ -1,0 +1,151 @@
+"""`dirigent serve` as a real process, killed with SIGKILL at random moments of whole stories, fifty times."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import sqlite3
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.planning.notation import render
+from agent.testing import step
+from agent.testing.openai_script import Answer
+from agent.testing.openai_server import FakeOpenAI
+from agent.testing.telegram_server import FakeTelegram
+from agent.testing.telegram_world import TOKEN
+
+OWNER = 11
+KILLS = 5
+PLUGIN = '''"""Count what was done."""
+from plugins.api import ToolFailure, tool
+
+@tool
+def tally(name: str) -> str:
+    """Note that something was done."""
+    with open("tally.log", "a") as log:
+        log.write(name + "\\n")
+    return name
+
+@tool
+def broken(name: str) -> str:
+    """Fail."""
+    raise ToolFailure(f"{name} is broken")
+'''
+
+
+def answer(request: dict[str, Any]) -> Answer:
+    """Play the model: a plan, a new plan once a step has failed, a long final answer."""
+    text = "\n".join(str(message["content"]) for message in request["messages"])
+    job = re.findall(r"job (\d+)", text)[-1]
+    if "final answer" in str(request["messages"][0]["content"]):
+        return Answer(f"This is the answer to job {job}. " + "It has some length. " * 12 + f"End of {job}.")
+    if "is broken" in text:
+        plan = render(
+            "", [step("s5", "tally", name=f"{job}-c"), step("s6", "write_file", path=f"r{job}.txt", text=job)]
+        )
+    else:
+        plan = render(
+            f"Job {job}",
+            [
+                step("s1", "tally", name=f"{job}-a"),
+                step("s2", "tally", name=f"{job}-b"),
+                step("s3", ask=f"Which colour for {job}?", options=("red", "blue"), after=("s1",)),
+                step("s4", "broken", name=job, after=("s3",)),
+            ],
+        )
+    return Answer(plan, tokens_per_second=300, first_token_seconds=0.05)
+
+
+@asynccontextmanager
+async def serving(home: Path, telegram: FakeTelegram, model: FakeOpenAI) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run `dirigent serve`; the end of the block kills it with SIGKILL."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DIRIGENT_HOME": str(home),
+        "DIRIGENT_TELEGRAM_TOKEN": TOKEN,
+        "DIRIGENT_TELEGRAM_BASE_URL": telegram.base_url,
+        "DIRIGENT_OWNERS": str(OWNER),
+        "DIRIGENT_MODEL": "fake-model",
+        "OPENAI_API_KEY": "test-key",
+        "OPENAI_BASE_URL": model.base_url,
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent", "serve", env=environment, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def press_questions(telegram: FakeTelegram, dice: random.Random) -> None:
+    """Be the person: answer each question by a button, sooner or later."""
+    while True:
+        asked = await telegram.wait_for(
+            lambda: [m for m in telegram.bot_messages(OWNER) if "Which colour" in m.text and "red" in m.labels], 600
+        )
+        await asyncio.sleep(dice.uniform(0, 0.3))
+        with suppress(AssertionError, KeyError):
+            telegram.user_presses(OWNER, asked[-1].id, "red")
+        await asyncio.sleep(0.2)
+
+
+def done(home: Path) -> tuple[set[tuple[str, str]], Counter[str]]:
+    """Return what the journal says is finished, as (request, step), and how often each tally was made."""
+    journal, log = home / "journal.db", home / "sessions" / f"telegram_{OWNER}" / "work" / "tally.log"
+    finished: set[tuple[str, str]] = set()
+    if journal.exists():
+        with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as db, suppress(sqlite3.OperationalError):
+            rows = db.execute(
+                "SELECT runs.request, tasks.step_id FROM tasks JOIN runs ON runs.id = tasks.run_id "
+                "WHERE tasks.status = 'COMPLETED'"
+            )
+            finished = set(rows.fetchall())
+    return finished, Counter(log.read_text().split() if log.exists() else [])
+
+
+STEPS = {"s1": "a", "s2": "b", "s5": "c"}
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(1500)
+async def test_killed_fifty_times_nothing_finished_runs_twice_and_each_answer_arrives_once(tmp_path: Path):
+    home = tmp_path / "home"
+    (home / "plugins").mkdir(parents=True)
+    (home / "plugins" / "tally.py").write_text(PLUGIN)
+    dice = random.Random(20261120)
+
+    def ended(job: int) -> list[str]:
+        return [m.text for m in telegram.bot_messages(OWNER) if m.text.rstrip().endswith(f"End of {job}.")]
+
+    async with FakeTelegram() as telegram, FakeOpenAI(answer, models=["fake-model"]) as model:
+        person = asyncio.create_task(press_questions(telegram, dice))
+        for job in range(KILLS):
+            telegram.user_says(OWNER, f"Do job {job}")
+            async with serving(home, telegram, model):
+                if job == 0:
+                    await telegram.wait_for(lambda: telegram.bot_messages(OWNER), 60)
+                with suppress(asyncio.TimeoutError, TimeoutError, AssertionError):
+                    await telegram.wait_for(lambda: ended(job), dice.uniform(0.7, 4.0))  # noqa: B023
+            finished, tallies = done(home)
+            async with serving(home, telegram, model):
+                await telegram.wait_for(lambda: ended(job), 60)  # noqa: B023
+            for request, step_id in finished:
+                if step_id in STEPS:
+                    name = f"{request.removeprefix('Do job ')}-{STEPS[step_id]}"
+                    assert done(home)[1][name] == tallies[name], f"{name} was finished and ran again"
+        person.cancel()
+        await asyncio.wait([person])
+        for job in range(KILLS):
+            assert len(ended(job)) == 1, f"job {job} was answered {len(ended(job))} times"
