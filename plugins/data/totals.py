@@ -343,7 +343,17 @@ def incomplete(found: Totals) -> list[int]:
     gap = int(np.diff(known).max(initial=0))
     if not gap:
         return []
-    steps, slack = found.groups.steps, dt.timedelta(days=gap)
-    late = [0] if days[0] - periods.start(steps[0], period) >= slack else []
-    early = [len(steps) - 1] if periods.start(steps[-1] + 1, period) - days[1] > slack else []
-    return sorted({*late, *early})
+    steps = found.groups.steps
+    missing = {0: days[0] - periods.start(steps[0], period)}
+    last = len(steps) - 1
+    missing[last] = max(
+        missing.get(last, dt.timedelta()), periods.start(steps[-1] + 1, period) - days[1] - dt.timedelta(1)
+    )
+    return [
+        index for index, lacking in missing.items() if lacking.days > max(gap - 1, 0.07 * _length(steps[index], period))
+    ]
+
+
+def _length(step: int, period: periods.Period) -> int:
+    """Return the days of a period. A few missing at its end do not make it incomplete."""
+    return (periods.start(step + 1, period) - periods.start(step, period)).days

@@ -331,3 +331,10 @@ def test_a_month_column_without_dates_still_orders_by_the_calendar() -> None:
 def test_a_short_column_name_is_not_taken_for_another_word() -> None:
     with pytest.raises(ToolFailure, match="no column 'country'"):
         aggregate(write("c.csv", "count,x\n1,2\n2,3\n"), "x", "country")
+
+
+@pytest.mark.parametrize(("last", "said"), [(31, False), (29, False), (20, True)])
+def test_a_month_that_lacks_a_day_or_two_counts_as_complete(last: int, said: bool) -> None:
+    dense = [f"2024-{month:02}-{day:02},1" for month in (3, 4, 5) for day in range(1, 1 + (last if month == 5 else 30))]
+    answer = chart(write("a.csv", "date,sales\n" + "\n".join(dense)), "sales", "month")
+    assert ("May 2024 is not complete" in answer.text) is said
