@@ -283,6 +283,7 @@ class OrchestratorRunner(Housekeeping):
                     live.say(event.text)
                 elif isinstance(event, Direct):
                     ctx.direct_answer = event.text
+                    await self._change(ctx, answer=event.text)
 
     async def _plan_request(self, ctx: RunContext, *, replanning: bool) -> PlanRequest:
         records = await self._store.get_steps(ctx.run.id)

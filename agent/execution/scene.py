@@ -28,7 +28,7 @@ REPLACED = "cancelled"
 
 async def set_the_scene(store: Store, run: Run, session: Session, bot: Bot) -> RunContext:
     """Return the run's context as the journal has it."""
-    ctx = RunContext(run, session, bot, plan_control=run.provenance)
+    ctx = RunContext(run, session, bot, plan_control=run.provenance, direct_answer=run.answer)
     for record in await store.get_steps(run.id):
         step_id = record.step.id
         ctx.records[step_id] = record

@@ -24,7 +24,7 @@ from agent.testing.telegram_server import FakeTelegram
 from agent.testing.telegram_world import TOKEN
 
 OWNER = 11
-KILLS = 5
+KILLS = 50
 PLUGIN = '''"""Count what was done."""
 from plugins.api import ToolFailure, tool
 
@@ -46,7 +46,7 @@ def answer(request: dict[str, Any]) -> Answer:
     """Play the model: a plan, a new plan once a step has failed, a long final answer."""
     text = "\n".join(str(message["content"]) for message in request["messages"])
     job = re.findall(r"job (\d+)", text)[-1]
-    if "final answer" in str(request["messages"][0]["content"]):
+    if str(request["messages"][0]["content"]).startswith("You write the final answer"):
         return Answer(f"This is the answer to job {job}. " + "It has some length. " * 12 + f"End of {job}.")
     if "is broken" in text:
         plan = render(
@@ -131,6 +131,7 @@ async def test_killed_fifty_times_nothing_finished_runs_twice_and_each_answer_ar
 
     async with FakeTelegram() as telegram, FakeOpenAI(answer, models=["fake-model"]) as model:
         person = asyncio.create_task(press_questions(telegram, dice))
+        interrupted = 0
         for job in range(KILLS):
             telegram.user_says(OWNER, f"Do job {job}")
             async with serving(home, telegram, model):
@@ -138,6 +139,7 @@ async def test_killed_fifty_times_nothing_finished_runs_twice_and_each_answer_ar
                     await telegram.wait_for(lambda: telegram.bot_messages(OWNER), 60)
                 with suppress(asyncio.TimeoutError, TimeoutError, AssertionError):
                     await telegram.wait_for(lambda: ended(job), dice.uniform(0.7, 4.0))  # noqa: B023
+            interrupted += not ended(job)
             finished, tallies = done(home)
             async with serving(home, telegram, model):
                 await telegram.wait_for(lambda: ended(job), 60)  # noqa: B023
@@ -149,3 +151,7 @@ async def test_killed_fifty_times_nothing_finished_runs_twice_and_each_answer_ar
         await asyncio.wait([person])
         for job in range(KILLS):
             assert len(ended(job)) == 1, f"job {job} was answered {len(ended(job))} times"
+        finished, _ = done(home)
+        assert {step_id for request, step_id in finished if request == "Do job 5"} == {"s1", "s2", "s3", "s5", "s6"}
+        assert len(finished) == 5 * KILLS
+        assert interrupted > KILLS / 4, "the kills came too late to show anything"
