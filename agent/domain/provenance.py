@@ -41,7 +41,9 @@ class Provenance:
         return tuple(sorted(source.name for source in self.sources if not source.trusted))
 
     def __or__(self, other: Provenance) -> Provenance:
-        if self == other or not other.sources:
+        if not self.sources and not self.private:
+            return other
+        if self is other or self == other or not other.sources:
             return self if self.private or not other.private else Provenance(self.sources, private=True)
         return Provenance(self.sources | other.sources, self.private or other.private)
 

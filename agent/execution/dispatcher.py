@@ -123,11 +123,10 @@ class Dispatcher:
         step = request.step
         spec = self._spec(ctx, step)
         args = self._catalogue.validate(spec, request.args)
-        exact = consent.digest(spec.full_name, args)
         verdict = consent.decide(spec, request.arg_provenance, request.control)
         if verdict.decision == "deny":
             return ExecutorResponse(step.id, ResponseStatus.BLOCKED, error=verdict.because)
-        if verdict.decision == "ask" and allowed not in {exact, "*"}:
+        if verdict.decision == "ask" and allowed not in {consent.digest(spec.full_name, args), "*"}:
             return await self._people.request_approval(ctx, step.id, spec, args, verdict.because)
         await self._start(ctx, step, durable=once)
         call = Call(
@@ -172,7 +171,8 @@ class Dispatcher:
     @staticmethod
     def _label(ctx: RunContext, step: PlanStep, used: frozenset[str]) -> Provenance:
         """A literal was chosen by whoever chose the step; a reference adds what the referenced result carries."""
-        return Provenance.union([ctx.control_of(step.id), *(ctx.results[name].provenance for name in used)])
+        control = ctx.control_of(step.id)
+        return Provenance.union([control, *(ctx.results[name].provenance for name in used)]) if used else control
 
     def _spec(self, ctx: RunContext, step: PlanStep) -> ToolSpec:
         return self._catalogue.find(step.tool or "", ctx.session.profile)
@@ -219,7 +219,7 @@ class Dispatcher:
             )
         )
         ctx.status[step.id] = to
-        ctx.results[step.id] = replace(response, files=files)
+        ctx.results[step.id] = replace(response, files=files) if files else response
 
     @staticmethod
     def _keep_promises(step: PlanStep, response: ExecutorResponse) -> ExecutorResponse:
