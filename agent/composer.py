@@ -77,15 +77,35 @@ async def _written(
     files = ", ".join(str(file["path"]) for file in artifacts) or "none"
     prompt = f"Request:\n{request}\n\nResults:\n{material(step_results)}\n\nAttached files: {files}"
     messages = (ChatMessage("system", SYSTEM), ChatMessage("user", prompt))
-    parts: list[str] = []
-    shown = time.monotonic()
+    growing = _Growing(draft)
     async for item in llm.stream(LLMRequest("answer", messages)):
         if isinstance(item, TextDelta):
-            parts.append(item.text)
-            if time.monotonic() - shown >= DRAFT_SECONDS:
-                shown = time.monotonic()
-                await draft("".join(parts))
-    return "".join(parts)
+            await growing.add(item.text)
+    return growing.text
+
+
+def drafts_of(bot: Bot, dest: Destination, session: Session, run_id: int) -> Callable[[str], Awaitable[None]]:
+    """Return a function that takes a direct answer piece by piece and shows what is there, once a second at most."""
+    return _Growing(_Poster(bot, dest, session, f"run:{run_id}", run_id).draft).add
+
+
+class _Growing:
+    """A text that is shown while it grows."""
+
+    def __init__(self, draft: Callable[[str], Awaitable[None]]) -> None:
+        self._draft = draft
+        self._parts: list[str] = []
+        self._shown = time.monotonic()
+
+    @property
+    def text(self) -> str:
+        return "".join(self._parts)
+
+    async def add(self, piece: str) -> None:
+        self._parts.append(piece)
+        if time.monotonic() - self._shown >= DRAFT_SECONDS and self.text.strip():
+            self._shown = time.monotonic()
+            await self._draft(self.text)
 
 
 def material(step_results: Sequence[Mapping[str, Any]]) -> str:

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from agent.composer import compose_final_answer
+from agent.composer import compose_final_answer, drafts_of
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
 from agent.domain.messages import Destination, MessageKind, OutboundMessage
 from agent.domain.plan import PlanStep
@@ -43,7 +43,7 @@ from agent.housekeeping import Housekeeping
 from agent.memory.memory import MemoryDoor, SessionMemory
 from agent.planning.offline import OfflinePlanner
 from agent.planning.planner import Planner, plan_steps
-from agent.planning.request import Direct, Note, Planned, PlanRequest, Titled
+from agent.planning.request import Answering, Direct, Note, Planned, PlanRequest, Titled
 from agent.policy.budget import Budget
 from sandbox.workspace import Workspace
 
@@ -268,6 +268,7 @@ class OrchestratorRunner(Housekeeping):
     async def _planned(self, ctx: RunContext, live: LivePlan, *, replanning: bool) -> AsyncGenerator[Planned, None]:
         """Ask the planner, with a model or without, and pass on its steps; what else it says goes to the chat."""
         request = await self._plan_request(ctx, replanning=replanning)
+        show = drafts_of(ctx.bot, ctx.run.dest, ctx.session, ctx.run.id)
         if ctx.llm is not None:
             events = Planner(ctx.llm, self._catalogue, self._config.llm).stream(request)
         else:
@@ -281,6 +282,8 @@ class OrchestratorRunner(Housekeeping):
                     await self._change(ctx, title=event.title)
                 elif isinstance(event, Note):
                     live.say(event.text)
+                elif isinstance(event, Answering):
+                    await show(event.text)
                 elif isinstance(event, Direct):
                     ctx.direct_answer = event.text
                     await self._change(ctx, answer=event.text)
