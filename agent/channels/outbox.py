@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 INTERRUPTED = "interrupted"
 LIMIT = 1000
 GRACE = 0.7
+MARGIN = 0.05
 IDLE = 30.0
 SLOWEST = 60.0
 SLOWEST_UNKNOWN = 900.0
@@ -215,7 +216,7 @@ class OutboxSender:
             self._pace.close(message.dest, seconds)
         else:
             seconds = self._backoff(message, SLOWEST)
-            self._pace.close(message.dest, min(seconds, 5.0))
+            self._pace.close(message.dest, min(seconds, 5.0) + MARGIN)
         kept = f"{INTERRUPTED}: {error}" if message.error.startswith(INTERRUPTED) else error
         logger.info("{} waits {:.1f} s: {}", message.key, seconds, error)
         await self._retry(message, kept, seconds)
@@ -226,7 +227,9 @@ class OutboxSender:
         if message.kind is MessageKind.FILES:
             await self._ask_about(message, f"{INTERRUPTED}: {error}")
         else:
-            await self._retry(message, f"{INTERRUPTED}: {error}", self._backoff(message, SLOWEST_UNKNOWN))
+            seconds = self._backoff(message, SLOWEST_UNKNOWN)
+            self._pace.close(message.dest, min(seconds, 5.0) + MARGIN)  # what comes later does not overtake it
+            await self._retry(message, f"{INTERRUPTED}: {error}", seconds)
 
     async def _give_back(self, message: OutboundMessage, error: str) -> None:
         try:

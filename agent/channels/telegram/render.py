@@ -5,6 +5,7 @@ No I/O and no Telegram library: everything here is a function of the message.
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ LABEL = 60
 ROW = 34
 DETAILS = 2400
 STEP_LINE = 160
+NOTE = 200
 MARKS: dict[str, str] = {
     Status.COMPLETED: "✅",
     Status.RUNNING: "⏳",
@@ -83,22 +85,24 @@ def _rows(choices: list[tuple[str, str]]) -> Rows:
 # --- the plan ---------------------------------------------------------------------------------------------------------
 def _plan(message: OutboundMessage) -> View:
     payload = message.payload
-    facts = [f"{payload.get('done', 0)}/{payload.get('total', len(payload.get('steps', ())))}"]
+    steps = payload.get("steps", ())
+    total = payload.get("total", len(steps))
+    facts = [f"{payload.get('done', 0)}/{total}"] if total else []
     facts += [text for text in (_clock(payload.get("seconds")), _money(payload.get("money"))) if text]
     writer = Writer().add("🗺 ").add(cut(str(payload.get("title") or "Plan"), 200), "bold")
     writer.add(f"  {' · '.join(facts)}{STATES.get(str(payload.get('state')), '')}")
-    steps = payload.get("steps", ())
+    note = cut(str(payload.get("note") or ""), NOTE) if payload.get("state") == "running" else ""
     shown = 0
     for number, step in enumerate(steps, start=1):
         line = _step_line(number, step)
-        if writer.size + width(line) > LIMIT - 40:
+        if writer.size + width(line) > LIMIT - 40 - width(note):
             break
         writer.line(line)
         shown += 1
     hidden = int(payload.get("hidden") or 0) + len(steps) - shown
     if hidden:
         writer.line(f"… and {hidden} more")
-    return View((writer.build(),), _buttons(payload))
+    return View((writer.line(note, "italic").build(),), _buttons(payload))
 
 
 def _step_line(number: int, step: dict[str, Any]) -> str:
@@ -157,13 +161,14 @@ def _approval(message: OutboundMessage) -> View:
     if payload.get("decided") is not None:
         decided = str(payload["decided"])
         return View((writer.line(cut(DECISIONS.get(decided, decided), 600)).build(),))
-    details = plain_words(str(payload.get("details") or ""))
+    exact = _exact(payload.get("details"))
+    details = plain_words(exact)
     files: tuple[Part, ...] = ()
     if details.strip():
         # A quote is drawn by Telegram: nothing inside it can pose as a line of ours.
         writer.line(cut(details, DETAILS), "expandable_blockquote")
     if width(details) > DETAILS:
-        files = (Document("request.txt", str(payload["details"]).encode("utf-8", "replace"), "The whole request"),)
+        files = (Document("request.txt", exact.encode("utf-8", "replace"), "The whole request"),)
         writer.line(f"Shortened{CONTINUES} the whole is in request.txt.", "italic")
     if payload.get("because"):
         writer.line("Because: ").add(cut(plain_words(str(payload["because"])), 500))
@@ -172,6 +177,17 @@ def _approval(message: OutboundMessage) -> View:
     name = f"a/{payload.get('id', '')}"
     asked: Rows = ((("✅ Allow", f"{name}/allow"), ("❌ Deny", f"{name}/deny")),)
     return View((writer.build(), *files), _buttons(payload, asked))
+
+
+def _exact(details: Any) -> str:
+    """Return what is asked for, one argument a line; the lines of a longer text are set in, so that none can pose."""
+    if not isinstance(details, dict):
+        return str(details or "")
+    lines = []
+    for name, value in details.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        lines.append(f"{name}: " + "\n    ".join(text.splitlines() or [""]))
+    return "\n".join(lines)
 
 
 def _expiry(expires: Any) -> str:
