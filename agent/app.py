@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Self
 
 from agent.catalogue import Catalogue
 from agent.channels.outbox import OutboxBot, OutboxSender
-from agent.engine.local import LocalEngine
 from agent.orchestrator import OrchestratorRunner
+from agent.parts import make_parts
 from agent.reception import Reception
-from agent.store.sql import SqlStore
-from sandbox.api import Policy
 from sandbox.boxes import Boxes
 
 if TYPE_CHECKING:
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     from agent.engine.protocol import Engine
     from agent.llm.protocol import LLM
     from agent.store.protocol import Store
-
-JOURNAL = "journal.db"
 
 
 @dataclass(slots=True)
@@ -43,7 +39,6 @@ class App:
 
     async def start(self) -> None:
         """Open the journal and begin to work. Channels are added, and they and the sender are run, by the caller."""
-        await self.store.open()
         await self.orchestrator.start()
 
     async def stop(self) -> None:
@@ -83,23 +78,21 @@ def build_app(
     boxes: Boxes | None = None,
 ) -> App:
     """Join the rooms by a configuration. Nothing is opened or started yet. `llm` None means the offline planner."""
-    config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = store or SqlStore(config.folder / JOURNAL)
-    catalogue = catalogue or Catalogue.load(config)
-    limits = config.limits
-    engine = engine or LocalEngine(runs_total=limits.runs_total, runs_per_user=limits.runs_per_user)
-    boxes = boxes or Boxes(
-        Policy(
-            plugin_folders=(config.folder / "plugins", *(p.expanduser().absolute() for p in config.plugin_folders)),
-            disk_mb=config.sandbox.disk_mb,
-            idle_s=config.sandbox.idle_seconds,
-            unsafe=config.sandbox.unsafe,
-        )
-    )
-    bot = OutboxBot(store)
-    orchestrator = OrchestratorRunner(
-        config, store=store, catalogue=catalogue, boxes=boxes, engine=engine, llm=llm, bot=bot
-    )
+    parts = make_parts(config, store=store, catalogue=catalogue, boxes=boxes, engine=engine)
+    bot = OutboxBot(parts.store)
+    orchestrator = OrchestratorRunner(config, parts, llm=llm, bot=bot)
     about = f"Model: {llm.name}" if llm is not None else "Model: none (offline)"
-    reception = Reception(orchestrator, store, catalogue, about)
-    return App(config, store, catalogue, boxes, engine, llm, bot, OutboxSender(store), orchestrator, reception)
+    reception = Reception(orchestrator, parts.store, parts.catalogue, about)
+    sender = OutboxSender(parts.store)
+    return App(
+        config,
+        parts.store,
+        parts.catalogue,
+        parts.boxes,
+        parts.engine,
+        llm,
+        bot,
+        sender,
+        orchestrator,
+        reception,
+    )

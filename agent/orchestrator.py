@@ -16,16 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from agent.composer import compose_final_answer, drafts_of
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
-from agent.domain.messages import Destination, MessageKind, OutboundMessage
+from agent.domain.messages import Destination
 from agent.domain.plan import PlanStep
-from agent.domain.run import Run, StepChange
+from agent.domain.run import Run
 from agent.domain.session import Profile, Session
 from agent.domain.states import FINAL, Status
-from agent.engine.owner import is_gone, own_name
 from agent.errors import DirigentError, LimitReached, StaleLease, reference_id
 from agent.execution import scene
-from agent.execution.dispatcher import TO_RUNNING, Dispatcher
-from agent.execution.executor import Executor
 from agent.execution.graph import (
     _apply_step_result,
     _is_success_status,
@@ -34,29 +31,18 @@ from agent.execution.graph import (
     _seed_completed_sets,
 )
 from agent.execution.live import LivePlan
-from agent.execution.metered import MeteredLLM
-from agent.execution.people import approval_message, question_message
-from agent.execution.posting import LastMessages, Outbox, put_aside
+from agent.execution.posting import LastMessages, put_aside
 from agent.execution.scheduler import Outcome, Slots, StepScheduler
-from agent.execution.toolbox import Toolbox
-from agent.housekeeping import Housekeeping
-from agent.memory.memory import MemoryDoor, SessionMemory
+from agent.lifecycle import LEASE_SECONDS, RunLifecycle
+from agent.memory.memory import SessionMemory
 from agent.planning.offline import OfflinePlanner
 from agent.planning.planner import Planner, plan_steps
 from agent.planning.request import Answering, Direct, Note, Planned, PlanRequest, Titled
-from agent.policy.budget import Budget
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
-    from agent.catalogue import Catalogue
-    from agent.config import AppConfig
     from agent.domain.messages import Bot
-    from agent.domain.run import Approval, Question
-    from agent.engine.protocol import Engine
     from agent.execution.context import RunContext
-    from agent.llm.protocol import LLM
-    from agent.store.protocol import Store
-    from sandbox.boxes import Boxes
 
 __all__ = [
     "OrchestratorRunner",
@@ -69,71 +55,12 @@ __all__ = [
     "plan_steps",
 ]
 
-LEASE_SECONDS = 60.0
 FILES_LISTED = 40
 TASK_KEY = "chat"
 
 
-class OrchestratorRunner(Housekeeping):
+class OrchestratorRunner(RunLifecycle):
     """Carries runs from a person's message to the answer. One for the whole process; runs live in the journal."""
-
-    def __init__(
-        self,
-        config: AppConfig,
-        *,
-        store: Store,
-        catalogue: Catalogue,
-        boxes: Boxes,
-        engine: Engine,
-        llm: LLM | None = None,
-        bot: Bot | None = None,
-    ) -> None:
-        super().__init__(config, catalogue, llm)
-        self._store = store
-        self._engine = engine
-        self._bot: Bot = bot or Outbox(store)
-        toolbox = Toolbox(config, catalogue, boxes)
-        self._executor = Executor(config, store, catalogue, toolbox)
-        self._dispatcher = Dispatcher(config, store, catalogue, toolbox, self._executor)
-        self._owner = own_name()
-        self._slots = Slots(config.limits.steps_total)
-        self._session_slots: dict[str, Slots] = {}
-        self._live: dict[int, StepScheduler] = {}
-        self._bots: dict[int, Bot] = {}
-        self._profiles: dict[int, Profile] = {}
-        self._finished: dict[int, asyncio.Event] = {}
-        self._open_questions: set[str] = set()
-        self._present: RunContext | None = None
-
-    # --- life -------------------------------------------------------------------------------------------------------
-    async def start(self) -> None:
-        """Begin to work on what is submitted."""
-        await self._engine.start(self._work)
-
-    async def resume(self, channel: str = "") -> None:
-        """Take up the runs of a channel ("" for all) that the journal says are unfinished.
-
-        A run whose worker died is taken over at once; one that another living process works on is left to it.
-        """
-        for run in await self._store.unfinished_runs():
-            if channel and run.dest.channel != channel:
-                continue
-            self._open_questions |= {q.id for q in await self._store.questions_of(run.id) if q.answer is None}
-            if run.lease_owner and is_gone(run.lease_owner):
-                await self._store.release_run(run.id, run.epoch)
-            self.submit(run)
-
-    async def stop(self) -> None:
-        """Stop working; runs stay in the journal and go on after the next start."""
-        await self._engine.stop()
-        for task in list(self._background):
-            task.cancel()
-        if self._background:
-            await asyncio.wait(self._background)
-
-    def submit(self, run: Run) -> None:
-        """Have a run worked on (again)."""
-        self._engine.submit(run.id, session_id=run.session_id, user_id=run.user_id, priority=run.priority)
 
     # --- the story --------------------------------------------------------------------------------------------------
     async def run(
@@ -151,6 +78,7 @@ class OrchestratorRunner(Housekeeping):
         are logged and told in the answer, never raised. While the run waits for a person, this waits too; the run
         itself survives a restart.
         """
+        await self.start()
         place = dest if isinstance(dest, Destination) else Destination.from_json(dict(dest))
         opened = await self.open_run(_id_of(session, place), user_text, place)
         if bot is not None:
@@ -163,13 +91,6 @@ class OrchestratorRunner(Housekeeping):
             self._finished.pop(opened.id, None)
             self._bots.pop(opened.id, None)
         return (await self._store.get_run(opened.id)).answer
-
-    async def open_run(self, session_id: str, text: str, dest: Destination, **fields: Any) -> Run:
-        """Journal a new run; with `inbox_id` the message counts as heard in the same transaction."""
-        corr_id = reference_id()
-        session = await self.sessions.open(session_id)
-        await self._store.touch_session(session_id, session.folder, dest.to_json())
-        return await self._store.open_run(Run(session_id, text, dest, corr_id=corr_id, **fields))
 
     async def _work(self, run_id: int) -> None:
         """Work on a run until it is finished or waits for a person: what the engine calls."""
@@ -337,126 +258,6 @@ class OrchestratorRunner(Housekeeping):
         if status is Status.COMPLETED and ctx.run.provenance.trusted:
             self._in_background(self._remember(ctx, text))
 
-    # --- beginning, waiting, ending -----------------------------------------------------------------------------
-    async def _begin(self, run: Run, bot: Bot) -> RunContext:
-        session = await self.sessions.open(run.session_id)
-        if self._profiles.get(run.id):
-            session = replace(session, profile=self._profiles[run.id])
-        ctx = self._present = await scene.set_the_scene(self._store, run, session, bot)
-        if self._llm is not None:
-            budget = Budget(self._store, run, self._config.limits)
-            await budget.load()
-            ctx.llm = MeteredLLM(self._llm, budget)
-            ctx.money = lambda: budget.money
-        ctx.memory = MemoryDoor(SessionMemory(session.folder))
-        for status in TO_RUNNING[run.status]:
-            await self._change(ctx, status=status)
-        return ctx
-
-    def _live_plan(self, ctx: RunContext) -> LivePlan:
-        live = LivePlan(ctx.bot, ctx.run, ctx.money)
-        ctx.on_progress = live.progress
-        for record in ctx.records.values():
-            live.add(record.step, record.status)
-        return live
-
-    async def _wait_for_person(self, ctx: RunContext, live: LivePlan) -> None:
-        """Leave the run as rows: nothing of it stays in memory until the person answers."""
-        live.state = "waiting"
-        await live.stop()
-        await ctx.bot.post(live.message())
-        await self._change(ctx, status=Status.WAITING_APPROVAL)
-        await self._store.release_run(ctx.run.id, ctx.run.epoch)
-
-    async def _finish(
-        self,
-        ctx: RunContext,
-        live: LivePlan,
-        status: Status,
-        text: str,
-        *,
-        error: str = "",
-        messages: list[OutboundMessage],
-    ) -> None:
-        await live.stop()
-        plan = [live.message()] if live.worth_showing else []
-        await self._store.finish_run(
-            ctx.run.id, ctx.run.epoch, status=status, answer=text, error=error, messages=[*plan, *messages]
-        )
-
-    async def _fail(self, run: Run, message: str, hint: str) -> None:
-        """End a run that cannot go on, and say so with a way on. What it has made is kept and named."""
-        with contextlib.suppress(StaleLease):
-            payload = {"text": message, "hint": hint, "ref": run.corr_id}
-            told = OutboundMessage(
-                run.dest, MessageKind.ERROR, f"run:{run.id}:error", payload, session_id=run.session_id, run_id=run.id
-            )
-            text = f"{message} {hint}".strip()
-            await self._store.finish_run(
-                run.id, run.epoch, status=Status.FAILED, answer=text, error=message, messages=[told]
-            )
-        self._tell_finished(run.id)
-
-    async def stop_run(self, run: Run) -> str:
-        """Stop a run at once, at the person's word; return what to tell them. Nothing it has made is lost."""
-        await self._engine.cancel(run.id)
-        present = await self._store.lease_run(run.id, self._owner, LEASE_SECONDS)
-        if present is None or present.status in FINAL:
-            return "It has ended already."
-        ctx = await scene.set_the_scene(self._store, present, await self.sessions.open(run.session_id), self._bot)
-        live = self._live_plan(ctx)
-        live.state = "stopped"
-        kept = ", ".join(file["path"] for file in scene.deliveries(ctx))
-        text = f"⏹ Stopped; kept: {kept}." if kept else "⏹ Stopped."
-        told = OutboundMessage(
-            run.dest,
-            MessageKind.NOTICE,
-            f"run:{run.id}:stopped",
-            {"text": text},
-            session_id=run.session_id,
-            run_id=run.id,
-        )
-        await self._finish(ctx, live, Status.CANCELLED, text, error="Stopped by the person.", messages=[told])
-        self._tell_finished(run.id)
-        return text
-
-    # --- answers and decisions ----------------------------------------------------------------------------------
-    async def answer_question(self, question_id: str, answer: str, by: str) -> Question | None:
-        """Record a person's answer (committed when this returns) and let the run go on; None when it is too late."""
-        question = await self._store.answer_question(question_id, answer, by)
-        self._open_questions.discard(question_id)
-        if question is not None:
-            run = await self._store.get_run(question.run_id)
-            await self._store.post(question_message(run.dest, question))
-            self._go_on(run, question.step_id)
-        return question
-
-    async def decide_approval(self, approval_id: str, decision: str, by: str) -> Approval | None:
-        """Record a person's decision (committed when this returns) and let the run go on; None when it is too late."""
-        approval = await self._store.decide_approval(approval_id, decision, by)
-        if approval is not None:
-            run = await self._store.get_run(approval.run_id)
-            await self._store.post(approval_message(run.dest, approval))
-            self._go_on(run, approval.step_id)
-        return approval
-
-    def resolve_question(self, question_id: str, answer: str) -> bool:
-        """Answer an open question; False when it is unknown or answered already.
-
-        Usable without awaiting: the answer is committed by a task that this object owns. Questions asked before a
-        restart are known again after `start`.
-        """
-        if question_id not in self._open_questions:
-            return False
-        self._open_questions.discard(question_id)
-        self._in_background(self.answer_question(question_id, answer, "person"))
-        return True
-
-    def _go_on(self, run: Run, step_id: str) -> None:
-        scheduler = self._live.get(run.id)
-        if scheduler is None or not scheduler.wake(step_id):
-            self.submit(run)
-
     # --- the specification's other names ------------------------------------------------------------------------
     def _progress_context(self, ctx: RunContext | None = None) -> str:
         """Return the last 25 results of a run (the one begun last) as JSON, each bounded; "" when there are none."""
@@ -478,6 +279,7 @@ class OrchestratorRunner(Housekeeping):
 
         `req` is the request that it belongs to. Raises what the journal raises; what the step does wrong is a response.
         """
+        await self.start()
         place = Destination.from_json({"chat_id": dest} if isinstance(dest, str) else _json_of(dest))
         text = req if isinstance(req, str) else (req.instruction or req.step.label)
         run = await self.open_run(_id_of(session, place), text, place)
@@ -513,54 +315,13 @@ class OrchestratorRunner(Housekeeping):
         response = await self._dispatcher.take_through(context, step)
         if response.status is ResponseStatus.NEEDS_INPUT:
             await self._change(context, status=Status.WAITING_APPROVAL)
+            await self._store.release_run(context.run.id, context.run.epoch)
             return response
         status = Status.COMPLETED if response.success else Status.FAILED
         await self._store.finish_run(
             context.run.id, context.run.epoch, status=status, answer=response.text, error=response.error
         )
         return response
-
-    # --- small things -------------------------------------------------------------------------------------------
-    def _step_changed(self, ctx: RunContext, live: LivePlan, step: PlanStep, response: ExecutorResponse | None) -> None:
-        live.changed(step, response)
-        if response is not None and response.question_id:
-            self._open_questions.add(response.question_id)
-        if response is None or response.status is not ResponseStatus.BLOCKED or ctx.status[step.id] in FINAL:
-            return
-        self._store.change_step_soon(
-            StepChange(
-                ctx.run.id,
-                step.id,
-                Status.CANCELLED,
-                ctx.run.epoch,
-                response_status=response.status.value,
-                error=response.error,
-            )
-        )
-        ctx.status[step.id] = Status.CANCELLED
-        ctx.results[step.id] = response
-
-    async def _change(self, ctx: RunContext, **fields: Any) -> None:
-        await self._store.change_run(ctx.run.id, ctx.run.epoch, **fields)
-        ctx.run = replace(ctx.run, **fields)
-
-    async def _keep_lease(self, run: Run) -> None:
-        while True:
-            await asyncio.sleep(LEASE_SECONDS / 3)
-            if not await self._store.renew_lease(run.id, run.epoch, LEASE_SECONDS):
-                return
-
-    def _bot_of(self, run: Run) -> Bot:
-        return self._bots.get(run.id, self._bot)
-
-    def _slots_of(self, session_id: str) -> Slots:
-        if session_id not in self._session_slots:
-            self._session_slots[session_id] = Slots(self._config.limits.steps_per_session, self._slots)
-        return self._session_slots[session_id]
-
-    def _tell_finished(self, run_id: int) -> None:
-        if run_id in self._finished:
-            self._finished[run_id].set()
 
 
 def _id_of(session: Any, dest: Destination) -> str:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from agent import orchestrator
 from agent.composer import compose_final_answer
+from agent.config import AppConfig
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
 from agent.domain.messages import Destination, MessageKind
 from agent.domain.plan import PlanStep, StepType
@@ -160,6 +161,17 @@ def test_the_runner_has_its_fields_and_the_specified_calls(bot: Bot):
         assert list(inspect.signature(getattr(OrchestratorRunner, name)).parameters)[1:] == parameters, name
     for name in ("compose_final_answer", "plan_steps", "_order_steps_safely", "_next_batch", "_seed_completed_sets"):
         assert hasattr(orchestrator, name)
+
+
+async def test_a_runner_made_from_a_configuration_alone_works(tmp_path: Path):
+    runner = OrchestratorRunner(AppConfig(home=tmp_path, model="offline"))
+    try:
+        answer = await runner.run(
+            {"id": "direct:1"}, "how many days between 2026-01-01 and 2026-01-31", None, None, {"chat_id": 1}
+        )
+    finally:
+        await runner.stop()
+    assert "30" in answer
 
 
 async def test_run_returns_the_final_answer(bot: Bot):

@@ -21,7 +21,7 @@ from agent.domain.provenance import Provenance
 from agent.domain.references import find_references, resolve
 from agent.domain.run import StepChange
 from agent.domain.states import Status
-from agent.errors import DirigentError, StaleLease, reference_id
+from agent.errors import DirigentError, StaleLease, ToolError, reference_id
 from agent.execution.people import People
 from agent.execution.retry import with_retries
 from agent.execution.toolbox import Call
@@ -97,7 +97,10 @@ class Dispatcher:
     def has_effect(self, step: PlanStep, ctx: RunContext) -> bool:
         """True when the step can change the world outside, or speaks to the person: it waits for the whole plan."""
         if step.step_type is StepType.TOOL:
-            return self._spec(ctx, step).effect == "effect"
+            try:
+                return self._spec(ctx, step).effect == "effect"
+            except ToolError:  # gone since it was planned: the step itself says so when its turn comes
+                return True
         if step.step_type is StepType.TASK:
             return any(spec.effect == "effect" for spec in self._executor.tools_of(ctx, step))
         return step.step_type is StepType.ASK
@@ -113,7 +116,7 @@ class Dispatcher:
             return await self._people.ask(ctx, request)
         if step.step_type is StepType.TOOL:
             return await self._tool(ctx, request, settled.allowed, once=once)
-        await self._start(ctx, step, durable=once)
+        await self._start(ctx, step, durable=once or bool(settled.allowed))
         async with asyncio.timeout(step.timeout or self._config.limits.step_seconds):
             if step.step_type is StepType.LLM:
                 return await self._executor.write(ctx, request)
@@ -126,9 +129,10 @@ class Dispatcher:
         verdict = consent.decide(spec, request.arg_provenance, request.control)
         if verdict.decision == "deny":
             return ExecutorResponse(step.id, ResponseStatus.BLOCKED, error=verdict.because)
-        if verdict.decision == "ask" and allowed not in {consent.digest(spec.full_name, args), "*"}:
+        asks = verdict.decision == "ask"
+        if asks and allowed != consent.digest(spec.full_name, args):
             return await self._people.request_approval(ctx, step.id, spec, args, verdict.because)
-        await self._start(ctx, step, durable=once)
+        await self._start(ctx, step, durable=once or asks)
         call = Call(
             session=ctx.session,
             spec=spec,
@@ -138,7 +142,7 @@ class Dispatcher:
             report=lambda progress: _report(ctx, step.id, progress),
             memory=ctx.memory,
         )
-        repeatable = not once  # an approval is for one execution, and a `once` tool is never repeated unasked
+        repeatable = not once and not asks  # an approval is for one execution; a `once` tool is never repeated unasked
         response = await with_retries(
             lambda _attempt: self._toolbox.call(call),
             step.retries if repeatable else 0,

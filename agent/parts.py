@@ -1,0 +1,57 @@
+"""What a run needs below it, made from the configuration: journal, catalogue, sandbox, engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.engine.local import LocalEngine
+from sandbox.api import Policy
+
+if TYPE_CHECKING:
+    from agent.catalogue import Catalogue
+    from agent.config import AppConfig
+    from agent.engine.protocol import Engine
+    from agent.store.protocol import Store
+    from sandbox.boxes import Boxes
+
+JOURNAL = "journal.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The rooms that the orchestrator works with."""
+
+    store: Store
+    catalogue: Catalogue
+    boxes: Boxes
+    engine: Engine
+
+
+def make_parts(
+    config: AppConfig,
+    *,
+    store: Store | None = None,
+    catalogue: Catalogue | None = None,
+    boxes: Boxes | None = None,
+    engine: Engine | None = None,
+) -> Parts:
+    """Make what was not given. Nothing is opened or started yet."""
+    from agent.catalogue import Catalogue
+    from agent.store.sql import SqlStore
+    from sandbox.boxes import Boxes
+
+    config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    limits = config.limits
+    policy = Policy(
+        plugin_folders=config.plugin_places,
+        disk_mb=config.sandbox.disk_mb,
+        idle_s=config.sandbox.idle_seconds,
+        unsafe=config.sandbox.unsafe,
+    )
+    return Parts(
+        store or SqlStore(config.folder / JOURNAL),
+        catalogue or Catalogue.load(config),
+        boxes or Boxes(policy),
+        engine or LocalEngine(runs_total=limits.runs_total, runs_per_user=limits.runs_per_user),
+    )
