@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +30,19 @@ REPLACED = "cancelled"
 async def set_the_scene(store: Store, run: Run, session: Session, bot: Bot) -> RunContext:
     """Return the run's context as the journal has it."""
     ctx = RunContext(run, session, bot, plan_control=run.provenance, direct_answer=run.answer)
-    for record in await store.get_steps(run.id):
+    records, ctx.file_labels, questions = await asyncio.gather(  # one turn of the journal instead of three
+        store.get_steps(run.id),
+        store.labels(session.id),
+        store.questions_of(run.id),
+    )
+    for record in records:
         step_id = record.step.id
         ctx.records[step_id] = record
         ctx.status[step_id] = record.status
         ctx.control[step_id] = record.control
         if record.status in FINAL:
             ctx.results[step_id] = response_of(step_id, record)
-    ctx.file_labels = await store.labels(session.id)
-    ctx.questions_asked = sum(question.kind == "ask" for question in await store.questions_of(run.id))
+    ctx.questions_asked = sum(question.kind == "ask" for question in questions)
     if run.replans:
         ctx.plan_control = control_after(ctx)
     return ctx
@@ -53,9 +58,10 @@ async def failure_worth_replanning(store: Store, ctx: RunContext) -> str:
 
     The journal is asked, not this drive's outcome: the failure may have happened before the run waited for a person.
     """
-    handled = json.loads(await store.get_value(_handled_key(ctx)) or "[]")
-    for step_id, result in ctx.results.items():
-        if result.status not in WORTH_REPLANNING or step_id in handled:
+    failed = {step_id: result for step_id, result in ctx.results.items() if result.status in WORTH_REPLANNING}
+    handled = json.loads(await store.get_value(_handled_key(ctx)) or "[]") if failed else []
+    for step_id, result in failed.items():
+        if step_id in handled:
             continue
         step = ctx.records[step_id].step
         if step.on_failure is OnFailure.REPLAN:
