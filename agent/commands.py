@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 STOP_WORDS = frozenset({"stop", "/stop", "/cancel", "stopp", "halt", "стоп", "停", "停止", "arrête"})
+MARKS = " .!。！"
 HELP = {
     "/new": "start afresh: forget the conversation so far (files and memory stay)",
     "/stop": "stop what is running",
@@ -24,10 +25,15 @@ class Command:
     rest: str = ""
 
 
+def is_stop(text: str) -> bool:
+    """Tell whether the person wants the work to stop: `/stop` or the bare word, in whatever language we know it."""
+    return text.strip().strip(MARKS).casefold() in STOP_WORDS
+
+
 def parse(text: str) -> Command | None:
     """Return the command in a message (`/name@bot rest` counts as `/name rest`), or None for an ordinary message."""
     stripped = text.strip()
-    if stripped.casefold() in STOP_WORDS:
+    if is_stop(text):
         return Command("/stop")
     if not stripped.startswith("/"):
         return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from loguru import logger
 
+from agent.commands import is_stop
 from agent.domain.messages import InboundMessage, MessageKind, OutboundMessage
 from agent.errors import DirigentError, reference_id
 
@@ -21,13 +22,6 @@ if TYPE_CHECKING:
 
     from agent.channels.base import Hearer
     from agent.store.protocol import Store
-
-STOP_WORDS = frozenset({"stop", "/stop"})
-
-
-def is_stop(text: str) -> bool:
-    """Tell whether the person wants the work to stop: `/stop` or the bare word."""
-    return text.strip().strip(".!").casefold() in STOP_WORDS
 
 
 class Lanes:

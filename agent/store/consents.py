@@ -14,7 +14,7 @@ from agent.store.rows import question as read_question
 from agent.store.tables import approvals, questions, runs
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
     from agent.domain.run import Approval, Question
 
@@ -62,14 +62,22 @@ def ask(connection: Connection, row: dict[str, Any]) -> None:
 
 
 def answer(connection: Connection, question_id: str, words: str, by: str, now: float) -> Question | None:
-    """Record the first answer; None when the question is unknown or has one."""
+    """Record the first answer; None when the question is unknown, has one, or its run has ended."""
     row = connection.execute(
         update(questions)
-        .where(questions.c.id == question_id, questions.c.answered_at.is_(None))
+        .where(
+            questions.c.id == question_id,
+            questions.c.answered_at.is_(None),
+            questions.c.run_id.in_(_unfinished()),
+        )
         .values(answer=words, answered_by=by, answered_at=now)
         .returning(*questions.c),
     ).first()
     return None if row is None else read_question(row)
+
+
+def _unfinished() -> Select[int]:
+    return select(runs.c.id).where(runs.c.status.in_(UNFINISHED))
 
 
 def question(connection: Connection, question_id: str) -> Question | None:
@@ -105,12 +113,13 @@ def request(connection: Connection, row: dict[str, Any]) -> None:
 
 
 def decide(connection: Connection, approval_id: str, decision: str, by: str, now: float) -> Approval | None:
-    """Record the first decision; None when the approval is unknown, decided or expired."""
+    """Record the first decision; None when the approval is unknown, decided or expired, or its run has ended."""
     row = connection.execute(
         update(approvals)
         .where(
             approvals.c.id == approval_id,
             approvals.c.decision.is_(None),
+            approvals.c.run_id.in_(_unfinished()),
             or_(approvals.c.expires_at.is_(None), approvals.c.expires_at > now),
         )
         .values(decision=decision, decided_by=by, decided_at=now)

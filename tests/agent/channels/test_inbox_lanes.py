@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from agent.channels.inbox import Lanes, is_stop
+from agent.channels.inbox import Lanes
+from agent.commands import is_stop
 from agent.domain.messages import Destination, InboundMessage
 from agent.errors import ToolError
 

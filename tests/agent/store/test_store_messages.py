@@ -202,6 +202,16 @@ async def test_questions_of_finished_runs_are_not_open(store, new_run, goes, ask
     assert await store.open_questions(run.session_id) == []
 
 
+async def test_a_finished_run_takes_no_answer_and_no_decision(store, new_run, goes, ask, request_approval):
+    run = await new_run("a", "b")
+    await goes(run, "a", Status.READY)
+    asked, wanted = await ask(run), await request_approval(run, "b")
+    await store.finish_run(run.id, run.epoch, status=Status.CANCELLED)
+    assert await store.answer_question(asked.id, "x", "7") is None
+    assert await store.decide_approval(wanted.id, "allow", "7") is None
+    assert (await store.get_approval(wanted.id)).decision is None
+
+
 async def test_a_zombie_cannot_ask(store, new_run, goes, ask):
     run = await new_run("a")
     await goes(run, "a", Status.READY)
