@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ MAX_REFUSALS = 50
 """Wrong lines after which a stream is not worth reading on."""
 MAX_AFTER_END = 2_000
 """Characters that a model may go on writing after the end of its plan before it is cut off."""
+AFTER_END_SECONDS = 0.5
+"""How long the last words of the model (its usage) are waited for once its plan has ended: steps may be waiting."""
 MAX_ANSWER = 200_000
 SHOWN_PROBLEMS = 8
 _WORDS = re.compile(r"[^\W\d_]{2,}")
@@ -133,7 +136,8 @@ class Planner:
             async with contextlib.AsyncExitStack() as stack:
                 if (close := getattr(stream, "aclose", None)) is not None:
                     stack.push_async_callback(close)
-                async for item in stream:
+                items = await stack.enter_async_context(contextlib.aclosing(_until_settled(stream, turn)))
+                async for item in items:
                     for event in _taken(item, reader, draft, turn):
                         yield event
                     if isinstance(item, Finished) or self._enough(turn, draft):
@@ -164,6 +168,28 @@ class Planner:
     def _estimated(self, messages: Sequence[ChatMessage], turn: _Turn) -> Usage:
         prompt = sum(self._llm.count(message.content) for message in messages)
         return Usage("plan", self._llm.name, prompt, self._llm.count(turn.text), estimated=True)
+
+
+async def _until_settled(
+    stream: AsyncIterator[TextDelta | Notice | Finished],
+    turn: _Turn,
+) -> AsyncGenerator[TextDelta | Notice | Finished]:
+    """Yield what the model says; once its plan has ended, only what still comes within a moment."""
+    clock = asyncio.get_running_loop().time
+    deadline: float | None = None
+    while True:
+        if turn.ended and deadline is None:
+            deadline = clock() + AFTER_END_SECONDS
+        try:
+            async with asyncio.timeout_at(deadline):
+                item = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            if deadline is None:
+                raise
+            return
+        yield item
 
 
 def _taken(item: TextDelta | Notice | Finished, reader: PlanReader, draft: Draft, turn: _Turn) -> list[PlanEvent]:

@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 import pytest
@@ -8,6 +9,8 @@ from agent.domain.provenance import Provenance
 from agent.domain.run import StepRecord
 from agent.domain.states import Status
 from agent.errors import LimitReached, ModelUnavailable, PlanError
+from agent.llm.protocol import TextDelta
+from agent.planning import planner as planner_module
 from agent.planning.notation import render
 from agent.planning.planner import Planner, PlannerConfig, plan_steps
 from agent.planning.request import Answering, Direct, Note, Planned, PlanRequest, Refusal, Titled, Used
@@ -263,3 +266,27 @@ async def test_a_model_that_rambles_on_after_the_end_is_cut_off(catalogue, model
     events = await collect(catalogue, script)
     assert len(planned(events)) == 1
     assert [event.usage.estimated for event in events if isinstance(event, Used)] == [True]
+
+
+async def test_a_model_that_never_closes_its_stream_after_the_end_holds_up_no_step(catalogue, monkeypatch):
+    monkeypatch.setattr(planner_module, "AFTER_END_SECONDS", 0.01)
+    closed = asyncio.Event()
+
+    class NeverClosing:
+        name, window = "never-closing", 8_000
+
+        async def stream(self, request):
+            try:
+                yield TextDelta('s1 fetch("u")\nend\n')
+                await asyncio.Event().wait()
+            finally:
+                closed.set()
+
+        def count(self, text):
+            return len(text) // 4
+
+    async with asyncio.timeout(10):
+        events = await collect(catalogue, NeverClosing())
+    assert [step.id for step in planned(events)] == ["s1"]
+    assert [event.usage.estimated for event in events if isinstance(event, Used)] == [True]
+    assert closed.is_set()
