@@ -123,8 +123,11 @@ class RunLifecycle(Housekeeping, ABC):
         """Journal a new run; with `inbox_id` the message counts as heard in the same transaction."""
         corr_id = reference_id()
         session = await self.sessions.open(session_id)
-        await self._store.touch_session(session_id, session.folder, dest.to_json())
-        return await self._store.open_run(Run(session_id, text, dest, corr_id=corr_id, **fields))
+        _, run = await asyncio.gather(  # in this order, and in one commit
+            self._store.touch_session(session_id, session.folder, dest.to_json()),
+            self._store.open_run(Run(session_id, text, dest, corr_id=corr_id, **fields)),
+        )
+        return run
 
     # --- beginning, waiting, ending -----------------------------------------------------------------------------
     async def _begin(self, run: Run, bot: Bot) -> RunContext:
@@ -138,12 +141,17 @@ class RunLifecycle(Housekeeping, ABC):
             ctx.llm = MeteredLLM(self._llm, budget)
             ctx.money = lambda: budget.money
         ctx.memory = MemoryDoor(SessionMemory(session.folder))
-        for status in TO_RUNNING[run.status]:
-            await self._change(ctx, status=status)
+        way = TO_RUNNING[run.status]  # in this order, and in one commit
+        await asyncio.gather(*(self._store.change_run(run.id, run.epoch, status=status) for status in way))
+        ctx.run = replace(ctx.run, status=Status.RUNNING)
         return ctx
 
-    def _live_plan(self, ctx: RunContext) -> LivePlan:
+    async def _live_plan(self, ctx: RunContext) -> LivePlan:
+        """Return the plan as it is shown, with the clock where it stood when the run was left."""
         live = LivePlan(ctx.bot, ctx.run, ctx.money)
+        if ctx.records:
+            shown = await self._store.get_message(live.key)
+            live.seconds_before = float(shown.payload.get("seconds") or 0) if shown is not None else 0.0
         ctx.on_progress = live.progress
         for record in ctx.records.values():
             live.add(record.step, record.status)
@@ -168,22 +176,30 @@ class RunLifecycle(Housekeeping, ABC):
         messages: list[OutboundMessage],
     ) -> None:
         await live.stop()
-        plan = [live.message()] if live.worth_showing else []
-        await self._store.finish_run(
-            ctx.run.id, ctx.run.epoch, status=status, answer=text, error=error, messages=[*plan, *messages]
-        )
+        shown = live.worth_showing or await self._store.get_message(live.key) is not None
+        last = [*([live.message()] if shown else []), *await self._closed(ctx, status), *messages]
+        await self._store.finish_run(ctx.run.id, ctx.run.epoch, status=status, answer=text, error=error, messages=last)
+
+    async def _closed(self, ctx: RunContext, status: Status) -> list[OutboundMessage]:
+        """Return what the run still asks as it looks once the run has ended: without buttons."""
+        if Status.WAITING_APPROVAL not in ctx.status.values():
+            return []
+        said = "(stopped)" if status is Status.CANCELLED else "(no longer needed)"
+        questions = [replace(q, answer=said) for q in await self._store.questions_of(ctx.run.id) if q.answer is None]
+        approvals = [replace(a, decision=said) for a in await self._store.approvals_of(ctx.run.id) if not a.decision]
+        dest = ctx.run.dest
+        return [*(question_message(dest, q) for q in questions), *(approval_message(dest, a) for a in approvals)]
 
     async def _fail(self, run: Run, message: str, hint: str) -> None:
         """End a run that cannot go on, and say so with a way on. What it has made is kept and named."""
+        payload = {"text": message, "hint": hint, "ref": run.corr_id}
+        key = f"run:{run.id}:error"
+        told = OutboundMessage(run.dest, MessageKind.ERROR, key, payload, session_id=run.session_id, run_id=run.id)
         with contextlib.suppress(StaleLease):
-            payload = {"text": message, "hint": hint, "ref": run.corr_id}
-            told = OutboundMessage(
-                run.dest, MessageKind.ERROR, f"run:{run.id}:error", payload, session_id=run.session_id, run_id=run.id
-            )
-            text = f"{message} {hint}".strip()
-            await self._store.finish_run(
-                run.id, run.epoch, status=Status.FAILED, answer=text, error=message, messages=[told]
-            )
+            ctx = await scene.set_the_scene(self._store, run, await self.sessions.open(run.session_id), self._bot)
+            live = await self._live_plan(ctx)
+            live.state = "failed"
+            await self._finish(ctx, live, Status.FAILED, f"{message} {hint}".strip(), error=message, messages=[told])
         self._tell_finished(run.id)
 
     async def stop_run(self, run: Run) -> str:
@@ -193,7 +209,7 @@ class RunLifecycle(Housekeeping, ABC):
         if present is None or present.status in FINAL:
             return "It has ended already."
         ctx = await scene.set_the_scene(self._store, present, await self.sessions.open(run.session_id), self._bot)
-        live = self._live_plan(ctx)
+        live = await self._live_plan(ctx)
         live.state = "stopped"
         kept = ", ".join(file["path"] for file in scene.deliveries(ctx))
         text = f"⏹ Stopped; kept: {kept}." if kept else "⏹ Stopped."

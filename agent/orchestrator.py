@@ -116,7 +116,7 @@ class OrchestratorRunner(RunLifecycle):
         bot = self._bot_of(run)
         bot.busy(run.dest, on=True)
         ctx = await self._begin(run, bot)
-        live = self._live_plan(ctx)
+        live = await self._live_plan(ctx)
         try:
             async with asyncio.timeout(self._config.limits.seconds):
                 outcome = await self._plan_and_execute(ctx, live)
@@ -210,8 +210,7 @@ class OrchestratorRunner(RunLifecycle):
                     await self._change(ctx, answer=event.text)
 
     async def _plan_request(self, ctx: RunContext, *, replanning: bool) -> PlanRequest:
-        records = await self._store.get_steps(ctx.run.id)
-        asked = await self._store.questions_of(ctx.run.id)
+        records, asked = await asyncio.gather(self._store.get_steps(ctx.run.id), self._store.questions_of(ctx.run.id))
         with Workspace(ctx.session.workspace) as workspace:
             files = tuple(workspace.list_files()[:FILES_LISTED])
         return PlanRequest(
