@@ -54,6 +54,10 @@ def begins_json(text: str) -> bool | None:
     return (start[0] == "{" and rest[0] in '"}') or (start[0] == "[" and rest[0] in "{]")
 
 
+_NUMBERED = re.compile(r"\{\{([ \t]{0,8})(\d{1,6})(?=\.(?:output|text|files)\b)")
+"""A reference to a numbered step: `{{ 1.output }}` means `{{ s1.output }}`."""
+
+
 def step_from_json(value: object) -> PlanStep:
     """Return the step that a parsed JSON object describes. Raises Unreadable with the reason."""
     if not isinstance(value, dict):
@@ -64,21 +68,26 @@ def step_from_json(value: object) -> PlanStep:
         raise Unreadable(f"unknown key {key[:40]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
     for key in _LISTS & fields.keys():
         fields[key] = _as_tuple(fields[key], ids=key == "depends_on")
-    if isinstance(fields.get("id"), int):
-        fields["id"] = f"s{fields['id']}"
+    fields["id"] = _lettered(fields.get("id"))
     return build_step({key: part for key, part in fields.items() if part is not None})
 
 
 def _as_tuple(value: Any, *, ids: bool) -> tuple[Any, ...]:
     items = value if isinstance(value, list) else [] if value in (None, "") else [value]
-    return tuple(f"s{item}" if ids and isinstance(item, int) else item for item in items)
+    return tuple(_lettered(item) if ids else item for item in items)
+
+
+def _lettered(step_id: Any) -> Any:
+    """Return `s1` for 1 and "1": models that number their steps mean the same everywhere."""
+    digits = str(step_id) if isinstance(step_id, (int, str)) and not isinstance(step_id, bool) else ""
+    return f"s{digits}" if digits.isascii() and digits.isdigit() else step_id
 
 
 def _clean(value: Any, depth: int) -> Any:
     if depth > MAX_NESTING:
         raise Unreadable(f"lists and dictionaries may be nested {MAX_NESTING} levels deep")
     if isinstance(value, str):
-        return storable(value)
+        return _NUMBERED.sub(r"{{\1s\2", storable(value))
     if isinstance(value, float) and not math.isfinite(value):
         raise Unreadable("a number is too large")
     if isinstance(value, list):

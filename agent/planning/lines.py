@@ -14,6 +14,7 @@ from agent.planning.reads import Signatures, Unreadable
 from agent.planning.references import REFERENCE
 from agent.planning.values import BLANKS, WORD, BareWord, Cursor, no_bare_words, read_string, read_value
 
+_NUMBER = re.compile(r"\d{1,6}")
 STEP_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 # An optional bullet or number, the id, and the name that is called: `s1 search(`, `- s1: search(`, `1. search(`.
 HEAD = re.compile(
@@ -180,10 +181,10 @@ def _read_names(cursor: Cursor) -> tuple[str, ...]:
     brackets = cursor.take("[")
     cursor.skip()
     while not (brackets and cursor.take("]")):
-        name = cursor.match(STEP_ID)
+        name = cursor.match(STEP_ID) or cursor.match(_NUMBER)
         if name is None:
             raise Unreadable(f"expected a step's id after `after` at {cursor.near}")
-        names.append(name[0])
+        names.append(name[0] if name[0][0].isalpha() else f"s{name[0]}")
         if not cursor.match(_MORE):
             if brackets:
                 cursor.expect("]")
