@@ -10,7 +10,7 @@ from loguru import logger
 
 from agent.domain.messages import Destination, MessageKind, OutboundMessage
 from agent.errors import DirigentError
-from agent.llm.protocol import ChatMessage, LLMRequest, TextDelta
+from agent.llm.protocol import ChatMessage, LLMRequest, Notice, TextDelta
 
 if TYPE_CHECKING:
     from agent.domain.messages import Bot
@@ -43,19 +43,21 @@ async def compose_final_answer(  # noqa: PLR0917  # the specified call
     request: str = "",
     run_id: int | None = None,
     status: str = "COMPLETED",
+    notice: Callable[[str], None] = logger.info,
 ) -> str:
     """Write the answer, post it (streamed while it grows) with its files, and return its text.
 
     `step_results` are dictionaries with `id`, `title`, `status`, `text` and `error`; `artifacts` with `path`, `title`,
     `mime` and, where the file was put aside for sending, its `place` on this machine. Any failure of the model is
-    logged and answered from the results; a failure to post is logged too.
+    logged and answered from the results; `notice` is told what the model's server makes us wait for; a failure to post is
+    logged too.
     """
     place = dest if isinstance(dest, Destination) else Destination.from_json({"chat_id": chat_id, **dest})
     poster = _Poster(bot, place, session, f"run:{run_id or corr_id}", run_id)
     text = ""
     if llm is not None and step_results:
         try:
-            text = await _written(llm, request, step_results, artifacts, poster.draft)
+            text = await _written(llm, request, step_results, artifacts, draft=poster.draft, notice=notice)
         except (DirigentError, ValueError, OSError) as error:
             logger.warning("{}: the model could not write the answer: {}", corr_id, error)
     text = text.strip() or answer_from_results(step_results, artifacts)
@@ -72,7 +74,9 @@ async def _written(
     request: str,
     step_results: Sequence[Mapping[str, Any]],
     artifacts: Sequence[Mapping[str, Any]],
+    *,
     draft: Callable[[str], Awaitable[None]],
+    notice: Callable[[str], None],
 ) -> str:
     files = ", ".join(str(file["path"]) for file in artifacts) or "none"
     prompt = f"Request:\n{request}\n\nResults:\n{material(step_results)}\n\nAttached files: {files}"
@@ -81,6 +85,8 @@ async def _written(
     async for item in llm.stream(LLMRequest("answer", messages)):
         if isinstance(item, TextDelta):
             await growing.add(item.text)
+        elif isinstance(item, Notice):
+            notice(item.text)
     return growing.text
 
 

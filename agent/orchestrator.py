@@ -249,6 +249,7 @@ class OrchestratorRunner(RunLifecycle):
             request=ctx.run.request,
             run_id=ctx.run.id,
             status=status.value,
+            notice=live.say,
         )
         live.state = "failed" if because else "done"
         await self._finish(ctx, live, status, text, error=because, messages=last.kept)

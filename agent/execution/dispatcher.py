@@ -21,8 +21,8 @@ from agent.domain.provenance import Provenance
 from agent.domain.references import find_references, resolve
 from agent.domain.run import StepChange
 from agent.domain.states import Status
-from agent.errors import DirigentError, StaleLease, ToolError, reference_id
-from agent.execution.people import People
+from agent.errors import DirigentError, ModelUnavailable, StaleLease, ToolError, reference_id
+from agent.execution.people import People, Settled
 from agent.execution.retry import with_retries
 from agent.execution.toolbox import Call
 from agent.policy import consent, provenance
@@ -75,10 +75,6 @@ class Dispatcher:
             response = await self._advance(ctx, step)
         except StaleLease:
             raise
-        except TimeoutError:
-            seconds = step.timeout or self._config.limits.step_seconds
-            error_text = f"It took longer than {seconds:g} s."
-            response = ExecutorResponse(step.id, ResponseStatus.TIMEOUT, error=error_text)
         except DirigentError as error:
             response = ExecutorResponse(step.id, ResponseStatus.ERROR, error=error.message, hint=error.hint)
         except Exception:
@@ -117,10 +113,25 @@ class Dispatcher:
         if step.step_type is StepType.TOOL:
             return await self._tool(ctx, request, settled.allowed, once=once)
         await self._start(ctx, step, durable=once or bool(settled.allowed))
-        async with asyncio.timeout(step.timeout or self._config.limits.step_seconds):
-            if step.step_type is StepType.LLM:
-                return await self._executor.write(ctx, request)
-            return await self._executor.work(ctx, request, settled.allowed, settled.denied)
+        return await with_retries(
+            lambda _attempt: self._with_model(ctx, request, settled),
+            0 if once else step.retries,
+            lambda text: ctx.on_progress(step.id, text, None, None),
+        )
+
+    async def _with_model(self, ctx: RunContext, request: ExecutorRequest, settled: Settled) -> ExecutorResponse:
+        """Carry out an `llm` or `task` step; what may pass when it is tried again becomes a response here."""
+        step = request.step
+        seconds = step.timeout or self._config.limits.step_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                if step.step_type is StepType.LLM:
+                    return await self._executor.write(ctx, request)
+                return await self._executor.work(ctx, request, settled.allowed, settled.denied)
+        except TimeoutError:
+            return ExecutorResponse(step.id, ResponseStatus.TIMEOUT, error=f"It took longer than {seconds:g} s.")
+        except ModelUnavailable as error:
+            return ExecutorResponse(step.id, ResponseStatus.ERROR, error=error.message, hint=error.hint)
 
     async def _tool(self, ctx: RunContext, request: ExecutorRequest, allowed: str, *, once: bool) -> ExecutorResponse:
         step = request.step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from agent.domain.messages import MessageKind
@@ -186,3 +187,35 @@ async def test_a_repeatable_step_that_a_crash_interrupted_simply_runs_again(tmp_
         answer = await bot.answer()
         assert answer.status == "COMPLETED"
         assert answer.files == ("a.txt",)
+
+
+async def test_an_llm_step_is_tried_again_when_the_model_was_only_busy(bot: Bot):
+    bot.llm.will_plan(step("s1", llm="Write a poem").model_copy(update={"retries": 1}), step("s2", "echo", text="x"))
+    bot.llm.will_fail("step", ModelUnavailable("busy"))
+    bot.llm.will_say("step", "Roses are red.")
+    bot.llm.will_answer("done")
+
+    await bot.hears("write")
+
+    assert bot.statuses == {"s1": "COMPLETED", "s2": "COMPLETED"}
+
+
+async def test_a_step_that_takes_too_long_is_a_timeout_that_is_told(bot: Bot):
+    waits = asyncio.Event()
+
+    async def never(_request: object) -> None:
+        await waits.wait()
+
+    bot.llm.complete = never
+    planned = step("s1", task="Think", tools=("echo",)).model_copy(
+        update={"timeout": 0.2, "on_failure": OnFailure.STOP}
+    )
+    bot.llm.will_plan(planned)
+    bot.llm.will_answer("It took too long.")
+
+    answer = await bot.hears("think")
+
+    assert answer.status == "FAILED"
+    (record,) = await bot.steps()
+    assert record.response_status == "timeout"
+    assert "0.2 s" in record.error
