@@ -48,8 +48,8 @@ async def compose_final_answer(  # noqa: PLR0917  # the specified call
     """Write the answer, post it (streamed while it grows) with its files, and return its text.
 
     `step_results` are dictionaries with `id`, `title`, `status`, `text` and `error`; `artifacts` with `path`, `title`,
-    `mime` and, where the file was put aside for sending, its `place` on this machine. Any failure of the model is
-    logged and answered from the results; `notice` is told what the model's server makes us wait for; a failure to post is
+    `mime` and, where the file was put aside for sending, its `place` on this machine. `notice` is told what the model's
+    server makes us wait for. Any failure of the model is logged and answered from the results; a failure to post is
     logged too.
     """
     place = dest if isinstance(dest, Destination) else Destination.from_json({"chat_id": chat_id, **dest})
