@@ -151,10 +151,9 @@ def write(folder: Path, answers: Answers) -> None:
 
     Raises ConfigError when a value is not allowed; nothing is written then.
     """
-    from agent.config import AppConfig
-    from agent.config.sources import Layers, check
+    from agent.config import load_config
 
-    check(AppConfig, Layers(AppConfig, environ={}).read({**answers.settings, **answers.secrets, "home": folder}))
+    load_config(home=folder, **answers.settings, **answers.secrets)
     file = folder / "dirigent.toml"
     before = file.read_text("utf-8") if file.exists() else HEAD
     after = with_keys(before, answers.settings)

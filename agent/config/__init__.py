@@ -5,7 +5,7 @@ Order, strongest first: keyword arguments, `DIRIGENT_*` environment (`__` betwee
 `dirigent.toml` in `DIRIGENT_HOME` (`telegram_token_file = "…"` works there too), the files in `secrets/` of the home
 (`telegram_token`, `openai_api_key`; any other name is a secret for tools), defaults.
 
-The classes here are plain records: only `load_config` looks at the environment and at files.
+`AppConfig(…)` itself takes only what it is given; `load_config` is what looks at the environment and at files.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from agent.config.sources import Layers, check
+from agent.config.explain import explain
+from agent.config.sources import LEVELS, PREFIX, sources_of
 from agent.errors import ConfigError
 
 MAX_REPLANS = 25
@@ -105,8 +107,12 @@ class Sandbox(_Section):
     """Run without walls where none are available. Only for machines that hold nothing of value."""
 
 
-class AppConfig(_Section):
+class AppConfig(BaseSettings):
     """The whole configuration. Unknown keys are refused, with the nearest known one named by `load_config`."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, env_prefix=PREFIX, env_nested_delimiter=LEVELS
+    )
 
     home: Path = Path("~/.dirigent")
     """All data of an installation: dirigent.toml, the journal, sessions, plugins, logs. `DIRIGENT_HOME`."""
@@ -143,6 +149,17 @@ class AppConfig(_Section):
     sandbox: Sandbox = Field(default_factory=Sandbox)
     """What sandboxed work may use."""
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **_others: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take only what is given in the call."""
+        return (init_settings,)
+
     @property
     def folder(self) -> Path:
         """The home, expanded and absolute."""
@@ -154,14 +171,33 @@ class AppConfig(_Section):
         return (self.folder / "plugins", *(folder.expanduser().absolute() for folder in self.plugin_folders))
 
 
+class Installation(AppConfig):
+    """The configuration of an installation: its sources are the environment and the files of the home as well."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **_others: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return every source, strongest first."""
+        return sources_of(settings_cls, init_settings())
+
+
 def load_config(**overrides: Any) -> AppConfig:
-    """Collect every layer, check it, and create the home (0700).
+    """Collect every source, check it, and create the home (0700).
 
     `overrides` are settings by name; None means not given. Raises ConfigError with one sentence for everything wrong,
     each naming the key, the value (never a secret's) and where it was set.
     """
-    layers = Layers(AppConfig).read(overrides)
-    config = check(AppConfig, layers)
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        config = Installation(**given)
+    except ValidationError as error:
+        said = explain(error, AppConfig, sources_of(AppConfig, given))
+        raise ConfigError(said, hint="`dirigent settings` explains every setting.") from None
     try:
         config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -1,172 +1,228 @@
-"""Where settings come from: keyword arguments, the environment, secret files, dirigent.toml; and what is wrong.
+"""Where settings come from: what pydantic-settings reads, and what Dirigent adds to it.
 
-Nothing here knows the settings themselves: the record class that is passed in says what exists.
+Added are: secrets by the name of their file (`…_FILE`), the usual names of the model server, lists with commas, names
+of secrets in their own spelling, unknown variables refused, and the origin of every value for the messages.
 """
 
 from __future__ import annotations
 
-import difflib
-import json
 import os
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr
+from pydantic_settings import EnvSettingsSource, InitSettingsSource, SecretsSettingsSource, TomlConfigSettingsSource
 
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pydantic_core import ErrorDetails
+    from pydantic.fields import FieldInfo
+    from pydantic_settings import BaseSettings
 
-Record = TypeVar("Record", bound=BaseModel)
 Path_ = tuple[str, ...]
 
-PREFIX = "DIRIGENT_"
-GENERIC_ENV = {"OPENAI_API_KEY": ("openai_api_key",), "OPENAI_BASE_URL": ("openai_base_url",)}
+PREFIX, LEVELS, FILE = "DIRIGENT_", "__", "_file"
+GENERIC_ENV = {"OPENAI_API_KEY": "openai_api_key", "OPENAI_BASE_URL": "openai_base_url"}
 # Read by the `./dirigent` wrapper and by tests, not settings.
 OTHER_ENV = frozenset({"DIRIGENT_PYTHON", "DIRIGENT_VENV"})
 SECRET_FILE_BYTES = 65_536
 
 
-@dataclass
-class Layers:
-    """All settings that were given, nested as the record is, and where each came from. Strongest source wins."""
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Stands for a value that could not be had. No setting accepts it, so that the reason is told with all others."""
 
-    record: type[BaseModel]
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    values: dict[str, Any] = field(default_factory=dict)
-    origins: dict[Path_, str] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    reason: str
 
-    def read(self, overrides: Mapping[str, Any]) -> Layers:
-        """Read every source, weakest first; problems are collected, not raised."""
-        home = Path(
-            overrides.get("home") or self.environ.get("DIRIGENT_HOME") or self.record.model_fields["home"].default
-        )
-        folder = home.expanduser().absolute()
-        self._read_secrets_folder(folder / "secrets")
-        self._read_toml(folder / "dirigent.toml")
-        self._read_env()
-        for path, value in _leaves(overrides):
-            if value is not None:
-                self._put(path, value, "given on the command line")
-        return self
 
-    # --- sources ------------------------------------------------------------------------------------------------
-    def _read_secrets_folder(self, folder: Path) -> None:
+class Given(InitSettingsSource):
+    """Settings that the caller gives."""
+
+    def origin(self, _path: Path_) -> str:
+        """Say where a setting was set."""
+        return "given on the command line"
+
+
+class Environment(EnvSettingsSource):
+    """`DIRIGENT_*`, and the usual names of the model server."""
+
+    def __init__(self, record: type[BaseSettings]) -> None:
+        self.names: dict[str, str] = {}
+        super().__init__(record, case_sensitive=True, env_prefix="")
+
+    def origin(self, path: Path_) -> str:
+        """Say which variable set this, or what is around or inside it."""
+        known = [LEVELS.join(path[:depth]) for depth in range(len(path), 0, -1)]
+        inside = [name for name in self.names if name.startswith(known[0])]
+        return next(self.names[name] for name in [*known, *inside] if name in self.names)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        plain = {name: _setting_named(name) for name, value in os.environ.items() if value and _is_ours(name)}
+        usual = {name: setting for name, setting in GENERIC_ENV.items() if os.environ.get(name)}
+        files = {name: setting for name, setting in plain.items() if names_file(self.settings_cls, split(setting))}
+        usual_files = {f"{name}_FILE": f"{setting}{FILE}" for name, setting in GENERIC_ENV.items()}
+        found: dict[str, Any] = {}
+        for name, setting in {**usual_files, **files}.items():
+            if os.environ.get(name):
+                found[self._noted(setting[: -len(FILE)], name)] = read_secret(Path(os.environ[name]))
+        for name, setting in {**usual, **plain}.items():
+            if name not in files:
+                found[self._noted(setting, name)] = os.environ[name]
+        return found
+
+    def _noted(self, setting: str, variable: str) -> str:
+        self.names[setting] = variable
+        return setting
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Read a list with commas, or JSON."""
+        if isinstance(value, Unusable):
+            return value
+        if field and get_origin(field.annotation) is tuple and not value.lstrip().startswith("["):
+            return [part.strip() for part in value.split(",") if part.strip()]
         try:
-            files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
-        except OSError:
-            return
-        for file in files:
-            known = kind_of(self.record, (file.name,))
-            path = (file.name,) if known is not None and is_secret(known) else ("secrets", file.name)
-            self._put_file(path, file, str(file))
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return Unusable("must be JSON")
 
-    def _read_toml(self, file: Path) -> None:
+    def __call__(self) -> dict[str, Any]:
+        """Return the settings, with what the library would pass over: variables that name none."""
+        fields = self.settings_cls.model_fields
+        open_ = {name for name, field in fields.items() if self.field_is_complex(field)}
+        unknown = {
+            name: self.env_vars[name]
+            for name in self.names
+            if name not in fields and name.split(LEVELS)[0] not in open_
+        }
+        return super().__call__() | unknown
+
+
+class SettingsFile(TomlConfigSettingsSource):
+    """`dirigent.toml` in the home."""
+
+    def __init__(self, record: type[BaseSettings], file: Path) -> None:
+        self.file = file
         try:
-            stored = tomllib.loads(file.read_text("utf-8"))
-        except FileNotFoundError:
-            return
+            super().__init__(record, file)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(
                 f"{file} cannot be read: {getattr(error, 'strerror', None) or error}.",
                 hint="Correct the file, or move it away to start with defaults.",
             ) from None
-        if "home" in stored:
-            self.problems.append(f"home in {file}: the home is where this file lies; set DIRIGENT_HOME instead.")
-            del stored["home"]
-        for path, value in _leaves(stored):
-            if self._names_a_file(path):
-                self._put_file((*path[:-1], path[-1][: -len("_file")]), file.parent / str(value), str(file))
+        if "home" in self.init_kwargs:
+            raise ConfigError(f"home in {file}: the home is where this file lies; set DIRIGENT_HOME instead.")
+
+    def origin(self, _path: Path_) -> str:
+        """Say where a setting was set."""
+        return str(self.file)
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the settings, with secrets read from the files that are named."""
+        return self._with_files(super().__call__(), ())
+
+    def _with_files(self, table: dict[str, Any], above: Path_) -> dict[str, Any]:
+        read: dict[str, Any] = {}
+        for key, value in table.items():
+            if names_file(self.settings_cls, (*above, key)):
+                read[key[: -len(FILE)]] = read_secret(self.file.parent / Path(str(value)).expanduser())
             else:
-                self._put(path, value, str(file))
+                read[key] = self._with_files(value, (*above, key)) if isinstance(value, dict) else value
+        return read
 
-    def _read_env(self) -> None:
-        names = sorted(name for name, value in self.environ.items() if value)
-        ours = {name: env_path(name) for name in names if name.startswith(PREFIX) and name not in OTHER_ENV}
-        for name in sorted(GENERIC_ENV):
-            if self.environ.get(f"{name}_FILE"):
-                self._put_file(GENERIC_ENV[name], Path(self.environ[f"{name}_FILE"]), f"{name}_FILE")
-        secret_files = {name: path for name, path in ours.items() if self._names_a_file(path)}
-        for name, path in secret_files.items():
-            base = (*path[:-1], path[-1][: -len("_file")])
-            self._put_file(base, Path(self.environ[name]), name)
-        for name, path in GENERIC_ENV.items():
-            if self.environ.get(name):
-                self._put(path, self.environ[name], name)
-        for name, path in ours.items():
-            if name not in secret_files:
-                for leaf, value in _leaves_of(path, self._from_text(path, self.environ[name], name)):
-                    self._put(leaf, value, name, env=True)
 
-    # --- one value ----------------------------------------------------------------------------------------------
-    def _put(self, path: Path_, value: Any, where: str, *, env: bool = False) -> None:
-        if kind_of(self.record, path) is None:
-            self.problems.append(self._unknown(path, where, env=env))
-            return
-        inner = self.values
-        for part in path[:-1]:
-            if not isinstance(inner.get(part), dict):
-                inner[part] = {}
-            inner = inner[part]
-        inner[path[-1]] = value
-        self.origins[path] = where
+class SecretsFolder(SecretsSettingsSource):
+    """`secrets/` in the home: a file a secret. Names that are no setting are secrets for tools."""
 
-    def _put_file(self, path: Path_, file: Path, where: str) -> None:
+    def __init__(self, record: type[BaseSettings], folder: Path) -> None:
+        super().__init__(record, folder, case_sensitive=True, env_prefix="")
+        self.folder = folder
         try:
-            with file.expanduser().open("rb") as stream:
-                content = stream.read(SECRET_FILE_BYTES).decode("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text"
-            self.problems.append(f"{'.'.join(path)} ({where}): the file {file} cannot be read: {reason}.")
-            return
-        if content:
-            self._put(path, content, where if where == str(file) else f"{file}, named by {where}")
+            self.files = {file.name: file for file in sorted(folder.iterdir()) if _is_secret_file(file)}
+        except OSError:
+            self.files = {}
 
-    def _names_a_file(self, path: Path_) -> bool:
-        if not path[-1].lower().endswith("_file"):
-            return False
-        kind = kind_of(self.record, (*path[:-1], path[-1][: -len("_file")]))
-        return kind is not None and is_secret(kind)
+    def origin(self, path: Path_) -> str:
+        """Say which file holds a secret."""
+        return str(self.folder / path[-1])
 
-    def _from_text(self, path: Path_, text: str, where: str) -> Any:
-        kind = kind_of(self.record, path)
-        origin = get_origin(kind)
-        try:
-            if origin is dict or (origin is tuple and text.lstrip().startswith("[")):
-                return json.loads(text)
-        except json.JSONDecodeError:
-            self.problems.append(f"{where}: must be JSON.")
-            return {}
-        if origin is tuple:
-            return [part.strip() for part in text.split(",") if part.strip()]
-        return text
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return (value, name, False): the content of the field's file, or of all files that belong to no field."""
+        fields = self.settings_cls.model_fields
+        own = {name for name, info in fields.items() if name != "secrets" and is_secret(info.annotation)}
+        if field_name == "secrets":
+            return {name: read_secret(file) for name, file in self.files.items() if name not in own}, field_name, False
+        file = self.files.get(field_name) if is_secret(field.annotation) else None
+        return (read_secret(file) if file else None), field_name, False
 
-    def _unknown(self, path: Path_, where: str, *, env: bool) -> str:
-        known = [env_name(p) if env else ".".join(p) for p, _ in settings_of(self.record)]
-        named = where if env else ".".join(path)
-        near = difflib.get_close_matches(named, known, n=1, cutoff=0.6)
-        said = f"{named}: no such setting" if env else f"{named} ({where}): no such setting"
-        return f"{said}; did you mean {near[0]}?" if near else f"{said}; `dirigent settings` lists all."
+    def prepare_field_value(self, _name: str, _field: FieldInfo, value: Any, _complex: bool) -> Any:  # noqa: FBT001
+        """Return the value as it is; files hold no JSON."""
+        return value
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the secrets; a folder that is not there holds none."""
+        return super().__call__() if self.files else {}
 
 
-def env_path(name: str) -> Path_:
-    """Return the setting that an environment variable names; secrets keep their spelling."""
-    parts = name.removeprefix(PREFIX).split("__")
-    path = tuple(part.lower() for part in parts)
-    return ("secrets", "__".join(parts[1:])) if path[0] == "secrets" and len(parts) > 1 else path
+Source = Given | Environment | SettingsFile | SecretsFolder
 
 
+def sources_of(record: type[BaseSettings], given: Mapping[str, Any]) -> tuple[Source, ...]:
+    """Return every source, strongest first. Raises ConfigError when dirigent.toml cannot be read."""
+    home = given.get("home") or os.environ.get("DIRIGENT_HOME") or record.model_fields["home"].default
+    folder = Path(home).expanduser().absolute()
+    return (
+        Given(record, dict(given)),
+        Environment(record),
+        SettingsFile(record, folder / "dirigent.toml"),
+        SecretsFolder(record, folder / "secrets"),
+    )
+
+
+# --- files with a secret ------------------------------------------------------------------------------------------
+def read_secret(file: Path) -> str | Unusable | None:
+    """Return the content without the space around it, None when there is none, Unusable when it cannot be read."""
+    try:
+        with file.expanduser().open("rb") as stream:
+            return stream.read(SECRET_FILE_BYTES).decode("utf-8").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        return Unusable(f"the file {file} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}")
+
+
+def names_file(record: type[BaseModel], path: Path_) -> bool:
+    """Return whether a key such as `telegram_token_file` names the file of a secret."""
+    return path[-1].lower().endswith(FILE) and is_secret(kind_of(record, (*path[:-1], path[-1][: -len(FILE)])))
+
+
+def _is_secret_file(file: Path) -> bool:
+    return file.is_file() and not file.name.startswith(".")
+
+
+# --- names of variables -------------------------------------------------------------------------------------------
 def env_name(path: Path_) -> str:
     """Return the environment variable of a setting: `("limits", "steps")` → `DIRIGENT_LIMITS__STEPS`."""
-    return PREFIX + "__".join(path).upper()
+    return PREFIX + LEVELS.join(path).upper()
 
 
+def split(setting: str) -> Path_:
+    """Return the path of a setting: `limits__steps` → `("limits", "steps")`."""
+    return tuple(setting.split(LEVELS))
+
+
+def _is_ours(variable: str) -> bool:
+    return variable.startswith(PREFIX) and variable not in OTHER_ENV
+
+
+def _setting_named(variable: str) -> str:
+    """Return the setting of a variable, in small letters; the names of secrets keep their spelling."""
+    top, levels, rest = variable.removeprefix(PREFIX).partition(LEVELS)
+    return f"{top.lower()}{levels}{rest if top == 'SECRETS' else rest.lower()}"
+
+
+# --- what settings there are --------------------------------------------------------------------------------------
 def kind_of(record: type[BaseModel], path: Path_) -> Any:
     """Return the type of the setting at `path`, or None when there is none."""
     kind: Any = record
@@ -186,7 +242,7 @@ def is_secret(kind: Any) -> bool:
     return kind is SecretStr or any(is_secret(part) for part in get_args(kind))
 
 
-def settings_of(record: type[BaseModel], above: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
+def settings_of(record: type[BaseModel], above: Path_ = ()) -> Iterator[tuple[Path_, FieldInfo]]:
     """Yield (path, pydantic field) of every setting, sections opened."""
     for name, info in record.model_fields.items():
         kind = info.annotation
@@ -194,69 +250,3 @@ def settings_of(record: type[BaseModel], above: Path_ = ()) -> Iterator[tuple[Pa
             yield from settings_of(kind, (*above, name))
         else:
             yield (*above, name), info
-
-
-def _leaves_of(path: Path_, value: Any) -> Iterator[tuple[Path_, Any]]:
-    """Yield the leaves of a value that may be a table."""
-    return _leaves(value, path) if isinstance(value, dict) else iter([(path, value)])
-
-
-def _leaves(nested: Mapping[str, Any], above: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
-    for key, value in nested.items():
-        opened = value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value
-        if isinstance(opened, dict):
-            yield from _leaves(opened, (*above, key))
-        else:
-            yield (*above, key), opened
-
-
-def check(record: type[Record], layers: Layers) -> Record:
-    """Return the validated record. Raises ConfigError with a sentence for everything that is wrong."""
-    problems = list(layers.problems)
-    try:
-        settled = record.model_validate(layers.values)
-    except ValidationError as error:
-        problems += [_sentence(record, layers, one) for one in error.errors(include_url=False)]
-    if problems:
-        raise ConfigError("\n".join(problems), hint="`dirigent settings` explains every setting.")
-    return settled
-
-
-def _sentence(record: type[BaseModel], layers: Layers, error: ErrorDetails) -> str:
-    parts = [str(part) for part in error["loc"]]
-    path = next((p for n in range(len(parts), 0, -1) if (p := tuple(parts[:n])) in layers.origins), tuple(parts[:1]))
-    where = layers.origins.get(path, "default")
-    secret = is_secret(kind_of(record, path)) or path[0] in {"secrets", "plugins"}
-    value = "" if secret else f" = {json.dumps(error['input'], default=str, ensure_ascii=False)[:80]}"
-    return f"{'.'.join(path)}{value} ({where}): {_must(error)}."
-
-
-def _must(error: ErrorDetails) -> str:
-    context = error.get("ctx", {})
-    kind = error["type"]
-    plain = {
-        "int_parsing": "must be a whole number",
-        "int_type": "must be a whole number",
-        "int_from_float": "must be a whole number",
-        "float_parsing": "must be a number",
-        "float_type": "must be a number",
-        "bool_parsing": "must be true or false",
-        "bool_type": "must be true or false",
-        "string_type": "must be a text",
-        "tuple_type": "must be a list",
-        "string_pattern_mismatch": "must be an address that begins with http:// or https://",
-        "model_type": "must be a section (a table of settings)",
-        "dict_type": "must be a table",
-    }
-    bounds = {
-        "greater_than": "gt",
-        "greater_than_equal": "ge",
-        "less_than": "lt",
-        "less_than_equal": "le",
-    }
-    words = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
-    if kind in bounds:
-        return f"must be {words[bounds[kind]]} {context[bounds[kind]]:g}"
-    if kind == "literal_error":
-        return f"must be {context['expected']}"
-    return plain.get(kind) or error["msg"].replace("Input should", "must")

@@ -127,6 +127,54 @@ def test_an_unknown_variable_is_refused_and_the_nearest_named(home: Path, monkey
     assert "secret" not in said
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("DIRIGENT_LIMITS__STPES", "DIRIGENT_LIMITS__STPES: no such setting; did you mean DIRIGENT_LIMITS__STEPS?"),
+        ("DIRIGENT_LIMITS_STEPS", "DIRIGENT_LIMITS_STEPS: no such setting; did you mean DIRIGENT_LIMITS__STEPS?"),
+        ("DIRIGENT_MODEL__NAME", "DIRIGENT_MODEL__NAME: no such setting"),
+        ("DIRIGENT_XYZ__ABC__D", "DIRIGENT_XYZ__ABC__D: no such setting; `dirigent settings` lists all."),
+        ("DIRIGENT_LIMITS__STEPS__X", 'limits.steps = {"x": "1"} (DIRIGENT_LIMITS__STEPS__X): must be a whole number.'),
+        ("DIRIGENT_PLUGINS", "plugins (DIRIGENT_PLUGINS): must be a table."),
+    ],
+)
+def test_a_variable_at_a_wrong_level_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str):
+    monkeypatch.setenv(name, "1")
+    assert said in problem()
+
+
+def test_a_section_may_be_json(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DIRIGENT_LIMITS", '{"steps": 3, "replans": 1}')
+    monkeypatch.setenv("DIRIGENT_LIMITS__REPLANS", "2")
+    limits = load_config().limits
+    assert (limits.steps, limits.replans) == (3, 2)
+
+
+def test_text_where_json_is_needed_is_said(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DIRIGENT_LLM__PRICES", "cheap")
+    assert "llm.prices (DIRIGENT_LLM__PRICES): must be JSON." in problem()
+
+
+def test_the_files_in_secrets_set_no_other_settings(home: Path):
+    write(home, "")
+    (home / "secrets").mkdir()
+    (home / "secrets" / "telegram_token").write_text("1:file\n")
+    (home / "secrets" / "model").write_text("a secret of this name")
+    (home / "secrets" / ".hidden").write_text("x")
+    config = load_config()
+    assert config.telegram_token is not None
+    assert (config.telegram_token.get_secret_value(), config.model) == ("1:file", "auto")
+    assert set(config.secrets) == {"model"}
+
+
+def test_the_variable_of_a_secret_beats_the_variable_of_its_file(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DIRIGENT_TELEGRAM_TOKEN_FILE", "/nowhere/token")
+    monkeypatch.setenv("DIRIGENT_TELEGRAM_TOKEN", "1:direct")
+    token = load_config().telegram_token
+    assert token is not None
+    assert token.get_secret_value() == "1:direct"
+
+
 def test_an_unknown_key_of_the_file_is_refused_and_the_nearest_named(home: Path):
     file = write(home, "[limits]\nstpes = 3")
     assert f"limits.stpes ({file}): no such setting; did you mean limits.steps?" in problem()
