@@ -226,9 +226,14 @@ class RunLifecycle(Housekeeping, ABC):
         return text
 
     # --- answers and decisions ----------------------------------------------------------------------------------
-    async def answer_question(self, question_id: str, answer: str, by: str) -> Question | None:
-        """Record a person's answer (committed when this returns) and let the run go on; None when it is too late."""
-        question = await self._store.answer_question(question_id, answer, by)
+    async def answer_question(
+        self, question_id: str, answer: str, by: str, *, inbox_id: int | None = None
+    ) -> Question | None:
+        """Record a person's answer (committed when this returns) and let the run go on; None when it is too late.
+
+        With `inbox_id` the message counts as heard in the same transaction: heard again, it can't become a request.
+        """
+        question = await self._store.answer_question(question_id, answer, by, inbox_id=inbox_id)
         self._open_questions.discard(question_id)
         if question is not None:
             run = await self._store.get_run(question.run_id)
@@ -239,10 +244,14 @@ class RunLifecycle(Housekeeping, ABC):
     async def decide_approval(self, approval_id: str, decision: str, by: str) -> Approval | None:
         """Record a person's decision (committed when this returns) and let the run go on; None when it is too late."""
         approval = await self._store.decide_approval(approval_id, decision, by)
-        if approval is not None:
-            run = await self._store.get_run(approval.run_id)
-            await self._store.post(approval_message(run.dest, approval))
-            self._go_on(run, approval.step_id)
+        if approval is None:
+            late = await self._store.get_approval(approval_id)
+            if late is not None and late.decision is None:  # it has expired, which is a denial: nothing waits for it
+                self._go_on(await self._store.get_run(late.run_id), late.step_id)
+            return None
+        run = await self._store.get_run(approval.run_id)
+        await self._store.post(approval_message(run.dest, approval))
+        self._go_on(run, approval.step_id)
         return approval
 
     def resolve_question(self, question_id: str, answer: str) -> bool:

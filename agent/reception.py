@@ -16,7 +16,7 @@ from agent.domain.messages import MessageKind, OutboundMessage
 from agent.domain.provenance import USER, Provenance
 from agent.domain.run import Origin
 from agent.domain.states import FINAL
-from agent.execution.people import SKIPPED, YOU_DECIDE
+from agent.execution.people import SKIPPED, YOU_DECIDE, answerer
 from agent.execution.toolbox import fingerprint
 from agent.memory.memory import SessionMemory
 from sandbox.api import SandboxError
@@ -60,9 +60,11 @@ class Reception:
             return
         question = await self._answered_by(session, message)
         if question is not None and await self._orchestrator.answer_question(
-            question.id, _chosen(question, message.text), message.user_id
+            question.id,
+            _chosen(question, message.text),
+            answerer(message.user_id, trusted=message.trusted),
+            inbox_id=message.id or None,
         ):
-            await self._store.heard(message.id)
             return
         await self._open_run(session, message, Origin.COMMAND if command else Origin.MESSAGE)
 
@@ -120,6 +122,7 @@ class Reception:
         waiting = await self._store.open_questions(session.id)
         private = message.dest.chat_type == "private"
         mine = [question for question in waiting if private or question.user_id == message.user_id]
+        mine = [question for question in mine if _may_be_meant(question, message)]
         return mine[-1] if mine else None
 
     # --- commands -----------------------------------------------------------------------------------------------
@@ -223,14 +226,17 @@ class Reception:
             return TOO_LATE
         if message.dest.chat_type != "private" and question.user_id not in {"", message.user_id}:
             return "Only the person who asked may answer this."
+        if question.kind == "recovery" and not message.trusted:
+            return NOT_YOURS
         special = {"you": YOU_DECIDE, "skip": SKIPPED}
         if choice in special:
             answer = special[choice]
-        elif choice.isdigit() and int(choice) < len(question.options):
+        elif choice.isdecimal() and int(choice) < len(question.options):
             answer = question.options[int(choice)]
         else:
             return "This choice is no longer known."
-        settled = await self._orchestrator.answer_question(question_id, answer, message.user_id)
+        by = answerer(message.user_id, trusted=message.trusted)
+        settled = await self._orchestrator.answer_question(question_id, answer, by)
         return f"✓ {answer}" if settled else TOO_LATE
 
     async def _press_approval(self, message: InboundMessage, approval_id: str, choice: str) -> str:
@@ -267,12 +273,18 @@ class Reception:
             await self._store.post(notice)
 
 
+def _may_be_meant(question: Question, message: InboundMessage) -> bool:
+    """True when a text may answer the question; whether an effect is repeated, an owner chooses among the options."""
+    return question.kind != "recovery" or (message.trusted and _chosen(question, message.text) in question.options)
+
+
 def _chosen(question: Question, text: str) -> str:
-    """Return the option that a text names by its number, or the text itself."""
+    """Return the option that a text names by its number or its words, or the text itself."""
     number = text.strip().rstrip(".)")
-    if number.isdigit() and 1 <= int(number) <= len(question.options):
+    if number.isdecimal() and 1 <= int(number) <= len(question.options):
         return question.options[int(number) - 1]
-    return text.strip()
+    said = text.strip().casefold()
+    return next((option for option in question.options if option.casefold() == said), text.strip())
 
 
 def _about_files(names: list[str]) -> str:

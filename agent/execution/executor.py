@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from agent.domain.artifacts import Artifact
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
 from agent.domain.provenance import Provenance
+from agent.domain.states import Status
 from agent.errors import ModelRefused, ToolError
 from agent.execution.people import People
 from agent.execution.toolbox import Call, fingerprint
@@ -83,6 +84,7 @@ class Executor:
         self._config = config
         self._catalogue = catalogue
         self._toolbox = toolbox
+        self._store = store
         self._people = People(store, config.limits.questions)
 
     def tools_of(self, ctx: RunContext, step: PlanStep) -> list[ToolSpec]:
@@ -137,7 +139,7 @@ class Executor:
         """Carry out a `task` step: let the model call tools until it answers, `limits.task_rounds` times at most."""
         model = _model(ctx)
         tools = {spec.name: spec for spec in self.tools_of(ctx, request.step)}
-        log = self._transcript(ctx, request)
+        log = await self._transcript(ctx, request)
         while True:
             paused = await self._call_pending(ctx, request, tools, log, allowed, denied=denied)
             if paused is not None:
@@ -155,14 +157,19 @@ class Executor:
             log.messages.append(ChatMessage("assistant", finished.text, finished.tool_requests))
             log.pending = list(finished.tool_requests)
 
-    def _transcript(self, ctx: RunContext, request: ExecutorRequest) -> Transcript:
-        record = ctx.records.get(request.step.id)
-        if record is not None and isinstance(record.output, dict) and "pending" in record.output:
-            return Transcript.from_json(record.output)
+    async def _transcript(self, ctx: RunContext, request: ExecutorRequest) -> Transcript:
+        """Return the conversation as it was put aside (the journal has the newest), or a fresh one."""
+        records = await self._store.get_steps(ctx.run.id) if ctx.state_of(request.step) is not Status.PENDING else []
+        kept = next((record.output for record in records if record.step.id == request.step.id), None)
+        if isinstance(kept, dict) and "pending" in kept:
+            return Transcript.from_json(kept)
         material = [f"{name}: {_preview(value)}" for name, value in request.args.items()]
         prompt = "\n".join([request.instruction, *material, *([request.context] if request.context else [])])
         start = [ChatMessage("system", WORKER), ChatMessage("user", prompt[:MAX_INPUT])]
-        return Transcript(start, labels=Provenance.union(request.arg_provenance.values()))
+        labels = Provenance.union(request.arg_provenance.values())
+        if request.context:  # it quotes the results so far
+            labels = Provenance.union([labels, *(result.provenance for result in ctx.results.values())])
+        return Transcript(start, labels=labels)
 
     async def _call_pending(
         self,
@@ -218,8 +225,11 @@ class Executor:
         response = await self._toolbox.call(call)
         labels = provenance.of_result(spec, args, dict.fromkeys(args, log.labels), ctx.file_labels, step_id)
         log.labels |= labels
-        log.files += [replace(file, provenance=labels) for file in response.files]
-        ctx.file_labels.update({file.path: labels for file in response.files})
+        files = [replace(file, provenance=labels) for file in response.files]
+        log.files += files
+        ctx.file_labels.update({file.path: labels for file in files})
+        if not labels.trusted:  # whatever becomes of the task, what its files hold stays known
+            await self._store.add_artifacts(ctx.session.id, ctx.run.id, step_id, files)
         if not response.success:
             return f"Error: {response.error} {response.hint}".strip()
         made = f"\nFiles: {', '.join(f.path for f in response.files)}" if response.files else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
 from agent.domain.messages import MessageKind, OutboundMessage
 from agent.domain.plan import PlanStep, StepType
-from agent.domain.provenance import USER
+from agent.domain.provenance import USER, Provenance
 from agent.domain.run import Approval, Question, StepChange
 from agent.domain.states import Status
 from agent.errors import LimitReached
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 APPROVAL_SECONDS = 24 * 3600.0
 RUN_AGAIN, TREAT_AS_DONE, STOP = "Run again", "Treat as done", "Stop"
 YOU_DECIDE, SKIPPED = "(you decide)", "(skipped)"
+MEMBER = "member:"
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
     """What the person has said so far about a step.
 
-    `response` ends the step (or leaves it waiting). `allowed` is the digest of the call that was approved, or `*` when
-    the person said to run it again as it was; `denied` is True when a call inside a task was refused.
+    `response` ends the step (or leaves it waiting). `allowed` is the digest of the one call that was approved; `denied`
+    is True when a call inside a task was refused.
     """
 
     response: ExecutorResponse | None = None
@@ -54,10 +55,11 @@ class People:
         if state is not Status.WAITING_APPROVAL:
             return Settled()
         question = await self._question(ctx, request.step.id)
-        if question is not None and question.kind == "recovery":
-            return _recovered(request.step, question)
-        if question is not None:
-            return Settled(_answered(request.step, question))
+        if question is not None and question.kind != "recovery":
+            return Settled(_answered(request, question))
+        if question is not None and question.answer != RUN_AGAIN:
+            return Settled(_recovered(request.step, question))
+        # Running it again means again exactly what was approved: with other arguments it asks anew.
         return await self._approval(ctx, request.step)
 
     async def ask(self, ctx: RunContext, request: ExecutorRequest) -> ExecutorResponse:
@@ -91,7 +93,7 @@ class People:
             asked_at=time.time(),
             expires_at=time.time() + APPROVAL_SECONDS,
         )
-        if ctx.status.get(step_id, Status.PENDING) is Status.PENDING:
+        if ctx.status.get(step_id, Status.PENDING) in {Status.PENDING, Status.WAITING_APPROVAL}:
             self._store.change_step_soon(StepChange(ctx.run.id, step_id, Status.READY, ctx.run.epoch))
         change = StepChange(ctx.run.id, step_id, Status.WAITING_APPROVAL, ctx.run.epoch, output=checkpoint)
         await self._store.request_approval(approval, change, approval_message(ctx.run.dest, approval))
@@ -128,7 +130,8 @@ class People:
 
     async def _question(self, ctx: RunContext, step_id: str) -> Question | None:
         mine = [q for q in await self._store.questions_of(ctx.run.id) if q.step_id == step_id]
-        return mine[-1] if mine else None
+        still_open = [q for q in mine if q.answer is None]
+        return (still_open or mine)[-1] if mine else None
 
     async def _approval(self, ctx: RunContext, step: PlanStep) -> Settled:
         mine = [a for a in await self._store.approvals_of(ctx.run.id) if a.step_id == step.id]
@@ -146,21 +149,29 @@ class People:
         return Settled(ExecutorResponse(step.id, ResponseStatus.BLOCKED, error=said))
 
 
-def _answered(step: PlanStep, question: Question) -> ExecutorResponse:
+def answerer(user_id: str, *, trusted: bool) -> str:
+    """Return how the journal names who answered: an owner by id, anybody else as `member:ID`."""
+    return user_id if trusted else f"{MEMBER}{user_id}"
+
+
+def _answered(request: ExecutorRequest, question: Question) -> ExecutorResponse:
+    """Return the answer as the step's result; the label covers the question, which may quote what others wrote."""
+    step = request.step
     if question.answer is None:
         return ExecutorResponse(step.id, ResponseStatus.NEEDS_INPUT, question_id=question.id)
     text = f"{question.text} — {question.answer}"
-    return ExecutorResponse(step.id, ResponseStatus.OK, output=question.answer, text=text, provenance=USER)
+    member = question.answered_by.startswith(MEMBER)
+    own = Provenance.of(question.answered_by, trusted=False) if member else USER
+    label = Provenance.union([own, request.control, *request.arg_provenance.values()])
+    return ExecutorResponse(step.id, ResponseStatus.OK, output=question.answer, text=text, provenance=label)
 
 
-def _recovered(step: PlanStep, question: Question) -> Settled:
+def _recovered(step: PlanStep, question: Question) -> ExecutorResponse:
     if question.answer is None:
-        return Settled(ExecutorResponse(step.id, ResponseStatus.NEEDS_INPUT, question_id=question.id))
-    if question.answer == RUN_AGAIN:
-        return Settled(allowed="*")
+        return ExecutorResponse(step.id, ResponseStatus.NEEDS_INPUT, question_id=question.id)
     if question.answer == TREAT_AS_DONE:
-        return Settled(ExecutorResponse(step.id, ResponseStatus.OK, text="Treated as done, as you said."))
-    return Settled(ExecutorResponse(step.id, ResponseStatus.BLOCKED, error="You stopped it after the interruption."))
+        return ExecutorResponse(step.id, ResponseStatus.OK, text="Treated as done, as you said.")
+    return ExecutorResponse(step.id, ResponseStatus.BLOCKED, error="You stopped it after the interruption.")
 
 
 def question_message(dest: Any, question: Question) -> OutboundMessage:

@@ -120,8 +120,13 @@ class Store(Protocol):
     async def ask(self, question: Question, change: StepChange | None, message: OutboundMessage) -> None:
         """Insert a question, put its step into WAITING_APPROVAL and post the message, in one transaction."""
 
-    async def answer_question(self, question_id: str, answer: str, by: str) -> Question | None:
-        """Record the first answer and return the question; None when unknown or already answered."""
+    async def answer_question(
+        self, question_id: str, answer: str, by: str, *, inbox_id: int | None = None
+    ) -> Question | None:
+        """Record the first answer and return the question; None when unknown or already answered.
+
+        With `inbox_id` the message that answers counts as heard in the same transaction, if it is the answer.
+        """
 
     async def get_question(self, question_id: str) -> Question | None:
         """Return a question."""

@@ -220,8 +220,18 @@ class SqlStore:
 
         await self._do(carry_out, rings=True, owner=None if change is None else (change.run_id, change.epoch))
 
-    async def answer_question(self, question_id: str, answer: str, by: str) -> Question | None:
-        return await self._do(consents.answer, question_id, plain(answer), by, self._clock())
+    async def answer_question(
+        self, question_id: str, answer: str, by: str, *, inbox_id: int | None = None
+    ) -> Question | None:
+        now = self._clock()
+
+        def answered(connection: Connection) -> Question | None:
+            question = consents.answer(connection, question_id, plain(answer), by, now)
+            if question is not None and inbox_id is not None:
+                inbox.heard(connection, inbox_id, now)
+            return question
+
+        return await self._do(answered)
 
     async def get_question(self, question_id: str) -> Question | None:
         return await self._read(consents.question, question_id)
