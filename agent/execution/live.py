@@ -10,7 +10,7 @@ from loguru import logger
 
 from agent.domain.execution import ExecutorResponse, ResponseStatus
 from agent.domain.messages import MessageKind, OutboundMessage
-from agent.domain.states import Status
+from agent.domain.states import FINAL, Status
 
 if TYPE_CHECKING:
     from agent.domain.messages import Bot
@@ -38,6 +38,7 @@ class LivePlan:
         self._run = run
         self._money = money
         self._started = time.monotonic()
+        self.seconds_before = 0.0
         self._steps: dict[str, PlanStep] = {}
         self._status: dict[str, Status] = {}
         self._notes: dict[str, str] = {}
@@ -105,6 +106,11 @@ class LivePlan:
             self._task = None
 
     @property
+    def key(self) -> str:
+        """The name of the message, for good."""
+        return f"run:{self._run.id}:plan"
+
+    @property
     def worth_showing(self) -> bool:
         """False for a run without steps, which needs no plan message."""
         return bool(self._steps)
@@ -115,7 +121,7 @@ class LivePlan:
             "title": self.title,
             "done": self._done,
             "total": len(self._steps),
-            "seconds": round(time.monotonic() - self._started),
+            "seconds": round(self.seconds_before + time.monotonic() - self._started),
             "money": self._money(),
             "state": self.state,
             "note": self.note,
@@ -125,14 +131,15 @@ class LivePlan:
         }
         if self.state in {"running", "waiting"}:
             payload["buttons"] = [[{"label": "⏹ Stop", "action": f"r/{self._run.ref}/stop"}]]
-        key = f"run:{self._run.id}:plan"
         return OutboundMessage(
-            self._run.dest, MessageKind.PLAN, key, payload, session_id=self._run.session_id, run_id=self._run.id
+            self._run.dest, MessageKind.PLAN, self.key, payload, session_id=self._run.session_id, run_id=self._run.id
         )
 
     def _line(self, step_id: str) -> dict[str, str]:
         step = self._steps[step_id]
         status = self._status[step_id]
+        if self.state in {"failed", "stopped"} and status not in FINAL:
+            status = Status.CANCELLED
         return {"id": step.id, "label": step.label, "status": status.value, "note": self._notes.get(step_id, "")}
 
     def _shown(self) -> list[str]:
