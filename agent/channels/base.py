@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from agent.channels.pacing import Rates
     from agent.domain.messages import Destination, InboundMessage, OutboundMessage
 
 
@@ -53,3 +54,11 @@ class Closable(Protocol):
 
     async def close(self) -> None:
         """Give the connections back. Nothing can be delivered after that."""
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A channel that says how fast it may be written to; one that does not is written to carefully."""
+
+    rates: Rates | None
+    """None: as fast as messages come."""

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from agent.channels.base import Closable, Unfinished
-from agent.channels.pacing import Pace, chat_of
+from agent.channels.base import Closable, Paced, Unfinished
+from agent.channels.pacing import CAREFUL, Pace, chat_of
 from agent.domain.messages import MessageKind, OutboundMessage
 from agent.errors import DeliveryDelayed, DeliveryRefused, DeliveryUnknown, reference_id
 
@@ -58,17 +58,22 @@ class OutboxSender:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._channels: dict[str, Channel] = {channel.name: channel for channel in channels}
-        self._pace = Pace(clock)
+        self._channels: dict[str, Channel] = {}
+        self._paces: dict[str, Pace] = {}
+        self._clock = clock
         self._wall = wall
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._tries: dict[int, int] = {}
         self._retry_at: dict[int, float] = {}
         self._stopping = False
+        for channel in channels:
+            self.add(channel)
 
     def add(self, channel: Channel) -> None:
-        """Deliver for this channel too."""
+        """Deliver for this channel too, at its own pace."""
+        rates = channel.rates if isinstance(channel, Paced) else CAREFUL
         self._channels[channel.name] = channel
+        self._paces[channel.name] = Pace(self._clock, rates)
         self._store.outbox_changed.set()
 
     async def run(self) -> None:
@@ -106,7 +111,7 @@ class OutboxSender:
                 if wait > 0:
                     pause = min(pause, wait)
                 elif chat_of(message.dest) not in taken:
-                    self._pace.count(message)
+                    self._pace(message.dest).count(message)
                     ready.append(message)
                 if wait == 0 or not message.message_id:
                     taken.add(chat_of(message.dest))  # what comes later in this chat does not overtake it
@@ -126,7 +131,10 @@ class OutboxSender:
             return []
 
     def _wait(self, message: OutboundMessage) -> float:
-        return self._pace.wait(message, settled=is_settled(message))
+        return self._pace(message.dest).wait(message, settled=is_settled(message))
+
+    def _pace(self, dest: Destination) -> Pace:
+        return self._paces[dest.channel]
 
     async def _launch(self, ready: list[OutboundMessage]) -> None:
         now = self._wall()
@@ -203,7 +211,7 @@ class OutboxSender:
                 await self._store.mark_sent(message.id, message.version, shown)
                 return
             await self._store.mark_sent(message.id, message.sent_version, str(shown))
-            self._pace.count(message)
+            self._pace(message.dest).count(message)
             message = replace(message, message_id=str(shown))
             if self._stopping:
                 return
@@ -213,10 +221,10 @@ class OutboxSender:
     async def _later(self, message: OutboundMessage, error: str, seconds: float) -> None:
         """Try again: when the channel says so, and that chat waits with it; otherwise ever more slowly."""
         if seconds:
-            self._pace.close(message.dest, seconds)
+            self._pace(message.dest).close(message.dest, seconds)
         else:
             seconds = self._backoff(message, SLOWEST)
-            self._pace.close(message.dest, min(seconds, 5.0) + MARGIN)
+            self._pace(message.dest).close(message.dest, min(seconds, 5.0) + MARGIN)
         kept = f"{INTERRUPTED}: {error}" if message.error.startswith(INTERRUPTED) else error
         logger.info("{} waits {:.1f} s: {}", message.key, seconds, error)
         await self._retry(message, kept, seconds)
@@ -228,7 +236,9 @@ class OutboxSender:
             await self._ask_about(message, f"{INTERRUPTED}: {error}")
         else:
             seconds = self._backoff(message, SLOWEST_UNKNOWN)
-            self._pace.close(message.dest, min(seconds, 5.0) + MARGIN)  # what comes later does not overtake it
+            self._pace(message.dest).close(
+                message.dest, min(seconds, 5.0) + MARGIN
+            )  # what comes later does not overtake it
             await self._retry(message, f"{INTERRUPTED}: {error}", seconds)
 
     async def _give_back(self, message: OutboundMessage, error: str) -> None:
@@ -240,7 +250,7 @@ class OutboxSender:
                 await self._retry(message, error, seconds)
         except Exception:
             logger.exception("The outbox could not be written; {} is tried again", message.key)
-            self._pace.close(message.dest, 5.0)
+            self._pace(message.dest).close(message.dest, 5.0)
 
     async def _retry(self, message: OutboundMessage, error: str, seconds: float) -> None:
         at = self._wall() + seconds

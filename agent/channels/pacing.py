@@ -1,9 +1,13 @@
-"""How fast a channel may write: an allowance per chat and one for all, filled by the clock."""
+"""How fast a channel may write: an allowance per chat and one for all, filled by the clock.
+
+A channel says its `rates`, or `rates = None` when it bears any pace, as a terminal does.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -14,13 +18,25 @@ if TYPE_CHECKING:
 Key = TypeVar("Key")
 Kept = TypeVar("Kept")
 
-EDIT_GAP = 1.5
-PRIVATE_RATE, PRIVATE_BURST = 1.0, 4.0
-GROUP_RATE, GROUP_BURST = 20 / 60, 5.0
-OVERALL_RATE, OVERALL_BURST = 30.0, 30.0
 # Progress may not use up what the answer will need.
 RESERVE = 2.0
 REMEMBERED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a channel bears: messages a second, and at once; seconds between two edits of progress.
+
+    The defaults stay below what Telegram allows a bot.
+    """
+
+    private: float = 1.0
+    private_burst: float = 4.0
+    group: float = 20 / 60
+    group_burst: float = 5.0
+    overall: float = 30.0
+    overall_burst: float = 30.0
+    edit_gap: float = 1.5
 
 
 class Allowance:
@@ -43,12 +59,16 @@ class Allowance:
         self._at = now
 
 
-class Pace:
-    """Says how long a message has to wait. Times are those of `clock`, in seconds."""
+CAREFUL = Rates()
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+
+class Pace:
+    """Says how long a message of one channel has to wait. Times are those of `clock`, in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, rates: Rates | None = CAREFUL) -> None:
         self._clock = clock
-        self._overall = Allowance(OVERALL_RATE, OVERALL_BURST, clock())
+        self._rates = rates
+        self._overall = Allowance(rates.overall, rates.overall_burst, clock()) if rates else None
         self._chats: OrderedDict[str, Allowance] = OrderedDict()
         self._touched: OrderedDict[int, float] = OrderedDict()
         self._closed_until: dict[str, float] = {}
@@ -56,34 +76,37 @@ class Pace:
     def wait(self, message: OutboundMessage, *, settled: bool) -> float:
         """Return the seconds until this message may be sent or edited; `settled` says that it stays as it is now."""
         now = self._clock()
-        progress = bool(message.sent_version) and not settled
-        waits = [
-            self._closed_until.get(chat_of(message.dest), 0.0) - now,
-            self._overall.wait(now),
-            self._chat(message.dest).wait(now, 1 + RESERVE if progress else 1.0),
-        ]
-        if progress:
-            waits.append(self._touched.get(message.id, -EDIT_GAP) + EDIT_GAP - now)
-        return max(0.0, *waits)
+        closed = self._closed_until.get(chat_of(message.dest), 0.0) - now
+        return max(0.0, closed, self._bounds(message, now, progress=bool(message.sent_version) and not settled))
+
+    def _bounds(self, message: OutboundMessage, now: float, *, progress: bool) -> float:
+        if self._rates is None or self._overall is None:
+            return 0.0
+        allowed = self._chat(message.dest, self._rates).wait(now, 1 + RESERVE if progress else 1.0)
+        touched = self._touched.get(message.id) if progress else None
+        edited = 0.0 if touched is None else touched + self._rates.edit_gap - now
+        return max(self._overall.wait(now), allowed, edited)
 
     def count(self, message: OutboundMessage) -> None:
         """Note that a call is being made for this message."""
+        if self._rates is None or self._overall is None:
+            return
         now = self._clock()
         self._overall.take(now)
-        self._chat(message.dest).take(now)
+        self._chat(message.dest, self._rates).take(now)
         _keep(self._touched, message.id, now)
 
     def close(self, dest: Destination, seconds: float) -> None:
         """Leave a chat alone for a while; the others go on."""
         self._closed_until[chat_of(dest)] = self._clock() + seconds
 
-    def _chat(self, dest: Destination) -> Allowance:
+    def _chat(self, dest: Destination, rates: Rates) -> Allowance:
         name = chat_of(dest)
         known = self._chats.get(name)
         if known is None:
             group = dest.chat_type != "private"
-            rate, burst = (GROUP_RATE, GROUP_BURST) if group else (PRIVATE_RATE, PRIVATE_BURST)
-            known = Allowance(rate, burst, self._clock())
+            bears = (rates.group, rates.group_burst) if group else (rates.private, rates.private_burst)
+            known = Allowance(*bears, self._clock())
             _keep(self._chats, name, known)
         return known
 

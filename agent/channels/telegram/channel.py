@@ -16,6 +16,7 @@ from telegram.error import BadRequest, Forbidden, InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
 from agent.channels.inbox import Lanes
+from agent.channels.pacing import CAREFUL
 from agent.channels.telegram.courier import Courier
 from agent.channels.telegram.files import Downloads
 from agent.channels.telegram.receive import Receiver
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from agent.channels.base import Hearer
+    from agent.channels.pacing import Rates
     from agent.config import AppConfig
     from agent.domain.messages import Destination, InboundMessage, OutboundMessage
     from agent.store.protocol import Store
@@ -47,6 +49,7 @@ class TelegramChannel:
     """
 
     name = CHANNEL
+    rates: Rates | None = CAREFUL
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.channels.base import Hearer
+    from agent.channels.pacing import Rates
     from agent.channels.terminal.face import Face
     from agent.channels.terminal.keyboard import Keyboard
     from agent.domain.messages import Destination, OutboundMessage
@@ -101,6 +102,7 @@ class Terminal:
     def __post_init__(self) -> None:
         # Each terminal that is open at the same time is a channel of its own.
         self.name = self.dest.channel
+        self.rates: Rates | None = None
 
     def attach(self, hearer: Hearer) -> None:
         """Say who hears what is typed."""

@@ -378,3 +378,27 @@ def test_all_chats_together_get_thirty_a_second():
                 sent += 1
         clock.now += 0.05
     assert 80 <= sent <= 95
+
+
+async def test_a_channel_that_bears_any_pace_is_never_waited_for(store, channel):
+    channel.rates = None
+    for n in range(20):
+        await store.post(notice(str(n), key=str(n)))
+    async with sending(store, channel, clock=Clock()):
+        await channel.until(lambda: len(channel.log) == 20)
+        for n in range(20):
+            await store.post(notice(f"progress {n}", key="0", state="running"))
+            await channel.until(lambda n=n: channel.texts[-1] == f"progress {n}")
+
+
+async def test_the_pace_of_one_channel_is_not_that_of_another(store, channel):
+    quick = Script()
+    quick.name, quick.rates = "terminal", None
+    for n in range(8):
+        await store.post(notice(f"t{n}", key=f"t{n}"))
+        await store.post(notice(f"q{n}", key=f"q{n}", dest=Destination("terminal", "main")))
+    sender = OutboxSender(store, [channel, quick], clock=Clock())
+    async with running(sender.run()):
+        await quick.until(lambda: len(quick.log) == 8)
+        await channel.until(lambda: len(channel.log) == 4)
+    assert len(channel.log) == 4
