@@ -62,6 +62,17 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class Pattern:
+    """Says what words may fill a text parameter without a model: `sum: Annotated[str, Pattern(r"[0-9+*/ -]+")]`.
+
+    The offline planner passes over a phrase whose words do not match the whole regular expression (any case). It is no
+    check: a model's or a command's value is handed over as it is.
+    """
+
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """What a tool returns when a plain value is not enough.
 
@@ -230,10 +241,21 @@ class ToolSpec:
         return schema
 
     @functools.cached_property
+    def text_patterns(self) -> dict[str, str]:
+        """Parameters whose words are bound by a `Pattern`, with its regular expression."""
+        found = {name: _pattern_of(hint) for name, hint in self.hints.items()}
+        return {name: expression for name, expression in found.items() if expression}
+
+    @functools.cached_property
     def file_parameters(self) -> dict[str, tuple[str, ...]]:
         """Parameter name → accepted suffixes, for every parameter that is a workspace path."""
         marks = ((name, _file_mark(hint)) for name, hint in self.hints.items())
         return {name: mark.suffixes for name, mark in marks if mark is not None}
+
+
+def _pattern_of(hint: Any) -> str:
+    marks = (mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Pattern))
+    return next((mark.expression for mark in marks), "")
 
 
 def _file_mark(hint: Any) -> File | None:

@@ -54,6 +54,12 @@ async def remember(ctx: Context, text: str, tag: Tag = "") -> Output:
     produces=("text",),
     examples=(
         "what do you remember",
+        "what do you know",
+        "what have you remembered",
+        "show my memory",
+        "what is in your memory",
+        "was weißt du über mich",
+        "que sais-tu de moi",
         "what do you remember about {query}",
         "what do you know about me",
         "recall {query}",

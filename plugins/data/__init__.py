@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from plugins.api import File, Output, Plugin, tool
+from plugins.api import File, Output, Pattern, Plugin, tool
 
 plugin = Plugin(name="data", summary="Understand and chart tables (CSV, Excel, JSON, Parquet) and write reports.")
 
 TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".xlsm", ".ods", ".json", ".jsonl", ".ndjson", ".parquet")
 TableFile = Annotated[str, File(*TABLES)]
+SELECT = r"(?s:(?:select|with|from)\b.+)"
 How = Literal["sum", "average", "median", "count", "distinct", "min", "max"]
 
 
@@ -19,6 +20,11 @@ How = Literal["sum", "average", "median", "count", "distinct", "min", "max"]
     produces=("text", "table"),
     examples=(
         "describe {file}",
+        "read {file}",
+        "open {file}",
+        "show {file}",
+        "how many rows are there in {file}",
+        "how many rows",
         "what is in {file}",
         "what's in {file}",
         "which columns does {file} have",
@@ -48,11 +54,68 @@ def describe(file: TableFile, sheet: str = "") -> Output:
 
 
 @tool(
+    effect="write_inside",
+    data=True,
+    produces=("table", "text"),
+    examples=(
+        "show the first {first} rows of {file}",
+        "first {first} rows of {file}",
+        "the first {first} lines of {file}",
+        "show {first} rows of {file}",
+        "show the rows of {file}",
+        "show rows of {file} where {where}",
+        "show all rows of {file} where {where}",
+        "list the rows of {file} where {where}",
+        "find rows in {file} where {where}",
+        "which rows of {file} have {where}",
+        "how many rows of {file} have {where}",
+        "how many rows in {file} have {where}",
+        "filter {file} where {where}",
+        "filter {file} by {where}",
+        "filter {file} for {where}",
+        "filter rows where {where}",
+        "{file} only where {where}",
+        "sort {file} by {sort}",
+        "sort {file} by {sort} {order}",
+        "sort by {sort} {order}",
+        "sort by {sort}",
+        "order {file} by {sort}",
+        "sortiere {file} nach {sort}",
+        "zeige die ersten {first} Zeilen von {file}",
+        "filtere {file} nach {where}",
+        "trie {file} par {sort}",
+        "montre les {first} premières lignes de {file}",
+    ),
+)
+def show_rows(
+    file: TableFile,
+    *,
+    where: str = "",
+    sort: str = "",
+    order: Literal["ascending", "descending"] = "ascending",
+    first: int = 0,
+    save: str = "",
+    sheet: str = "",
+) -> Output:
+    """Show rows of a data file: those that fulfil `where` (like "region = North and units > 5"), sorted, the `first`.
+
+    `save` writes all of them as .csv, .xlsx, .json or .parquet; the file itself stays as it is.
+    """
+    from plugins.data import listing
+
+    return listing.show(listing.Wanted(file, where, sort, order, first, save, sheet))
+
+
+@tool(
     effect="pure",
     data=True,
     produces=("number", "text"),
     examples=(
         "tell me the best {by}",
+        "tell me the {which} {by} for {y} in {file}",
+        "who is the {which} {by} in {file}",
+        "who is the {which} {by} by {y} in {file}",
+        "{which} {by} for {y} in {file}",
         "what is the best {by}",
         "what was the best {by} for {y} in {file}",
         "tell me the {which} {by}",
@@ -109,6 +172,24 @@ def best(
     produces=("table", "number", "text"),
     examples=(
         "total {y} in {file}",
+        "unique {by} in {file}",
+        "distinct {by} in {file}",
+        "different {by} in {file}",
+        "list all {by} in {file}",
+        "{y} for each {by} in {file}",
+        "calculate the {how} {y} in {file}",
+        "total the {y} in {file}",
+        "wie hoch ist der {how} {y} in {file}",
+        "wie hoch ist {y} in {file}",
+        "wie viel {y} in {file}",
+        "quel est le total de {y} dans {file}",
+        "quelle est la {how} de {y} dans {file}",
+        "total de {y} par {by} dans {file}",
+        "summe {y} pro {by} in {file}",
+        "summe {y} nach {by} in {file}",
+        "{how} {y} pro {by} in {file}",
+        "{how} {y} nach {by} in {file}",
+        "{how} {y} par {by} dans {file}",
         "total {y} by {by} in {file}",
         "what is the total {y} in {file}",
         "{how} {y} in {file}",
@@ -165,6 +246,26 @@ def aggregate(
     produces=(".png",),
     examples=(
         "chart the {y} by {x} from {file}",
+        "chart {y} from {file}",
+        "plot {y} from {file}",
+        "{kind} chart {y} by {x} from {file}",
+        "{kind} chart of {y} from {file}",
+        "{kind} plot of {y} vs {x} from {file}",
+        "{kind} plot of {y} against {x} from {file}",
+        "plot {y} vs {x} from {file}",
+        "show {y} by {x} as a {kind} chart from {file}",
+        "show {y} by {x} as a {kind} from {file}",
+        "show a chart of {y} by {x} from {file}",
+        "make a chart from {file} of {y} by {x}",
+        "create a chart of {y} by {x} from {file}",
+        "create a {kind} chart of {y} by {x} from {file}",
+        "compare {y} by {x} in a chart from {file}",
+        "how does {y} change over {x} in {file}",
+        "erstelle ein Diagramm von {y} nach {x} aus {file}",
+        "erstelle ein Diagramm vom {y} pro {x} aus {file}",
+        "mach ein Diagramm von {y} nach {x} aus {file}",
+        "zeige {y} pro {x} als Diagramm aus {file}",
+        "fais un graphique de {y} par {x} de {file}",
         "chart {y} by {x} from {file}",
         "chart {y} by {x}",
         "chart of {y} by {x} from {file}",
@@ -222,12 +323,14 @@ def chart(
     data=True,
     produces=("table", "text"),
     examples=(
+        "{sql}",
+        "run {sql} on {files}",
         "run sql {sql} on {files}",
         "query {files} with {sql}",
         "sql on {files}: {sql}",
     ),
 )
-def query(files: list[TableFile], sql: str, save: str = "") -> Output:
+def query(files: list[TableFile], sql: Annotated[str, Pattern(SELECT)], save: str = "") -> Output:
     """Run one SQL SELECT (DuckDB) over data files; each file is a view named after it, such as sales for sales.csv.
 
     Dates and numbers are already typed. `save` writes the whole result as .csv, .xlsx, .json or .parquet.
@@ -248,16 +351,34 @@ def query(files: list[TableFile], sql: str, save: str = "") -> Output:
         "turn {text} into a {format}",
         "save {text} as a {format}",
         "put {files} into a {format} report",
+        "put {files} in a {format}",
+        "put {files} into a {format}",
+        "turn {files} into a {format}",
+        "turn {files} into {format}",
+        "convert {files} to {format}",
+        "make a {format} from {files}",
+        "make a {format} of {files}",
+        "make a {format} report of {files}",
+        "make a {format} report from {files}",
+        "make a {format} report with {files}",
+        "make a {format} report titled {title} with {files}",
+        "make a {format} report titled {title} from {files}",
+        "create a {format} report of {files}",
+        "write a {format} report about {files}",
+        "erstelle einen {format} Bericht aus {files}",
     ),
 )
 def report(
-    title: str,
+    title: str = "",
     text: str = "",
     files: list[Annotated[str, File(".png", ".jpg", ".jpeg", ".csv", ".xlsx", ".md", ".txt")]] | None = None,
     format: Literal["pdf", "html"] = "pdf",  # noqa: A002  # the word that people use  # the word people use
     path: str = "",
 ) -> Output:
-    """Write a PDF or HTML report from Markdown `text`; pictures and tables in `files` are put in."""
+    """Write a PDF or HTML report from Markdown `text`; pictures and tables in `files` are put in.
+
+    Without a title it is called after its first heading, or its first file.
+    """
     from plugins.data import reports
 
     return reports.report(title, text, files or [], format, path)

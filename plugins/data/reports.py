@@ -23,6 +23,8 @@ def report(title: str, text: str, files: list[str], kind: str, path: str) -> Out
     """Write the report and answer with its path."""
     if not text.strip() and not files:
         raise ToolFailure("The report would be empty.", hint="Give a text, or files to put in.")
+    text, files = _named(text, files)
+    title = title.strip() or _own_title(text, files)
     target = _target(title, kind, path)
     markdown, pictures, notes = _compose(text, files)
     if target.suffix == ".pdf":
@@ -42,6 +44,27 @@ def report(title: str, text: str, files: list[str], kind: str, path: str) -> Out
     name = str(target.relative_to(Path.cwd().resolve()))
     said = " ".join([f"The report '{title}' is in {name} ({size}).", *notes])
     return Output(value={"path": name, "notes": notes}, text=said, files=(name,))
+
+
+def _named(text: str, files: list[str]) -> tuple[str, list[str]]:
+    """Take a text that is nothing but the name of a text file here for that file."""
+    name = text.strip()
+    named = Path(name).suffix.lower() in TEXTS and "\n" not in name and (Path.cwd() / name).is_file()
+    return ("", [name, *files]) if named else (text, files)
+
+
+def _own_title(text: str, files: list[str]) -> str:
+    """Return the first heading of the text or of a text file, or the first file's name in words."""
+    for source in [text, *(_text_of(file) for file in files if Path(file).suffix.lower() in TEXTS)]:
+        heading = re.search(r"^#{1,3}\s+(\S.*)$", source, re.MULTILINE)
+        if heading:
+            return heading[1].strip(" #*_")[:100]
+    stem = re.sub(r"[-_\s]+", " ", Path(files[0]).stem).strip() if files else ""
+    return stem[:1].upper() + stem[1:] if stem else "Report"
+
+
+def _text_of(file: str) -> str:
+    return decode(locate(file, TEXTS).read_bytes())[0]
 
 
 def _target(title: str, kind: str, path: str) -> Path:
@@ -64,7 +87,7 @@ def _compose(text: str, files: list[str]) -> tuple[str, dict[str, Path], list[st
             if file not in {found[1] for found in _IMAGE.finditer(text)}:
                 parts.append(f"![{Path(file).stem}](<{locate(file, PICTURES).relative_to(Path.cwd().resolve())}>)")
         elif suffix in TEXTS:
-            parts.append(decode(locate(file, TEXTS).read_bytes())[0])
+            parts.append(_text_of(file))
         elif suffix in SUFFIXES:
             parts.append(_as_table(file))
         else:

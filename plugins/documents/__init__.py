@@ -30,6 +30,8 @@ READABLE = (
     ".webp",
     ".bmp",
 )
+DOCUMENTS = (".pdf", ".docx", ".pptx", ".html", ".htm", ".eml", ".rtf")
+COUNTED = (*DOCUMENTS, ".txt", ".md", ".log", ".py")
 
 
 @tool(
@@ -57,6 +59,8 @@ READABLE = (
         "lies {path}",
         "lies den Text aus {path}",
         "was steht in {path}",
+        "fasse {path} zusammen",
+        "résume {path}",
         "lis {path}",
         "extrais le texte de {path}",
     ),
@@ -69,3 +73,63 @@ def extract_text(path: Annotated[str, File(*READABLE)], pages: str = "", save: s
     from plugins.documents import reading
 
     return reading.extract(path, pages, save)
+
+
+@tool(
+    effect="pure",
+    untrusted=True,
+    produces=("text",),
+    timeout=120,
+    examples=(
+        "find {text} in {path}",
+        "search {path} for {text}",
+        "search {text} in {path}",
+        "search for {text} in {path}",
+        "what does {path} say about {text}",
+        "what is the {text} in {path}",
+        "what is {text} in {path}",
+        "where does {path} mention {text}",
+        "does {path} mention {text}",
+        "suche {text} in {path}",
+        "was steht in {path} über {text}",
+        "cherche {text} dans {path}",
+    ),
+)
+def search_document(path: Annotated[str, File(*DOCUMENTS)], text: str) -> Output:
+    """Find the passages of a document (PDF, Word, PowerPoint, HTML, mail) that mention a text."""
+    from plugins.documents import finding
+
+    return finding.search(path, text)
+
+
+@tool(
+    effect="pure",
+    produces=("number",),
+    timeout=120,
+    examples=(
+        "how many words are in {path}",
+        "how many words does {path} have",
+        "how many words has {path}",
+        "how many lines are in {path}",
+        "how many lines does {path} have",
+        "how many lines has {path}",
+        "how many characters are in {path}",
+        "how long is {path}",
+        "word count of {path}",
+        "word count for {path}",
+        "line count of {path}",
+        "count the words in {path}",
+        "count the lines in {path}",
+        "count the lines of {path}",
+        "wie viele Wörter hat {path}",
+        "wie viele Wörter sind in {path}",
+        "zähle die Wörter in {path}",
+        "wie viele Zeilen hat {path}",
+        "combien de mots y a-t-il dans {path}",
+    ),
+)
+def count_words(path: Annotated[str, File(*COUNTED)]) -> Output:
+    """Count the words, lines and characters of a text or document."""
+    from plugins.documents import finding
+
+    return finding.count(path)

@@ -43,6 +43,12 @@ def extract(name: str, pages: str, save: str) -> Output:
     return _answer(path, found, parts, text, save)
 
 
+def whole_text(name: str) -> str:
+    """Return all text of a document, its pages or sheets below each other."""
+    path = locate(name)
+    return "\n\n".join(body for _, body in _reader(path)(path).parts)
+
+
 def _answer(path: Path, found: Document, parts: list[tuple[str, str]], text: str, save: str) -> Output:
     saved = _save(save, text) if save.strip() else ""
     shown = text if len(text) <= MOST_SHOWN else _cut(text)

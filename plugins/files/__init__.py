@@ -36,6 +36,11 @@ MAX_READ = 60_000
 MAX_LISTED = 500
 MAX_HITS = 200
 PREVIEW = 300
+# What is read as it is. Tables and documents have tools of their own; a model may read any file that holds text.
+TEXTS = (
+    *(".txt", ".md", ".markdown", ".rst", ".log", ".py", ".js", ".ts", ".css", ".sh", ".sql", ".toml", ".yaml"),
+    *(".yml", ".ini", ".cfg", ".conf", ".env", ".xml", ".tex", ".srt", ".diff", ".patch", ".c", ".h", ".go", ".rs"),
+)
 
 
 @tool(
@@ -51,6 +56,9 @@ PREVIEW = 300
         "what is in my workspace",
         "show my files",
         "list all {pattern} files",
+        "which {pattern} files are there",
+        "which {pattern} files do I have",
+        "show all {pattern} files",
         "list files matching {pattern}",
         "welche dateien gibt es",
         "liste meine dateien auf",
@@ -81,12 +89,18 @@ def list_files(pattern: str = "*") -> Output:
         "print {path}",
         "show me the contents of {path}",
         "what does {path} say",
+        "what is in {path}",
+        "summarize {path}",
+        "summarise {path}",
+        "was steht in {path}",
+        "read {path} aloud",
+        "lis {path}",
         "lies {path}",
         "zeige {path}",
         "montre {path}",
     ),
 )
-def read_file(path: Annotated[str, File()], start_line: int = 1, lines: int = 0) -> Output:
+def read_file(path: Annotated[str, File(*TEXTS)], start_line: int = 1, lines: int = 0) -> Output:
     """Read a text file, or `lines` of it from `start_line` on."""
     file = existing(path)
     text, encoding = text_of(file)
@@ -129,6 +143,8 @@ def write_file(path: str, text: str, append: bool = False) -> Output:  # noqa: F
     produces=("text",),
     examples=(
         "append {text} to {path}",
+        "put {text} in {path}",
+        "füge {text} zu {path} hinzu",
         "add {text} to {path}",
         "add the line {text} to {path}",
         "hänge {text} an {path} an",
@@ -183,6 +199,14 @@ def edit_file(path: Annotated[str, File()], find: str, replace: str, all: bool =
         "search {pattern} in {path}",
         "search for {pattern} in {path}",
         "find {pattern} in {path}",
+        "find all lines with {pattern} in {path}",
+        "find lines with {pattern} in {path}",
+        "find the lines that contain {pattern} in {path}",
+        "show the lines with {pattern} in {path}",
+        "which lines of {path} contain {pattern}",
+        "does {path} contain {pattern}",
+        "search {path} for {pattern}",
+        "look for {pattern} in {path}",
         "which files contain {pattern}",
         "search my files for {pattern}",
         "search for {pattern} in my files",
@@ -268,7 +292,18 @@ def copy_file(path: Annotated[str, File()], to: str) -> Output:
     return Output(str(target), f"Copied {source} to {target}.")
 
 
-@tool(examples=("delete {path}", "delete the file {path}", "remove {path}", "lösche {path}", "supprime {path}"))
+@tool(
+    examples=(
+        "delete {path}",
+        "delete the file {path}",
+        "remove {path}",
+        "remove the file {path}",
+        "throw away {path}",
+        "lösche {path}",
+        "lösche die Datei {path}",
+        "supprime {path}",
+    )
+)
 def delete_file(path: Annotated[str, File()]) -> Output:
     """Delete a file, or a folder with all that is in it, from the workspace."""
     file = existing(path, folder=True)
