@@ -142,9 +142,16 @@ class Filling:
             found = fitting if slot.many else fitting[:1]
             left = [name for name in left if name not in found]
             if not found and slot.required:
-                found = list(filter(None, [self._unnamed_file(slot, mentions.text)]))
+                # A statement that names its tables, such as SQL, names their files too.
+                spoken = [name for name in map(self._resolved, mentions.files) if accepts(slot, name)]
+                found = (
+                    list(filter(None, [self._unnamed_file(slot, mentions.text)])) or spoken[: None if slot.many else 1]
+                )
             if found:
                 args[slot.name] = found if slot.many else found[0]
+
+    def _resolved(self, name: str) -> str:
+        return resolved_file(name, self.files)
 
     def _unnamed_file(self, slot: Slot, text: str) -> str:
         chained = (self._product(slot) if slot.suffixes else "") or self._inherited_file(slot) or self._product(slot)

@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.planning.slots import Slot, unquoted, value_of
+from agent.planning.vocabulary import MONTH_NAMES, MONTHS
 
-_TARGETS = ("path", "to", "save", "output", "target", "filename")
+TARGETS = ("path", "to", "save", "output", "target", "filename")
+_SAVED = (
+    r"[,\s]+(?:(?:and|then|und|et)\s+){0,2}(?:(?:save|store|write|put|export)\s+(?:it|that|this|them|"
+    r"the (?:result|rows|chart|picture|text)s?)\s+)?(?:as|to|in|into|nach|als|unter)\s+(⟦\d+⟧)$"
+)
 _AT_END = (
     (
-        r"[,\s]+(?:(?:and|und)\s+)?(?:(?:save|store|write|put)\s+(?:it|that)\s+)?(?:as|to|into|nach)\s+(⟦\d+⟧)$",
-        _TARGETS,
+        _SAVED,
+        TARGETS,
     ),
-    (r"[,\s]+(?:titled|with (?:the )?title|entitled|mit dem titel)\s+(.+)$", ("title",)),
+    (
+        r"[,\s]+(?:titled|called|with (?:the )?title|entitled|mit dem titel)\s+(\"[^\"]*\"|“[^”]*”|[^\"“]+)$",
+        ("title",),
+    ),
     (
         r"[,\s]+(?:where|only where|with)\s+(\S+(?:\s\S+)?\s*(?:=|!=|>|<|>=|<=|is|contains)\s*.+)$",
         ("where", "filter"),
     ),
-    (r"[,\s]+(?:on|from|in)\s+sheet\s+(\S.*)$", ("sheet",)),
+    (r"[,\s]+(?:(?:on|from|in)\s+)?(?:the\s+)?sheet\s+(\S.*)$", ("sheet",)),
+    (r"[,\s]+(?:on|from|in)\s+the\s+(\S+)\s+sheet$", ("sheet",)),
 )
 _PATTERNS = tuple((re.compile(pattern, re.IGNORECASE), names) for pattern, names in _AT_END)
 _ASSIGNED = re.compile(r"(?:^|[,\s]+)([A-Za-z_]\w*)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s,]+)$")
 _CHOSEN = re.compile(
     r"[,\s]+(?:as|with|using|als|comme)\s+(?:an?\s+|eine?n?\s+|une?\s+)?([\w ]{2,20}?)"
     r"(?:\s*-?\s*(?:chart|graph|plot|diagram|diagramm|format))?$",
+    re.IGNORECASE,
+)
+_MONTH = re.compile(
+    rf"[,\s]+(?:in|for|during|of|im|für|en|pour)\s+(?:the month of\s+)?({'|'.join(MONTHS)})(?:\s+((?:19|20)\d\d))?$",
+    re.IGNORECASE,
+)
+_YEAR = re.compile(r"[,\s]+(?:in|for|during|im jahr|für|en|pour)\s+((?:19|20)\d\d)$", re.IGNORECASE)
+_ONLY = re.compile(
+    r"[,\s]+(?:for|in|from|für|pour)\s+(?!(?:each|every|all|my|our|it|that|this)\b)(?:the\s+)?"
+    r"([^\W\d_][\w-]*)(?:\s+(?:region|only|alone))?$",
     re.IGNORECASE,
 )
 MAX = 6
@@ -39,16 +58,16 @@ class Modified:
     raw: dict[str, str]
 
 
-def without_modifiers(text: str, slots: dict[str, Slot]) -> Modified:
-    """Take off, from the end, what sets a parameter of this tool."""
+def without_modifiers(text: str, slots: dict[str, Slot]) -> Iterator[Modified]:
+    """Take off, from the end and one by one, what sets a parameter of this tool."""
     raw: dict[str, str] = {}
     for _ in range(MAX):
-        found = _assigned(text, slots) or _at_end(text, slots) or _chosen(text, slots)
+        found = _assigned(text, slots) or _at_end(text, slots) or _chosen(text, slots) or _condition(text, slots)
         if found is None or found[1] in raw:
             break
         text, name, value = found
         raw[name] = value
-    return Modified(text, raw)
+        yield Modified(text, dict(raw))
 
 
 def _assigned(text: str, slots: dict[str, Slot]) -> tuple[str, str, str] | None:
@@ -65,6 +84,17 @@ def _at_end(text: str, slots: dict[str, Slot]) -> tuple[str, str, str] | None:
         if match and name and slots[name].kind == "text":
             return text[: match.start()], name, unquoted(match[1])
     return None
+
+
+def _condition(text: str, slots: dict[str, Slot]) -> tuple[str, str, str] | None:
+    """Read `in March`, `in 2026` or `for North` as a condition on the rows."""
+    if "where" not in slots or slots["where"].required:
+        return None
+    if month := _MONTH.search(text):
+        name = MONTH_NAMES[MONTHS[month[1].lower()] - 1]
+        return text[: month.start()], "where", f"{name} {month[2]}" if month[2] else f"month of year = {name}"
+    found = _YEAR.search(text) or _ONLY.search(text)
+    return (text[: found.start()], "where", found[1]) if found else None
 
 
 def _first(names: Sequence[str], slots: dict[str, Slot]) -> str:

@@ -16,11 +16,20 @@ from typing import TYPE_CHECKING, Any
 from agent.domain.plan import OnFailure, PlanStep
 from agent.errors import DirigentError, ToolUnknown
 from agent.planning.filling import Filling
-from agent.planning.modifiers import without_modifiers
-from agent.planning.phrases import Match, content_words, example_words, match_phrases, split_request
+from agent.planning.modifiers import TARGETS, without_modifiers
+from agent.planning.phrases import (
+    Match,
+    content_words,
+    example_words,
+    match_phrases,
+    mended_words,
+    split_request,
+    without_asking,
+    without_file,
+)
 from agent.planning.request import Direct, Note, PlanEvent, Planned, PlanRequest, Titled
 from agent.planning.slots import Mentions, Slot, mentioned_files, slots_of
-from agent.planning.suggestions import examples_for, help_without_model
+from agent.planning.suggestions import examples_for, help_without_model, small_talk
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
@@ -30,7 +39,16 @@ MAX_TEXT = 8_000
 MAX_PARTS = 40
 MAX_TITLE = 60
 MODIFIER_BONUS = 6.0
-TRIED = 12
+ASKED_LESS, MENDED_LESS, ASKING_LESS = 3.0, 1.0, 8.0
+TRIED = 16
+_SAVING = re.compile(
+    r"(?:save|store|write|put|export|speichere)\s+"
+    r"(?:it|that|this|them|es|sie|the (?:result|rows|chart|picture|text)s?)\s+"
+    r"(?:as|to|in|into|als|unter)\s",
+    re.IGNORECASE,
+)
+_SUMMARY = re.compile(r"(?:please\s+)?(?:summari[sz]e|sum up|fasse|résume)\b", re.IGNORECASE)
+_READING = frozenset({"read_file", "extract_text"})
 _NAME_WEIGHT, _WORD_WEIGHT = 3, 1
 _ENOUGH = 3
 _COMMAND_WORD = re.compile(
@@ -68,45 +86,80 @@ class OfflinePlanner:
         filling = Filling(self._catalogue, request.files)
         steps: list[PlanStep] = []
         unclear: list[str] = []
-        for part in split_request(text, request.tools)[:MAX_PARTS]:
-            found = self._part(part, request.tools, filling)
+        parts = split_request(text, request.tools)[:MAX_PARTS]
+        if len(parts) <= 1 and (spoken := small_talk(text, examples_for(request))):
+            return [Direct(spoken)]
+        at = 0
+        while at < len(parts):
+            part, joined = parts[at], self._with_saving(parts[at : at + 2], request.tools, filling)
+            found = joined or self._part(part, request.tools, filling)
+            at += 2 if joined else 1
             steps += found
             if not found:
                 unclear.append(part)
         if not steps:
-            return [Direct(help_without_model(text, unclear, examples_for(request)))]
+            return [Direct(help_without_model(text, unclear, examples_for(request), request.files))]
         events: list[PlanEvent] = [Titled(_title(text))]
         events += [Planned(step, request.control) for step in steps[: request.limits.steps]]
         if unclear:
             quoted = ", ".join(f"“{part[:80]}”" for part in unclear)
             events.append(Note(f"Without a model I did not understand {quoted}; the rest is planned."))
+        if _SUMMARY.match(text) and any(step.tool in _READING for step in steps):
+            events.append(Note("Without a model I can't sum a text up; here it is as it stands."))
         return events
 
     def _part(self, part: str, tools: Sequence[ToolSpec], filling: Filling) -> list[PlanStep]:
         mentions = mentioned_files(part, filling.files)
         matches = self._matches(mentions, tools)
         for strict in (True, False):
-            for match, seen in matches[:TRIED]:
-                steps = filling.step(match.spec, match.raw, seen, part, strict=strict)
-                if steps is not None:
-                    filling.keep(steps, match.spec)
-                    return steps
+            found = _most_fitting(matches, filling, part, strict=strict)
+            if found:
+                return found
         return self._by_words(part, mentions, tools, filling)
 
+    def _with_saving(self, parts: Sequence[str], tools: Sequence[ToolSpec], filling: Filling) -> list[PlanStep]:
+        """Plan `chart …` and `save it as out.png` as one step, if the first part's tool can name what it makes."""
+        if len(parts) < 2 or not _SAVING.match(parts[1]):
+            return []
+        joined = f"{parts[0]} and {parts[1]}"
+        mentions = mentioned_files(joined, filling.files)
+        target = mentions.files[-1] if mentions.files else ""
+        naming = [
+            (match, seen)
+            for match, seen in self._matches(mentions, tools)
+            if target and any(mentions.plain(raw) == target and name in TARGETS for name, raw in match.raw.items())
+        ]
+        return _most_fitting(naming, filling, joined, strict=True)
+
+    def _matches(self, mentions: Mentions, tools: Sequence[ToolSpec]) -> list[tuple[Match, Mentions]]:
+        """Match the text as it is, without `show me`, and with slips of the keyboard mended; the best first."""
+        bare = replace(mentions, text=without_asking(mentions.text))
+        mended = replace(bare, text=mended_words(bare.text, tools))
+        found = self._matched(mentions, tools)
+        for variant, less in ((bare, ASKED_LESS), (mended, MENDED_LESS)):
+            if variant.text not in {mentions.text, bare.text if variant is mended else ""}:
+                found += [
+                    (replace(match, score=match.score - less), seen) for match, seen in self._matched(variant, tools)
+                ]
+        # Of tools that fit alike, that one is taken which does the least and is ready the soonest.
+        return sorted(found, key=lambda pair: (-pair[0].score, pair[0].spec.effect != "pure", pair[0].spec.data))
+
     @staticmethod
-    def _matches(mentions: Mentions, tools: Sequence[ToolSpec]) -> list[tuple[Match, Mentions]]:
+    def _matched(mentions: Mentions, tools: Sequence[ToolSpec]) -> list[tuple[Match, Mentions]]:
         """Match the text as it is, and for each tool without the modifiers that set its parameters."""
         found = [(match, mentions) for match in match_phrases(mentions, tools)]
+        # `in March in sales.csv` ends with a modifier as well.
+        unfiled = without_file(mentions.text)
+        unfiled = "" if unfiled == mentions.text else unfiled
         for spec in tools:
-            modified = without_modifiers(mentions.text, slots_of(spec))
-            if not modified.raw:
-                continue
-            shorter = replace(mentions, text=modified.text)
-            for match in match_phrases(shorter, [spec]):
-                raw = {**match.raw, **{k: v for k, v in modified.raw.items() if k not in match.raw}}
-                score = match.score + MODIFIER_BONUS * len(modified.raw)
-                found.append((Match(spec, raw, score, match.pronoun), shorter))
-        return sorted(found, key=lambda pair: -pair[0].score)
+            slots = slots_of(spec)
+            for modified in (*without_modifiers(mentions.text, slots), *without_modifiers(unfiled, slots)):
+                shorter = replace(mentions, text=modified.text)
+                for match in match_phrases(shorter, [spec]):
+                    raw = {**match.raw, **{k: v for k, v in modified.raw.items() if k not in match.raw}}
+                    score = match.score + MODIFIER_BONUS * len(modified.raw)
+                    found.append((Match(spec, raw, score, match.pronoun), shorter))
+        return found
 
     def _by_words(
         self,
@@ -125,7 +178,7 @@ class OfflinePlanner:
         if spec.effect not in {"pure", "read"} and not makes_files:
             return []
         known = content_words(spec.name.replace("_", " ")) | example_words(spec)
-        if len(words & known) * 2 < len(words):
+        if len(words & known) * 3 < len(words) * 2:
             return []
         left = _left_over(mentions.text, known)
         required = [slot.name for slot in slots_of(spec).values() if slot.required and slot.kind == "text"]
@@ -158,6 +211,24 @@ class OfflinePlanner:
             on_failure=OnFailure.STOP,
         )
         return [Titled(_title(text)), Planned(step, request.control)]
+
+
+def _most_fitting(
+    matches: Sequence[tuple[Match, Mentions]], filling: Filling, part: str, *, strict: bool
+) -> list[PlanStep]:
+    """Return the steps of the best match that can be filled; one that must ask comes after those that need not."""
+    best: tuple[float, list[PlanStep], ToolSpec] | None = None
+    for match, seen in matches[:TRIED]:
+        steps = filling.step(match.spec, match.raw, seen, part, strict=strict)
+        if steps is None:
+            continue
+        rank = match.score - ASKING_LESS * (len(steps) - 1)
+        if best is None or rank > best[0]:
+            best = rank, steps, match.spec
+    if best is None:
+        return []
+    filling.keep(best[1], best[2])
+    return best[1]
 
 
 def command_arguments(rest: str, spec: ToolSpec) -> dict[str, Any]:

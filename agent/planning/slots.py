@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -40,11 +40,13 @@ class Slot:
     many: bool = False
     suffixes: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    bound: str = ""
+    """A regular expression that the whole of a text must match, or ""."""
 
     @property
     def free(self) -> bool:
         """True for text that may hold anything, also what looks like another request."""
-        return self.kind == "text" and self.name in _FREE_NAMES
+        return self.kind == "text" and (self.name in _FREE_NAMES or bool(self.bound))
 
     @property
     def pattern(self) -> str:
@@ -88,12 +90,12 @@ class Mentions:
 def slots_of(spec: ToolSpec) -> dict[str, Slot]:
     """Return a tool's parameters by name, in their order; none for a tool whose parameters cannot be described."""
     try:
-        schema, files = spec.parameters, spec.file_parameters
+        schema, files, bounds = spec.parameters, spec.file_parameters, spec.text_patterns
     except PluginError:
         return {}
     required = set(schema.get("required", ()))
     return {
-        name: _slot(name, prop, name in required, files.get(name))
+        name: replace(_slot(name, prop, name in required, files.get(name)), bound=bounds.get(name, ""))
         for name, prop in schema.get("properties", {}).items()
     }
 
@@ -141,6 +143,8 @@ def value_of(slot: Slot, raw: str) -> Any:
         return slot.words.get(" ".join(raw.lower().split()))
     if slot.kind == "bool":
         return {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}.get(raw.lower())
+    if slot.bound and not re.fullmatch(slot.bound, raw, re.IGNORECASE):
+        return None
     return unquoted(raw) or None
 
 

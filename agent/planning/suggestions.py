@@ -28,13 +28,16 @@ _SAMPLES = {
     "times": "2",
     "top": "5",
     "time_zone": "Tokyo",
+    "expression": "15% of 240",
+    "kind": "line",
+    "pattern": "budget",
 }
 
 
 def examples_for(request: PlanRequest) -> list[str]:
     """Return up to five requests that the tools can carry out, of different tools, about the files that are there."""
-    harmless = [spec for spec in request.tools if spec.produces or spec.host or spec.command]
-    first_choice = sorted(harmless, key=lambda spec: not (spec.file_parameters and request.files))
+    harmless = [spec for spec in request.tools if spec.effect in {"pure", "read"} or _makes_files(spec) or spec.host]
+    first_choice = sorted(harmless, key=lambda spec: (not (spec.file_parameters and request.files), not _draws(spec)))
     seen: set[str] = set()
     found: list[str] = []
     for spec in first_choice:
@@ -44,6 +47,15 @@ def examples_for(request: PlanRequest) -> list[str]:
             seen |= about
             found.append(example)
     return found[:SHOWN]
+
+
+def _makes_files(spec: ToolSpec) -> bool:
+    return any(kind.startswith(".") for kind in spec.produces)
+
+
+def _draws(spec: ToolSpec) -> bool:
+    """A picture shows best what can be done."""
+    return ".png" in spec.produces and spec.data
 
 
 def _example(spec: ToolSpec, files: Sequence[str]) -> str:
@@ -62,17 +74,98 @@ def _look_up(values: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
 def _sample(slot: Slot, files: Sequence[str]) -> str:
     if slot.kind == "file":
         suffixes = slot.suffixes or (".csv", ".txt", ".pdf")
-        return next((name for name in files if PurePosixPath(name).suffix.lower() in suffixes), f"sales{suffixes[0]}")
+        found = next((name for name in files if PurePosixPath(name).suffix.lower() in suffixes), "")
+        return found or ("" if files else f"sales{suffixes[0]}")
     if slot.kind == "choice":
-        return slot.choices[-1]
+        usual = _SAMPLES.get(slot.name, "")
+        return usual if usual in slot.choices else slot.choices[-1]
     return _SAMPLES.get(slot.name, "")
 
 
-def help_without_model(text: str, unclear: Sequence[str], examples: Sequence[str]) -> str:
+def small_talk(text: str, examples: Sequence[str]) -> str:
+    """Return what to say to a greeting, thanks, or the question what can be done; "" for anything else."""
+    said = " ".join(re.findall(r"[^\W_]+", text.lower()))
+    if said in _GREETINGS:
+        return "\n".join(["Hello! I have no model to think with here, but these work:", *_listed(examples)])
+    if said in _THANKS:
+        return "You're welcome."
+    if said in _ABOUT:
+        lines = ["I am Dirigent. I plan what you ask for and carry it out step by step."]
+        return "\n".join(
+            [*lines, "Without a model I understand requests such as:", *_listed(examples), "", _ADD_A_MODEL]
+        )
+    return ""
+
+
+_GREETINGS = {
+    "hello",
+    "hi",
+    "hey",
+    "hi there",
+    "hello there",
+    "good morning",
+    "good evening",
+    "hallo",
+    "moin",
+    "bonjour",
+}
+_THANKS = {
+    "thanks",
+    "thank you",
+    "thank you very much",
+    "thanks a lot",
+    "danke",
+    "vielen dank",
+    "merci",
+    "merci beaucoup",
+}
+_ABOUT = {
+    *("help", "help me", "what can you do", "what can you do for me", "what do you do", "who are you", "what are you"),
+    *("how do you work", "hilfe", "was kannst du", "wer bist du", "aide", "que peux tu faire", "qui es tu"),
+}
+_ADD_A_MODEL = "To add a model, run `dirigent init`, or set OPENAI_BASE_URL (or OPENAI_API_KEY) and start again."
+_THINKING = (
+    ("translate|übersetze|traduis|traduire", "Translating"),
+    ("summari[sz]e|sum up|summary|fasse|zusammenfassung|résume|résumé", "Summing up"),
+    ("write|draft|compose|schreibe|rédige", "Writing"),
+    ("explain|why|erkläre|warum|explique|pourquoi", "Explaining"),
+    ("compare|vergleiche", "Comparing"),
+    ("rewrite|improve|proofread|correct|verbessere", "Rewriting"),
+)
+_OUTSIDE = re.compile(
+    r"\b(?:book|buy|order|pay|phone|call|send|email|e-mail|mail|text|message|reserve)\b", re.IGNORECASE
+)
+
+
+def _listed(examples: Sequence[str]) -> list[str]:
+    return [f"• {example}" for example in examples]
+
+
+def help_without_model(text: str, unclear: Sequence[str], examples: Sequence[str], files: Sequence[str] = ()) -> str:
     """Return an answer that says what was not understood, what works, and how to add a model."""
     asked = " ".join((unclear[0] if unclear else text).split())[:120]
-    lines = [f"I have no model to think with, so I only understand simple requests, and not “{asked}”."]
-    if examples:
-        lines += ["", "These work:", *(f"• {example}" for example in examples)]
-    lines += ["", "To add a model, run `dirigent init`, or set OPENAI_BASE_URL (or OPENAI_API_KEY) and start again."]
-    return "\n".join(lines)
+    lines = [f"{_why(asked)} I did not do “{asked}”."]
+    named = [name for name in files if name.lower() in text.lower()]
+    shown = [*_about_file(named[0]), *examples][:SHOWN] if named else list(examples)
+    if shown:
+        lines += ["", "These work:", *_listed(shown)]
+    return "\n".join([*lines, "", _ADD_A_MODEL])
+
+
+def _why(asked: str) -> str:
+    for words, what in _THINKING:
+        if re.match(rf"(?:{words})\b", asked, re.IGNORECASE):
+            return f"{what} needs a model, and none is in use."
+    if _OUTSIDE.match(asked):
+        return "No tool here can do that, and I have no model to think of another way."
+    return "I have no model to think with, so I only understand simple requests."
+
+
+def _about_file(name: str) -> list[str]:
+    """Return requests that work for a file of this kind."""
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in {".csv", ".tsv", ".xlsx", ".xls", ".json", ".jsonl", ".parquet", ".ods"}:
+        return [f"describe {name}", f"show the first 10 rows of {name}", f"chart revenue by month from {name}"]
+    if suffix in {".png", ".jpg", ".jpeg", ".webp", ".gif"}:
+        return [f"convert {name} to webp", f"how big is {name}"]
+    return [f"read {name}", f"find budget in {name}", f"how many words are in {name}"]

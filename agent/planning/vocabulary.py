@@ -41,11 +41,33 @@ ASKING = _set(
     "tell show give find list what which when where who how why is are welcher welche was wie quel please can"
 )
 
+COMMANDS = _set(
+    """show give tell make create draw plot chart graph sort order filter select list find compare convert turn open
+    read print summarize summarise translate rename delete remove copy move write build add send book search calculate
+    compute describe visualise visualize pie histogram scatter diagram then also please what which how who erstelle
+    zeige zeig mach zeichne diagramm trace montre fais crée sortiere filtere liste convertis""",
+)
+"""Words that ask for something: no column is called so, and a template that would take them for one does not fit."""
+
+ASKED = (
+    "show me|give me|tell me|get me|find me|i want to see|i want to know|i want|i need|i'd like|do you know|let me see|"
+    "show|give|zeig mir|zeige mir|gib mir|sag mir|ich brauche|ich möchte|montre-moi|donne-moi|dis-moi|je voudrais"
+)
+"""How a request may begin without asking for anything in particular."""
+
+MONTHS = {
+    **_numbered("january february march april may june july august september october november december"),
+    **_numbered("januar februar märz april mai juni juli august september oktober november dezember"),
+    **_numbered("janvier février mars avril mai juin juillet août septembre octobre novembre décembre"),
+}
+
 EMPTY = _set(
     """a an and are as at be by can could do does for from give i in into is it its me my of on or please show tell than
     that the their them then this to us was what when which with would you your how all der die das und ein eine mir
     bitte von aus im zu mit für le la les un une de des du et en pour file files make get about""",
 )
+
+MONTH_NAMES = tuple(word.capitalize() for word in list(MONTHS)[:12])
 
 NUMBERS = {
     **_numbered("one two three four five six seven eight nine ten eleven twelve"),
@@ -56,10 +78,13 @@ NUMBERS = {
 }
 
 CHOICES = {
-    "average": ("mean", "avg", "durchschnitt", "moyenne"),
-    "sum": ("total", "summe", "somme"),
+    "average": ("mean", "avg", "durchschnitt", "durchschnittliche", "durchschnittlicher", "moyenne"),
+    "sum": ("total", "summe", "somme", "gesamte", "gesamter"),
     "max": ("maximum", "largest"),
     "min": ("minimum", "smallest"),
+    "xlsx": ("excel", "excel file", "spreadsheet"),
+    "descending": ("desc", "largest first", "highest first", "absteigend"),
+    "ascending": ("asc", "smallest first", "lowest first", "aufsteigend"),
     "hist": ("histogram",),
     "count": ("number of",),
 }
@@ -71,6 +96,8 @@ LABELS = {
     "by": "column to group by (such as month)",
     "to": "target",
     "sql": "SQL statement",
+    "where": "condition (such as region = North)",
+    "text": "text",
     "url": "address",
 }
 """What parameters are called in a question."""
