@@ -81,7 +81,7 @@ def check_disk(config: AppConfig) -> Finding:
 
 async def check_store(config: AppConfig) -> Finding:
     """Open the journal, which migrates it, and read from it."""
-    from agent.app import JOURNAL
+    from agent.parts import JOURNAL
     from agent.store.sql import SqlStore
 
     store = SqlStore(config.folder / JOURNAL)

@@ -13,23 +13,24 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 
+SLOW_SECONDS = 5
+
+
 class PlainFace:
-    """Lines only; a step's line is written when its state changes."""
+    """Lines only: a step's line is written when it is over, and before that when it takes a while."""
 
     def __init__(self, out: TextIO | None = None, aside: TextIO | None = None) -> None:
         self._out = out or sys.stdout
         self._aside = aside or sys.stderr
         self._shown: dict[str, str] = {}
-        self._title = ""
+        self._run: Any = None
 
     def plan(self, view: dict[str, Any]) -> None:
-        title = clean(view.get("title", ""))
-        if title != self._title:
-            self._title, self._shown = title, {}
-            self._say(title)
+        if view.get("run") != self._run:
+            self._run, self._shown = view.get("run"), {}
         for step in view.get("steps", ()):
             status = str(step.get("status", ""))
-            if status != self._shown.get(step["id"]) and symbol(status) != "·":
+            if status != self._shown.get(step["id"]) and _worth_a_line(status, view):
                 self._shown[step["id"]] = status
                 self._say(f"{symbol(status)} {step_text(step)}")
         if view.get("state") in {"done", "stopped", "failed"}:
@@ -88,3 +89,9 @@ class PlainFace:
 
     def _say(self, text: str) -> None:
         print(text, file=self._aside, flush=True)
+
+
+def _worth_a_line(status: str, view: dict[str, Any]) -> bool:
+    if status == "RUNNING":
+        return float(view.get("seconds", 0)) >= SLOW_SECONDS
+    return symbol(status) != "·"

@@ -102,7 +102,6 @@ def test_plain_puts_the_answer_on_standard_output_and_all_else_aside():
     drawn.face.files(["/w/a.csv"], "")
     assert drawn.out.getvalue() == "The answer\n/w/a.csv\n"
     assert drawn.aside.getvalue().splitlines() == [
-        "Compare",
         "✓ Collect",
         "› Compare — reading 2 of 3",
         "done: 1/3 · 0:41 · $0.01",
@@ -114,7 +113,22 @@ def test_plain_writes_a_step_again_only_when_its_state_changes():
     drawn = Drawn("plain")
     for _ in range(3):
         drawn.face.plan(PLAN)
-    assert drawn.aside.getvalue().count("Compare") == 2  # the title and the step
+    assert drawn.aside.getvalue().count("Compare") == 1
+
+
+def test_plain_names_a_step_that_is_quickly_done_once():
+    drawn = Drawn("plain")
+    for seconds, status in ((0, "RUNNING"), (1, "RUNNING"), (2, "COMPLETED")):
+        step = {"id": "s1", "label": "Collect", "status": status, "note": ""}
+        drawn.face.plan({**PLAN, "seconds": seconds, "steps": [step]})
+    assert drawn.aside.getvalue() == "✓ Collect\n"
+
+
+def test_plain_tells_the_steps_of_each_run():
+    drawn = Drawn("plain")
+    for run in ("a", "b"):
+        drawn.face.plan({**PLAN, "run": run})
+    assert drawn.aside.getvalue().count("✓ Collect") == 2
 
 
 def test_an_answer_on_its_way_is_printed_once_by_plain_and_json():
