@@ -48,10 +48,13 @@ class ConfigError(DirigentError):
 
 
 class PlanError(DirigentError):
-    """A plan cannot be run as it stands; `problems` lists everything found, one sentence each."""
+    """A plan cannot be run as it stands; `problems` lists everything found, one sentence each.
 
-    def __init__(self, problems: Sequence[str], *, hint: str = "") -> None:
-        super().__init__("; ".join(problems), hint=hint)
+    The message holds them all after `lead`; the hint is the way on.
+    """
+
+    def __init__(self, problems: Sequence[str], *, hint: str = "", lead: str = "") -> None:
+        super().__init__(f"{lead} {'; '.join(problems)}".strip(), hint=hint)
         self.problems = tuple(problems)
 
 

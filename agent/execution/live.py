@@ -52,7 +52,7 @@ class LivePlan:
     def add(self, step: PlanStep, status: Status = Status.PENDING, note: str = "") -> None:
         """Show a step."""
         self._steps[step.id] = step
-        self._set(step.id, status, note)
+        self._set(step.id, status, note[:NOTE_CHARS])
 
     def changed(self, step: PlanStep, response: ExecutorResponse | None) -> None:
         """Show that a step has started (None) or ended."""

@@ -56,12 +56,16 @@ class Slots:
 
 @dataclass(slots=True)
 class Outcome:
-    """How far the plan was carried out: every response, the steps that wait for a person, and what must happen next."""
+    """How far the plan was carried out: every response, the steps that wait for a person, and what must happen next.
+
+    `trouble` says in words why there is no (further) plan.
+    """
 
     responses: dict[str, ExecutorResponse] = field(default_factory=dict)
     waiting: dict[str, ExecutorResponse] = field(default_factory=dict)
     replan_because: str = ""
     stopped_because: str = ""
+    trouble: str = ""
 
 
 class StepScheduler:

@@ -89,7 +89,7 @@ def of_status(status: int, body: Any, headers: Mapping[str, str], place: Place) 
     code = str(
         (body.get("error") or {}).get("code") if isinstance(body, dict) and isinstance(body.get("error"), dict) else ""
     )
-    said = f": {message}" if message else "."
+    said = _said(message)
     for_good = status == 429 and QUOTA.search(f"{code} {message}")
     for_good = for_good or (status == 500 and TOO_LONG.search(message))  # llama.cpp says it with 500
     if status in BUSY and not for_good:
@@ -101,6 +101,11 @@ def of_status(status: int, body: Any, headers: Mapping[str, str], place: Place) 
 
 
 NO_SUCH_MODEL = "no such model"
+
+
+def _said(message: str) -> str:
+    """Return the end of a sentence: what the server said, if it said anything."""
+    return f": {message}{'' if message.endswith(('.', '!', '?', '…')) else '.'}" if message else "."
 
 
 def _refusal(status: int, code: str, message: str, place: Place) -> tuple[str, str]:
@@ -135,7 +140,7 @@ def _busy(status: int, message: str, wait: float | None, place: Place) -> Failur
         if status < 500
         else f"has a problem ({status})"
     )
-    said = f": {message}" if message else "."
+    said = _said(message)
     error = ModelUnavailable(f"The model server at {place.url} {cause}{said}", hint="Try again in a while.")
     return Failure(error, retry=True, cause=cause, wait=wait, loading=loading, status=status, message=message)
 

@@ -162,7 +162,10 @@ class Draft:
         plain = re.sub(r"\W+", "_", name.lower())
         near = difflib.get_close_matches(plain, names, 3, 0.5) or [one for one in names if one in plain or plain in one]
         listed = near[:3] or names[:12]
-        return f"{'Did you mean' if near else 'There are'}: {', '.join(listed)}?" if listed else "There are no tools."
+        if not listed:
+            return "There are no tools."
+        more = ", …" if len(names) > len(listed) else ""
+        return f"Did you mean {' or '.join(listed)}?" if near else f"There are {', '.join(listed)}{more}"
 
     def _check_limit(self, step_id: str) -> None:
         limit = self._request.limits.steps

@@ -35,6 +35,7 @@ AFTER_END_SECONDS = 0.5
 """How long the last words of the model (its usage) are waited for once its plan has ended: steps may be waiting."""
 MAX_ANSWER = 200_000
 SHOWN_PROBLEMS = 8
+SHOWN_TO_PERSON = 3
 _WORDS = re.compile(r"[^\W\d_]{2,}")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 
@@ -255,11 +256,13 @@ def _problems(request: PlanRequest, draft: Draft, turn: _Turn) -> list[str]:
 
 
 def _plan_error(problems: list[str]) -> PlanError:
-    shown = problems[:SHOWN_PROBLEMS]
-    if len(problems) > SHOWN_PROBLEMS:
-        shown.append(f"and {len(problems) - SHOWN_PROBLEMS} more")
+    different = list(dict.fromkeys(problems))
+    shown = [one.rstrip(".") for one in different[:SHOWN_TO_PERSON]]
+    if len(different) > SHOWN_TO_PERSON:
+        shown.append(f"and {len(different) - SHOWN_TO_PERSON} more")
+    shown[-1] += "."
     hint = "The model was asked to correct its plan and did not. Say it in other words, or set a stronger `model`."
-    return PlanError(shown, hint=hint)
+    return PlanError(shown, hint=hint, lead="The model wrote no plan that can be carried out:")
 
 
 def _signatures(tools: Sequence[ToolSpec], catalogue: Catalogue) -> Signatures:
