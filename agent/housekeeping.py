@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from agent.domain.provenance import Provenance
 from agent.domain.session import Profile, Session
-from agent.errors import DirigentError
+from agent.errors import DirigentError, reference_id
 from agent.llm.protocol import ChatMessage, LLMRequest
 from agent.memory import session_file
 from agent.memory.memory import SessionMemory
@@ -20,6 +21,7 @@ from agent.memory.memory import SessionMemory
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
     from agent.config import AppConfig
+    from agent.domain.states import Status
     from agent.execution.context import RunContext
     from agent.llm.protocol import LLM
 
@@ -109,7 +111,36 @@ class Housekeeping:
         except (DirigentError, OSError, ValueError) as error:
             self._log.warning("{}: the memory was not updated: {}", ctx.run.corr_id, error)
 
+    async def _keep_history(  # one entry's fields
+        self,
+        ctx: RunContext,
+        task_key: str,
+        outcome: str,
+        status: Status,
+        made_of: Provenance,
+    ) -> None:
+        """Note what came of a run. The run has ended and its answer is out: a full disk must not undo that."""
+        untrusted = made_of.untrusted_names
+        try:
+            await self.sessions.add_history(
+                ctx.session, task_key, ctx.run.request, outcome, status.value, untrusted=untrusted
+            )
+        except (DirigentError, OSError, ValueError) as error:
+            self._log.warning("{}: the history was not written: {}", ctx.run.corr_id, error)
+
+    @staticmethod
+    def _history_label(session_data: Mapping[str, Any], task_key: str) -> Provenance:
+        """Return what a planner takes on that reads the history: answers carry what they were made of."""
+        entries = session_data.get("history", {}).get(task_key, [])[-CONTEXT_ENTRIES:]
+        names = {name for entry in entries for name in entry.get("untrusted", ())}
+        return Provenance.union(Provenance.of(name, trusted=False) for name in sorted(names))
+
     def _in_background(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._look_back)
+
+    def _look_back(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("{} something in the background failed: {!r}", reference_id(), error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from agent.domain.messages import Destination, MessageKind, OutboundMessage
 from agent.domain.run import Run, StepChange
 from agent.domain.states import FINAL, Status
 from agent.engine.owner import is_gone, own_name
-from agent.errors import StaleLease, reference_id
+from agent.errors import DirigentError, StaleLease, reference_id
 from agent.execution import scene
 from agent.execution.dispatcher import TO_RUNNING, Dispatcher
 from agent.execution.executor import Executor
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
     from agent.llm.protocol import LLM
 
 LEASE_SECONDS = 60.0
+
+
+class LeaseLost(Exception):
+    """Work on a run was cancelled because its lease could not be kept."""
 
 
 class RunLifecycle(Housekeeping, ABC):
@@ -154,7 +159,7 @@ class RunLifecycle(Housekeeping, ABC):
             live.seconds_before = float(shown.payload.get("seconds") or 0) if shown is not None else 0.0
         ctx.on_progress = live.progress
         for record in ctx.records.values():
-            live.add(record.step, record.status)
+            live.add(record.step, record.status, record.error if record.status is Status.FAILED else "")
         return live
 
     async def _wait_for_person(self, ctx: RunContext, live: LivePlan) -> None:
@@ -195,19 +200,38 @@ class RunLifecycle(Housekeeping, ABC):
         payload = {"text": message, "hint": hint, "ref": run.corr_id}
         key = f"run:{run.id}:error"
         told = OutboundMessage(run.dest, MessageKind.ERROR, key, payload, session_id=run.session_id, run_id=run.id)
-        with contextlib.suppress(StaleLease):
-            ctx = await scene.set_the_scene(self._store, run, await self.sessions.open(run.session_id), self._bot)
-            live = await self._live_plan(ctx)
-            live.state = "failed"
-            await self._finish(ctx, live, Status.FAILED, f"{message} {hint}".strip(), error=message, messages=[told])
-        self._tell_finished(run.id)
+        answer = f"{message} {hint}".strip()
+        try:
+            messages = [*await self._last_plan(run), told]
+            await self._store.finish_run(
+                run.id, run.epoch, status=Status.FAILED, answer=answer, error=message, messages=messages
+            )
+        except StaleLease:
+            self._log.warning("run {} was taken over by another worker", run.id)
+        except DirigentError as error:  # it has ended already, or the journal can't be written
+            self._log.error("run {} failed ({}), and that could not be noted: {}", run.id, message, error)
+        finally:
+            self._tell_finished(run.id)
+
+    async def _last_plan(self, run: Run) -> list[OutboundMessage]:
+        """Return the plan of a run that failed as it is to be shown; nothing when its session is what is broken."""
+        try:
+            session = await self.sessions.open(run.session_id)
+        except (DirigentError, OSError):
+            return []
+        live = await self._live_plan(await scene.set_the_scene(self._store, run, session, self._bot))
+        live.state = "failed"
+        await live.stop()
+        return [live.message()] if live.worth_showing else []
 
     async def stop_run(self, run: Run) -> str:
         """Stop a run at once, at the person's word; return what to tell them. Nothing it has made is lost."""
         await self._engine.cancel(run.id)
         present = await self._store.lease_run(run.id, self._owner, LEASE_SECONDS)
-        if present is None or present.status in FINAL:
-            return "It has ended already."
+        if present is None:
+            self._tell_finished(run.id)
+            over = (await self._store.get_run(run.id)).status in FINAL
+            return "It has ended already." if over else "Another process works on it; stop it there."
         ctx = await scene.set_the_scene(self._store, present, await self.sessions.open(run.session_id), self._bot)
         live = await self._live_plan(ctx)
         live.state = "stopped"
@@ -295,11 +319,38 @@ class RunLifecycle(Housekeeping, ABC):
         await self._store.change_run(ctx.run.id, ctx.run.epoch, **fields)
         ctx.run = replace(ctx.run, **fields)
 
-    async def _keep_lease(self, run: Run) -> None:
-        while True:
+    @contextlib.asynccontextmanager
+    async def _leased(self, run: Run) -> AsyncGenerator[None]:
+        """Keep the run's lease while the block runs; without it the block is cancelled and LeaseLost raised.
+
+        The clock runs out by itself when renewing fails or hangs: whoever takes the run over then works on it alone.
+        """
+        try:
+            async with asyncio.timeout(LEASE_SECONDS) as held:
+                keeper = asyncio.create_task(self._keep_lease(run, held), name=f"lease-{run.id}")
+                try:
+                    yield
+                finally:
+                    keeper.cancel()
+                    await asyncio.wait([keeper])
+        except TimeoutError as error:
+            if held.expired():
+                raise LeaseLost(f"The lease of run {run.id} was lost.") from error
+            raise
+
+    async def _keep_lease(self, run: Run, held: asyncio.Timeout) -> None:
+        clock = asyncio.get_running_loop().time
+        kept = True
+        while kept and not held.expired():
             await asyncio.sleep(LEASE_SECONDS / 3)
-            if not await self._store.renew_lease(run.id, run.epoch, LEASE_SECONDS):
-                return
+            asked = clock()
+            try:
+                kept = await self._store.renew_lease(run.id, run.epoch, LEASE_SECONDS)
+            except DirigentError as error:
+                self._log.warning("the lease of run {} could not be renewed: {}", run.id, error)
+                continue
+            with contextlib.suppress(RuntimeError):  # it ran out while the journal was asked
+                held.reschedule(asked + LEASE_SECONDS if kept else asked)
 
     def _bot_of(self, run: Run) -> Bot:
         return self._bots.get(run.id, self._bot)

@@ -33,7 +33,7 @@ from agent.execution.graph import (
 from agent.execution.live import LivePlan
 from agent.execution.posting import LastMessages, put_aside
 from agent.execution.scheduler import Outcome, Slots, StepScheduler
-from agent.lifecycle import LEASE_SECONDS, RunLifecycle
+from agent.lifecycle import LEASE_SECONDS, LeaseLost, RunLifecycle
 from agent.memory.memory import SessionMemory
 from agent.planning.offline import OfflinePlanner
 from agent.planning.planner import Planner, plan_steps
@@ -56,6 +56,7 @@ __all__ = [
 ]
 
 FILES_LISTED = 40
+FILE_NAME_CHARS = 120  # a name is text of whoever made the file; a planner reads names, not letters
 TASK_KEY = "chat"
 
 
@@ -97,9 +98,11 @@ class OrchestratorRunner(RunLifecycle):
         run = await self._store.lease_run(run_id, self._owner, LEASE_SECONDS)
         if run is None or run.status in FINAL:
             return
-        keeper = asyncio.create_task(self._keep_lease(run), name=f"lease-{run.id}")
         try:
-            await self._story(run)
+            async with self._leased(run):
+                await self._story(run)
+        except LeaseLost:
+            self._log.warning("the lease of run {} could not be kept; its work was stopped", run.id)
         except StaleLease:
             self._log.warning("run {} was taken over by another worker", run.id)
         except DirigentError as error:
@@ -109,7 +112,6 @@ class OrchestratorRunner(RunLifecycle):
             self._log.error("{} run {} failed:\n{}", ref, run.id, traceback.format_exc())
             await self._fail(run, f"Something in Dirigent failed ({ref}).", "The log has the details; try again.")
         finally:
-            keeper.cancel()
             self._bot_of(run).busy(run.dest, on=False)
 
     async def _story(self, run: Run) -> None:
@@ -120,7 +122,7 @@ class OrchestratorRunner(RunLifecycle):
         try:
             async with asyncio.timeout(self._config.limits.seconds):
                 outcome = await self._plan_and_execute(ctx, live)
-                if outcome.waiting:
+                if outcome.waiting and not outcome.stopped_because:
                     await self._wait_for_person(ctx, live)
                     return
                 await self._answer(ctx, live, outcome)
@@ -134,7 +136,8 @@ class OrchestratorRunner(RunLifecycle):
         """Plan, carry out, and plan anew while results call for it and the limit allows it."""
         while True:
             ctx.summary = self._progress_context(ctx)
-            outcome = await self._execute(ctx, live)
+            stopped = scene.failure_that_stops(ctx)  # the journal is asked: this may be a later drive of the run
+            outcome = Outcome(stopped_because=stopped) if stopped else await self._execute(ctx, live)
             if outcome.waiting or outcome.stopped_because:
                 return outcome
             because = await scene.failure_worth_replanning(self._store, ctx)
@@ -211,22 +214,23 @@ class OrchestratorRunner(RunLifecycle):
 
     async def _plan_request(self, ctx: RunContext, *, replanning: bool) -> PlanRequest:
         records, asked = await asyncio.gather(self._store.get_steps(ctx.run.id), self._store.questions_of(ctx.run.id))
+        known = await self._session_data(ctx.session)
         with Workspace(ctx.session.workspace) as workspace:
-            files = tuple(workspace.list_files()[:FILES_LISTED])
+            names = [name for name in workspace.list_files() if len(name) <= FILE_NAME_CHARS]
         return PlanRequest(
             user_text=ctx.run.request,
             tools=tuple(self._catalogue.tools(ctx.session.profile)),
-            context=self._build_orchestrator_context(await self._session_data(ctx.session), TASK_KEY),
+            context=self._build_orchestrator_context(known, TASK_KEY),
             memory=await SessionMemory(ctx.session.folder).context(),
-            files=files,
+            files=tuple(names[:FILES_LISTED]),
             progress=tuple(records) if replanning else (),
             reason=await scene.failure_worth_replanning(self._store, ctx) if replanning else "",
-            answers=tuple((q.text, q.answer) for q in asked if q.answer is not None),
+            answers=tuple((q.text, q.answer) for q in asked if q.answer is not None and q.kind != "recovery"),
             planned=() if replanning else tuple(record.step for record in records),
             language=ctx.session.language,
             now=time.strftime("%A %Y-%m-%d %H:%M %Z"),
             limits=self._config.limits,
-            control=ctx.plan_control,
+            control=ctx.plan_control | self._history_label(known, TASK_KEY),
             model=ctx.session.model,
         )
 
@@ -251,9 +255,11 @@ class OrchestratorRunner(RunLifecycle):
             status=status.value,
             notice=live.say,
         )
+        known = await self._session_data(ctx.session)
+        made_of = scene.control_after(ctx) | self._history_label(known, TASK_KEY)
         live.state = "failed" if because else "done"
         await self._finish(ctx, live, status, text, error=because, messages=last.kept)
-        await self.sessions.add_history(ctx.session, TASK_KEY, ctx.run.request, text, status.value)
+        await self._keep_history(ctx, TASK_KEY, text, status, made_of)
         self._tell_finished(ctx.run.id)
         if status is Status.COMPLETED and ctx.run.provenance.trusted:
             self._in_background(self._remember(ctx, text))

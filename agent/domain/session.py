@@ -24,7 +24,10 @@ class Profile(BaseModel):
 
 
 class HistoryEntry(BaseModel):
-    """One finished request in the orchestrator's history: what was asked, what came of it, how it ended."""
+    """One finished request in the orchestrator's history: what was asked, what came of it, how it ended.
+
+    `untrusted` names the untrusted sources that the outcome was made of.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -32,6 +35,7 @@ class HistoryEntry(BaseModel):
     request: str
     outcome: str
     status: str = "COMPLETED"
+    untrusted: tuple[str, ...] = ()
 
 
 class SessionFile(BaseModel):

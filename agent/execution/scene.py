@@ -69,6 +69,16 @@ async def failure_worth_replanning(store: Store, ctx: RunContext) -> str:
     return ""
 
 
+def failure_that_stops(ctx: RunContext) -> str:
+    """Return the first failure after which the run must not go on, "" when there is none."""
+    for step_id, result in ctx.results.items():
+        record = ctx.records.get(step_id)
+        final = ctx.status.get(step_id) is Status.FAILED
+        if final and record is not None and record.step.on_failure is OnFailure.STOP:
+            return f"{step_id}: {result.error or result.status}"
+    return ""
+
+
 async def prepare_new_plan(store: Store, ctx: RunContext) -> None:
     """Note which failures the new plan answers, and read anew what the planner will be shown."""
     failed = [step_id for step_id, result in ctx.results.items() if result.status in WORTH_REPLANNING]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ FILE_NAME = "SESSION.json"
 HISTORY_KEPT = 25
 REQUEST_CHARS = 400
 OUTCOME_CHARS = 1_000
+SOURCES_KEPT = 8
+SOURCE_CHARS = 120
 
 
 class SessionFolders:
@@ -49,14 +52,27 @@ class SessionFolders:
             self._cache[session.id] = await self._read_or_make(session.folder, session.id, session.language)
         return self._cache[session.id]
 
-    async def add_history(self, session: Session, task_key: str, request: str, outcome: str, status: str) -> None:
-        """Append a finished request to the history of a task key; the newest 25 are kept."""
+    async def add_history(  # one entry's fields
+        self,
+        session: Session,
+        task_key: str,
+        request: str,
+        outcome: str,
+        status: str,
+        *,
+        untrusted: Sequence[str] = (),
+    ) -> None:
+        """Append a finished request to the history of a task key; the newest 25 are kept.
+
+        `untrusted` names the untrusted sources that went into the outcome.
+        """
         file = await self.file_of(session)
         entry = HistoryEntry(
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             request=request[:REQUEST_CHARS],
             outcome=outcome[:OUTCOME_CHARS],
             status=status,
+            untrusted=tuple(name[:SOURCE_CHARS] for name in untrusted[:SOURCES_KEPT]),
         )
         file.history[task_key] = [*file.history.get(task_key, []), entry][-HISTORY_KEPT:]
         await write(session.folder, file)
@@ -80,8 +96,11 @@ async def load(folder: Path) -> dict[str, Any]:
     path = folder / FILE_NAME
     if not path.exists():
         return SessionFile(id=folder.name).model_dump(mode="json")
-    async with aiofiles.open(path, encoding="utf-8") as file:
-        text = await file.read()
+    try:
+        async with aiofiles.open(path, encoding="utf-8") as file:
+            text = await file.read()
+    except (OSError, UnicodeError) as error:
+        raise _unreadable(path, error) from error
     return checked(text, path).model_dump(mode="json")
 
 
@@ -90,7 +109,16 @@ def load_now(folder: Path) -> dict[str, Any]:
     path = folder / FILE_NAME
     if not path.exists():
         return SessionFile(id=folder.name).model_dump(mode="json")
-    return checked(path.read_text(encoding="utf-8"), path).model_dump(mode="json")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise _unreadable(path, error) from error
+    return checked(text, path).model_dump(mode="json")
+
+
+def _unreadable(path: Path, error: OSError | UnicodeError) -> ConfigError:
+    why = "it is no UTF-8 text" if isinstance(error, UnicodeError) else error.strerror or type(error).__name__
+    return ConfigError(f"{path} cannot be read: {why}.", hint="Correct it, or move it away to start with a fresh one.")
 
 
 def checked(text: str, path: Path) -> SessionFile:

@@ -1,0 +1,151 @@
+"""Leases that are lost, sessions that are broken, disks that are full: work stops, nothing hangs, nobody is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.domain.messages import Destination, MessageKind
+from agent.domain.plan import OnFailure
+from agent.errors import DirigentError
+from agent.testing import Bot, step
+from plugins.api import tool
+from tests.conftest import boom, echo, note, send
+
+
+class Slow:
+    """A tool that works until it is stopped, and says when."""
+
+    def __init__(self) -> None:
+        began, ended = self.began, self.ended = asyncio.Event(), asyncio.Event()
+
+        @tool
+        async def slow() -> str:
+            """Work for ever."""
+            began.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+            return ""
+
+        self.tool = slow
+
+
+@pytest.mark.parametrize("fault", ["lost", "the journal fails"])
+async def test_work_stops_when_its_lease_is_lost(tmp_path: Path, monkeypatch: Any, fault: str):
+    monkeypatch.setattr("agent.lifecycle.LEASE_SECONDS", 0.3)
+    slow = Slow()
+    async with asyncio.timeout(20), Bot(tmp_path, [slow.tool]) as bot:
+
+        async def renew(*_: Any) -> bool:
+            if fault == "lost":
+                return False
+            raise DirigentError("The journal is locked.")
+
+        monkeypatch.setattr(bot.app.store, "renew_lease", renew)
+        bot.llm.will_plan(step("s1", "slow"))
+        await bot.receives("go")
+        await slow.began.wait()
+        await slow.ended.wait()
+        await bot.app.engine.idle()
+        assert (await bot.last_run()).status == "RUNNING"
+
+
+async def test_work_goes_on_while_its_lease_is_renewed(tmp_path: Path, monkeypatch: Any):
+    monkeypatch.setattr("agent.lifecycle.LEASE_SECONDS", 0.3)
+    slow = Slow()
+    async with asyncio.timeout(20), Bot(tmp_path, [slow.tool]) as bot:
+        renewed, kept = asyncio.Event(), bot.app.store.renew_lease
+        times: list[bool] = []
+
+        async def renew(*args: Any) -> bool:
+            times.append(await kept(*args))
+            if len(times) == 5:
+                renewed.set()
+            return times[-1]
+
+        monkeypatch.setattr(bot.app.store, "renew_lease", renew)
+        bot.llm.will_plan(step("s1", "slow"))
+        await bot.receives("go")
+        await renewed.wait()
+        assert all(times)
+        assert not slow.ended.is_set()
+
+
+async def test_an_answer_stands_when_the_history_cannot_be_written(tmp_path: Path, monkeypatch: Any):
+    async with asyncio.timeout(20), Bot(tmp_path, [echo]) as bot:
+
+        async def full(*_: Any, **__: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(bot.app.orchestrator.sessions, "add_history", full)
+        bot.llm.will_plan(step("s1", "echo", text="hi"))
+        bot.llm.will_answer("It said hi.")
+        said = await bot.app.orchestrator.run("s", "say hi", None, None, {"chat_id": 1})
+        assert said == "It said hi."
+        (run,) = await bot.app.store.recent_runs("s")
+        assert run.status == "COMPLETED"
+
+
+async def test_a_run_whose_session_file_is_broken_ends_with_the_file_named(tmp_path: Path):
+    async with asyncio.timeout(20), Bot(tmp_path, [echo]) as bot:
+        bot.llm.will_plan(step("s1", ask="Which?", options=("a", "b")))
+        await bot.hears("go")
+        question = await bot.question()
+        assert question is not None
+        (bot.workspace.parent / "SESSION.json").write_bytes(b"\xff\xfe broken")
+        bot.app.orchestrator.clear_session_cache("test:1")
+        await bot.app.orchestrator.answer_question(question.id, "a", "1")
+        answer = await bot.answer()
+        assert answer.status == "FAILED"
+        (error,) = await bot.shown(MessageKind.ERROR)
+        assert "SESSION.json" in error.payload["text"]
+
+
+async def test_stopping_a_run_that_has_just_ended_releases_whoever_waits_for_it(tmp_path: Path):
+    slow = Slow()
+    async with asyncio.timeout(20), Bot(tmp_path, [slow.tool]) as bot:
+        bot.llm.will_plan(step("s1", "slow"))
+        place = Destination("direct", "1")
+        waiting = asyncio.create_task(bot.app.orchestrator.run("direct:1", "go", None, None, place))
+        await slow.began.wait()
+        (run,) = await bot.app.store.recent_runs("direct:1")
+        await bot.app.orchestrator.stop_run(run)
+        assert "Stopped" in await waiting
+
+
+async def test_a_failure_that_stops_the_plan_stops_it_also_after_a_question(tmp_path: Path):
+    async with asyncio.timeout(20), Bot(tmp_path, [boom, note, echo]) as bot:
+        bot.llm.will_plan(
+            step("q", ask="Go on?", options=("yes", "no")),
+            step("s1", "boom", on_failure=OnFailure.STOP),
+            step("s2", "note", name="never.txt", after=("q",)),
+        )
+        bot.llm.will_answer("It broke.")
+        answer = await bot.hears("go")
+        assert answer.status == "FAILED"
+        assert await bot.question() is None
+        assert not (bot.workspace / "never.txt").exists()
+
+
+async def test_a_plan_that_was_stopped_by_a_failure_before_a_crash_does_not_go_on(tmp_path: Path, monkeypatch: Any):
+    async with Bot(tmp_path, [boom, send]) as bot:
+
+        async def killed(*_: Any, **__: Any) -> None:
+            await bot.app.store.close()
+
+        monkeypatch.setattr(bot.app.store, "finish_run", killed)
+        bot.llm.will_plan(step("s1", "boom", on_failure=OnFailure.STOP), step("s2", "send", to="ada", text="hi"))
+        bot.llm.will_answer("It broke.")
+        await bot.receives("go")
+        await bot.app.engine.idle()
+    async with asyncio.timeout(20), Bot(tmp_path, [boom, send]) as bot:
+        bot.llm.will_answer("It broke.")
+        answer = await bot.answer()
+        assert answer.status == "FAILED"
+        assert bot.statuses["s1"] == "FAILED"
+        assert await bot.shown(MessageKind.APPROVAL) == [] or bot.statuses["s2"] == "CANCELLED"
