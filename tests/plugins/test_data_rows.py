@@ -15,9 +15,9 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = [
         "day;shop;takings;customers",
-        "03.01.2026;Köln;1.200,50;3",
-        "01.01.2026;Bonn;99,00;12",
-        "02.01.2026;Köln;;7",
+        "23.01.2026;Köln;1.200,50;3",
+        "21.01.2026;Bonn;99,00;12",
+        "22.01.2026;Köln;;7",
     ]
     Path("shop.csv").write_text("\n".join(lines), encoding="utf-8")
 
