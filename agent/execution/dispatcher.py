@@ -30,6 +30,7 @@ from agent.policy import consent, provenance
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
     from agent.config import AppConfig
+    from agent.domain.artifacts import Artifact
     from agent.execution.context import RunContext
     from agent.execution.executor import Executor
     from agent.execution.toolbox import Toolbox
@@ -154,13 +155,23 @@ class Dispatcher:
             memory=ctx.memory,
         )
         repeatable = not once and not asks  # an approval is for one execution; a `once` tool is never repeated unasked
+        made: dict[str, Artifact] = {}
+
+        async def attempt(_number: int) -> ExecutorResponse:
+            tried = await self._toolbox.call(call)
+            made.update({file.path: replace(file, deliver=False) for file in tried.files})
+            return tried
+
         response = await with_retries(
-            lambda _attempt: self._toolbox.call(call),
+            attempt,
             step.retries if repeatable else 0,
             lambda text: ctx.on_progress(step.id, text, None, None),
         )
+        files = {**made, **{file.path: file for file in response.files}}
+        if spec.effect != "pure" and not spec.host:  # files may have come into the workspace since the run began
+            ctx.file_labels |= await self._store.labels(ctx.session.id)
         labels = provenance.of_result(spec, args, request.arg_provenance, ctx.file_labels, step.id)
-        return replace(response, provenance=labels)
+        return replace(response, provenance=labels, files=tuple(files.values()))
 
     def _resolve(self, ctx: RunContext, step: PlanStep) -> ExecutorRequest:
         """Put values in the place of references; every argument carries the labels of what it was made of."""

@@ -8,7 +8,7 @@ import inspect
 import mimetypes
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -17,8 +17,10 @@ from agent.domain.artifacts import Artifact
 from agent.domain.execution import ExecutorResponse, ResponseStatus
 from agent.errors import reference_id
 from agent.execution.host_tools import HostContext
+from agent.logs import SHORTEST_SECRET, Redactor
 from plugins.api import Output, ToolFailure
 from sandbox.api import Job, JobStatus, Limits, Progress, SandboxError, ToolCall
+from sandbox.values import plain
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from sandbox.api import JobResult
     from sandbox.boxes import Boxes
 
+MOST_TEXT = 4_000_000  # as much as a sandboxed tool may return
 Report = Callable[[Progress], None]
 ENDINGS = {
     JobStatus.OOM: "It needed more memory than a step may use ({memory} MB); `sandbox.memory_mb` sets it.",
@@ -67,15 +70,8 @@ class Toolbox:
     async def call(self, call: Call) -> ExecutorResponse:
         """Run a tool. Every failure of the tool is a response, never an exception."""
         try:
-            if call.spec.host:
-                async with asyncio.timeout(call.seconds):
-                    return await self._on_host(call)
-            return await self._inside(call)
-        except TimeoutError:
-            said = f"{call.spec.name} took longer than {call.seconds:g} s."
-            return _failed(call.step_id, said, status=ResponseStatus.TIMEOUT)
-        except ToolFailure as failure:
-            return _failed(call.step_id, failure.message, failure.hint)
+            response = await (self._on_host(call) if call.spec.host else self._inside(call))
+            return self._without_secrets(call.spec, response)
         except SandboxError as error:
             return _failed(call.step_id, error.message, error.remedy)
 
@@ -92,14 +88,22 @@ class Toolbox:
             on_progress=call.report,
         )
         try:
-            value = await _invoke(spec, ctx, call.args)
-        except (ToolFailure, TimeoutError):
-            raise
+            async with asyncio.timeout(call.seconds):
+                value = await _invoke(spec, ctx, call.args)
+            return _host_response(call.session, call.step_id, value, ctx.artifacts)
+        except TimeoutError:
+            said = f"{spec.name} took longer than {call.seconds:g} s."
+            failed = _failed(call.step_id, said, status=ResponseStatus.TIMEOUT)
+        except ToolFailure as failure:
+            failed = _failed(call.step_id, failure.message, failure.hint)
         except Exception as error:
             ref = reference_id()
             logger.error("{} {} failed:\n{}", ref, spec.full_name, traceback.format_exc())
-            return _failed(call.step_id, f"{spec.name} failed: {type(error).__name__}.", f"Reference {ref} in the log.")
-        return _host_response(call.session, call.step_id, value, ctx.artifacts)
+            failed = _failed(
+                call.step_id, f"{spec.name} failed: {type(error).__name__}.", f"Reference {ref} in the log."
+            )
+        left = _handed_over(call.session, ctx.artifacts, call.step_id)
+        return replace(failed, files=tuple(replace(file, deliver=False) for file in left))
 
     async def _inside(self, call: Call) -> ExecutorResponse:
         box = self._config.sandbox
@@ -117,14 +121,18 @@ class Toolbox:
         return self._sandbox_response(call, result)
 
     def _sandbox_response(self, call: Call, result: JobResult) -> ExecutorResponse:
+        changed = [c for c in result.changes if c.change != "deleted"]
+        # What a failed step has written stays in the workspace, so it is known, with the label of what was read.
+        left = tuple(_artifact(c.path, c.size, c.sha256, deliver=False) for c in changed)
         if result.failure is not None:
-            return _failed(call.step_id, result.failure["message"], result.failure.get("hint", ""))
+            failed = _failed(call.step_id, result.failure["message"], result.failure.get("hint", ""))
+            return replace(failed, files=left)
         if result.status is JobStatus.TIMEOUT:
             said = f"{call.spec.name} took longer than {call.seconds:g} s and was stopped."
-            return _failed(call.step_id, said, status=ResponseStatus.TIMEOUT)
+            return replace(_failed(call.step_id, said, status=ResponseStatus.TIMEOUT), files=left)
         if not result.ok:
-            return _failed(call.step_id, self._ending(call.spec, result), "; ".join(result.warnings))
-        changed = [c for c in result.changes if c.change != "deleted"]
+            ended = _failed(call.step_id, self._ending(call.spec, result), "; ".join(result.warnings))
+            return replace(ended, files=left)
         files = _handed_over(call.session, result.files, call.step_id)
         known = {file.path for file in files}
         made = [_artifact(c.path, c.size, c.sha256, deliver=not files) for c in changed if c.path not in known]
@@ -141,6 +149,20 @@ class Toolbox:
         ending = ENDINGS.get(result.status, "").format(memory=box.memory_mb, disk=box.disk_mb)
         said = ending or result.stderr.text[-400:] or f"Status {result.status}, code {result.code}."
         return f"{spec.name} ended early. {said}"
+
+    def _without_secrets(self, spec: ToolSpec, response: ExecutorResponse) -> ExecutorResponse:
+        """Hide the secrets that a tool was given in what it says: results go to the journal, the model and the chat."""
+        given = [value for value in self._secrets(spec).values() if len(value) >= SHORTEST_SECRET]
+        if not given:
+            return response
+        hide = Redactor(given)
+        return replace(
+            response,
+            output=_with_texts(response.output, hide),
+            text=hide(response.text),
+            error=hide(response.error),
+            hint=hide(response.hint),
+        )
 
     def _secrets(self, spec: ToolSpec) -> dict[str, str]:
         known = self._config.secrets
@@ -164,12 +186,17 @@ def _host_response(
     artifacts: list[tuple[str, str]],
 ) -> ExecutorResponse:
     output = value if isinstance(value, Output) else Output(value=value)
+    found = plain(output.value)  # whatever is no JSON is the tool's failure, not the journal's
+    text = output.text or _as_text(found)
+    if len(text) > MOST_TEXT or (output.text and len(_as_text(found)) > MOST_TEXT):
+        hint = "Have it write a file and hand that over."
+        raise ToolFailure(f"The result has more than {MOST_TEXT:,} characters.", hint=hint)
     handed = [*artifacts, *((path, "") for path in output.files)]
     return ExecutorResponse(
         step_id,
         ResponseStatus.PARTIAL if output.partial else ResponseStatus.OK,
-        output=output.value,
-        text=output.text or _as_text(output.value),
+        output=found,
+        text=text,
         files=_handed_over(session, handed, step_id),
     )
 
@@ -211,6 +238,14 @@ def _as_text(value: Any) -> str:
     import json
 
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {change(key): _with_texts(part, change) for key, part in value.items()}
+    return [_with_texts(part, change) for part in value] if isinstance(value, list) else value
 
 
 def _failed(

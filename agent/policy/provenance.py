@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -29,7 +31,7 @@ def of_files(spec: ToolSpec, args: Mapping[str, Any], file_labels: Mapping[str, 
     """Return the labels of the files a call could read: those it names, or every one when it names none."""
     named = [str(path) for name in spec.file_parameters for path in _listed(args.get(name))]
     if spec.file_parameters and named:
-        return Provenance.union(file_labels.get(path, NOTHING) for path in named)
+        return Provenance.union(_of_path(path, file_labels) for path in named)
     if spec.effect == "pure" or spec.host:
         return NOTHING
     return Provenance.union(file_labels.values())
@@ -39,8 +41,28 @@ def source_name(spec: ToolSpec, args: Mapping[str, Any]) -> str:
     """Name the outside source of a tool's output: `web:example.org` when a URL says so, else `plugin.tool`."""
     for value in args.values():
         if isinstance(value, str) and value.startswith(("http://", "https://")):
-            return f"web:{urlsplit(value).hostname or 'unknown'}"
+            try:
+                return f"web:{urlsplit(value).hostname or 'unknown'}"
+            except ValueError:  # such as a bracket that is never closed
+                return "web:unknown"
     return spec.full_name
+
+
+def _of_path(path: str, file_labels: Mapping[str, Provenance]) -> Provenance:
+    """Return the labels of every file that a tool may take the words for: a path, a folder, a glob, a careless name."""
+    plain = posixpath.normpath(path.strip())
+    if plain in file_labels:
+        return file_labels[plain]
+    if plain.startswith(("/", "~", "..")):  # some tools take these too, if they lead back into the workspace
+        return Provenance.union(file_labels.values())
+    asked = plain.casefold()
+    return Provenance.union(label for name, label in file_labels.items() if _may_mean(asked, name.casefold()))
+
+
+def _may_mean(asked: str, name: str) -> bool:
+    last = posixpath.basename(name)
+    alike = asked in {".", name, last, posixpath.splitext(name)[0], posixpath.splitext(last)[0]}
+    return alike or name.startswith(f"{asked}/") or fnmatchcase(name, asked) or fnmatchcase(last, asked)
 
 
 def _listed(value: Any) -> Iterable[Any]:

@@ -88,10 +88,10 @@ class PlainBoxes:
                 value = await _called(function, ctx, dict(job.tool.arguments), workspace)
             except ToolFailure as failure:
                 said = {"type": "ToolFailure", "message": failure.message, "hint": failure.hint, "traceback": ""}
-                return JobResult(JobStatus.EXIT, failure=said, rung="plain")
+                return JobResult(JobStatus.EXIT, failure=said, changes=box.diff(before, box.snapshot()), rung="plain")
             except Exception as error:
                 said = {"type": type(error).__name__, "message": str(error), "hint": "", "traceback": ""}
-                return JobResult(JobStatus.EXIT, failure=said, rung="plain")
+                return JobResult(JobStatus.EXIT, failure=said, changes=box.diff(before, box.snapshot()), rung="plain")
             return _result(value, ctx, box.diff(before, box.snapshot()))
 
     async def close(self) -> None:
