@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 TOO_LATE = "Too late: this has been settled already."
 NOT_YOURS = "Only an owner may decide this."
 EXAMPLES_SHOWN = 4
+UNFIT = re.compile(r"[^\w-]+")
 
 
 class Reception:
@@ -55,7 +57,11 @@ class Reception:
             await self._store.heard(message.id)
             return
         if not message.text.strip():
-            await self._say(message, _about_files(saved) if saved else "I can work with text and files; send me one.")
+            if quote := await self._keep_quote(session, message):
+                saved.append(quote)
+            if saved or not message.attachments:  # about files that could not be had, the channel has told already
+                text = _about_files(saved) if saved else "I can work with text and files; send me one."
+                await self._say(message, text)
             await self._store.heard(message.id)
             return
         question = await self._answered_by(session, message)
@@ -81,16 +87,17 @@ class Reception:
         )
         self._orchestrator.submit(run)
 
-    async def _keep_quote(self, session: Session, message: InboundMessage) -> None:
-        """Keep quoted and forwarded text, which is somebody else's, as a file with that label."""
+    async def _keep_quote(self, session: Session, message: InboundMessage) -> str:
+        """Keep quoted and forwarded text, which is somebody else's, as a file with that label; return its name."""
         if not message.quoted:
-            return
-        name = f"quoted-{message.update_id}.txt"
+            return ""
+        name = f"quoted-{UNFIT.sub('-', message.message_id or message.update_id)}.txt"
         with Workspace(session.workspace) as workspace:
             workspace.write_bytes(name, message.quoted.encode())
         label = Provenance.of(f"quoted:{name}", trusted=False)
         file = Artifact(name, len(message.quoted.encode()), "", "text/plain", provenance=label)
         await self._store.add_artifacts(session.id, None, "", [file])
+        return name
 
     async def _take_files(self, session: Session, message: InboundMessage) -> list[str]:
         """Copy attachments into the workspace, labelled; a file that is there already with the same bytes is kept."""
@@ -116,13 +123,17 @@ class Reception:
         return name
 
     async def _answered_by(self, session: Session, message: InboundMessage) -> Question | None:
-        """Return the question that a text answers: the newest open one; in groups only the asker's own."""
+        """Return the question that a text answers: the one replied to, else the newest; in groups the asker's own."""
         if message.text.startswith("/"):
             return None
         waiting = await self._store.open_questions(session.id)
         private = message.dest.chat_type == "private"
         mine = [question for question in waiting if private or question.user_id == message.user_id]
         mine = [question for question in mine if _may_be_meant(question, message)]
+        for question in mine if message.reply_to else ():
+            shown = await self._store.get_message(f"question:{question.id}")
+            if shown is not None and shown.message_id == message.reply_to:
+                return question
         return mine[-1] if mine else None
 
     # --- commands -----------------------------------------------------------------------------------------------

@@ -96,6 +96,21 @@ async def test_two_questions_are_answered_after_a_restart_by_button_and_by_words
     assert [m.labels for m in stage.telegram.bot_messages(OWNER) if m.text.startswith("Which colour")] == [[]]
 
 
+async def test_a_reply_answers_the_question_that_it_replies_to(stage: Stage):
+    stage.will_plan(step("q1", ask="Which colour?"), step("q2", ask="Which name?"), title="A label")
+    stage.will("answer", "Noted.")
+    async with stage.up():
+        stage.says("Make a label")
+        colour = await stage.sees("Which colour?\n")
+        await stage.sees("Which name?\n")
+        stage.says("red", reply_to=colour.id)
+        await stage.sees("Which colour: red")
+        stage.says("Ada")
+        await stage.sees("Which name: Ada")
+        await stage.sees("Noted.")
+    assert not list(stage.workspace().glob("quoted-*"))
+
+
 async def test_an_answer_in_words_may_name_an_option_by_its_number(stage: Stage):
     stage.will_plan(step("q1", ask="Which colour?", options=("red", "blue")), title="Colours")
     stage.will("answer", "Noted.")

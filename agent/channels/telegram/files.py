@@ -47,14 +47,14 @@ class Downloads:
         self._pause = pause
 
     async def complete(self, message: InboundMessage) -> InboundMessage:
-        """Return the message with its files' paths; a file that can't be had is left out and the person is told."""
+        """Return the message with its files' paths; one that can't be had stays without, and the person is told."""
         kept: list[Attachment] = []
         for number, file in enumerate(message.attachments, start=1):
+            kept.append(file)
             if file.path or not file.file_id:
-                kept.append(file)
                 continue
             try:
-                kept.append(await self._fetch(message, number, file))
+                kept[-1] = await self._fetch(message, number, file)
             except TelegramError as error:
                 logger.warning("{} of message {} was not fetched: {}", file.name, message.id, error)
                 await self._tell(message, number, f"I could not fetch {file.name} from Telegram. Please send it again.")
