@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, insert, select, update
 
 from agent.domain.plan import StepType
 from agent.domain.states import FINAL, Status
@@ -32,6 +32,18 @@ _INSERT = Prepared(
     (*_PLANNED, *_PLACED),
 )
 
+# Built once: a step is added for every line of a plan that streams, and building a statement costs more than running it.
+_RUN = (
+    select(runs.c.epoch, runs.c.status, runs.c.steps, runs.c.priority)
+    .where(runs.c.id == bindparam("of_run"))
+    .with_for_update()
+)
+_KNOWN = select(tasks.c.step_id, tasks.c.step).where(
+    tasks.c.run_id == bindparam("of_run"),
+    tasks.c.step_id.in_(bindparam("ids", expanding=True)),
+)
+_COUNT = update(runs).where(runs.c.id == bindparam("of_run")).values(steps=bindparam("count"))
+
 
 def new_steps(steps: Sequence[PlanStep]) -> list[NewStep]:
     """Return what a plan says of its steps, as rows."""
@@ -57,8 +69,7 @@ def add(
 ) -> None:
     """Append the steps that are not there yet. Raises PlanError when one is there with another content."""
     run_id, epoch = owner
-    columns = (runs.c.epoch, runs.c.status, runs.c.steps, runs.c.priority)
-    run = connection.execute(select(*columns).where(runs.c.id == run_id).with_for_update()).first()
+    run = connection.execute(_RUN, {"of_run": run_id}).first()
     if run is None:
         raise NotFound(f"There is no run {run_id}.")
     if run.epoch != epoch:
@@ -76,14 +87,13 @@ def add(
             for position, step in enumerate(fresh, start=run.steps)
         ],
     )
-    connection.execute(runs.update().where(runs.c.id == run_id).values(steps=run.steps + len(fresh)))
+    connection.execute(_COUNT, {"of_run": run_id, "count": run.steps + len(fresh)})
 
 
 def _present(connection: Connection, run_id: int, ids: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for i in range(0, len(ids), AT_ONCE):
-        wanted = (tasks.c.run_id == run_id, tasks.c.step_id.in_(ids[i : i + AT_ONCE]))
-        rows = connection.execute(select(tasks.c.step_id, tasks.c.step).where(*wanted))
+        rows = connection.execute(_KNOWN, {"of_run": run_id, "ids": ids[i : i + AT_ONCE]})
         found.update((row.step_id, row.step) for row in rows)
     return found
 
