@@ -32,7 +32,7 @@ _INSERT = Prepared(
     (*_PLANNED, *_PLACED),
 )
 
-# Built once: a step is added for every line of a plan that streams, and building a statement costs more than running it.
+# Built once: a step is added for every line of a plan that streams, and building one costs more than running it.
 _RUN = (
     select(runs.c.epoch, runs.c.status, runs.c.steps, runs.c.priority)
     .where(runs.c.id == bindparam("of_run"))
