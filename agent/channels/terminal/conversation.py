@@ -306,7 +306,7 @@ class Terminal:
                 return asked
             if await self._quiet():
                 await self._stopped()
-                return asked
+                return next(iter(await self._open()), None)  # what was asked a moment ago is shown by now
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stir.wait(), HEARTBEAT)
 
@@ -326,12 +326,17 @@ class Terminal:
 
     async def _quiet(self) -> bool:
         """Return whether no run is being worked on, nothing is unheard, and everything was shown."""
-        runs = await self.store.unfinished_runs(self._session)
-        if any(run.status is not Status.WAITING_APPROVAL for run in runs):
-            return False
+        for run in await self.store.unfinished_runs(self._session):
+            if run.status is not Status.WAITING_APPROVAL or not await self._asks(run):
+                return False
         due = await self.store.due_messages(self.name)
         mine = [m for m in due if m.dest.session_id == self._session and self._versions.get(m.key) != m.version]
         return not mine and not await self.store.unheard(self.name)
+
+    async def _asks(self, run: Run) -> bool:
+        """Return whether a run waits for a person; one that was just answered still says so for a moment."""
+        asking = {question.run_id for question in await self.store.open_questions(self._session)}
+        return run.id in asking or any(each.decision is None for each in await self.store.approvals_of(run.id))
 
     async def _ending(self) -> Ending:
         """Say how the request came to rest, to the face and to the caller."""

@@ -84,8 +84,18 @@ class Agent:
             question = await self.store.get_question(asked_id)
             assert question is not None
             await self.store.answer_question(asked_id, question.options[int(said)], message.user_id)
-        self.woken(asked_id)
+        if asked_id in self.waiting:
+            self.woken(asked_id)
+        elif kind == "q":
+            await self.carry_on(question)
         return f"noted {said}"
+
+    async def carry_on(self, question: Question) -> None:
+        """Finish a run of an earlier process."""
+        self.run = await self.store.lease_run(question.run_id, "test", 60)
+        assert self.run is not None
+        await self.store.change_run(self.run.id, self.run.epoch, status=Status.RUNNING)
+        await self.finish("Carried on.")
 
     def woken(self, asked_id: str) -> None:
         if asked_id in self.waiting:

@@ -256,3 +256,25 @@ async def test_what_can_be_done_next_is_offered_by_number(opened):
         room.agent.press = press
         await room.terminal.converse()
     assert pressed == ["q/none/0"]
+
+
+async def test_a_run_that_was_just_answered_is_waited_for(opened):
+    """Between the answer and the next step the run still counts as waiting; that is not the end of the request."""
+    gate = asyncio.Event()
+
+    async def slow(agent: Agent, message) -> None:
+        await agent.ask("Which?", "a", "b", wait=False)
+        await agent.waiting["Q1"].wait()
+        await gate.wait()
+        await agent.store.change_run(agent.run.id, agent.run.epoch, status=Status.RUNNING)
+        await agent.finish("Done.")
+
+    async with opened(slow, Keys("1")) as room:
+        going = asyncio.create_task(room.terminal.once("go"))
+        async with asyncio.timeout(10):
+            while not room.agent.pressed:
+                await asyncio.sleep(0)
+        done, _ = await asyncio.wait([going], timeout=0.8)
+        gate.set()
+        assert not done
+        assert (await going).code == 0
