@@ -139,10 +139,15 @@ class Reception:
     # --- commands -----------------------------------------------------------------------------------------------
     async def _obeyed(self, session: Session, message: InboundMessage, command: commands.Command) -> bool:
         """Answer a command of Dirigent's own; False for those of plugins."""
+        if command.name == "/stop":
+            await self._say(message, await self._stop(session, message))
+            return True
+        if not message.trusted and _forgets(command):
+            await self._say(message, NOT_YOURS)
+            return True
         texts = {
             "/start": self._welcome,
             "/help": self._help,
-            "/stop": self._stop,
             "/new": self._new,
             "/plan": self._plan,
             "/files": self._files,
@@ -177,11 +182,14 @@ class Reception:
         shown = [spec.examples[0] for spec in self._catalogue.tools(session.profile) if spec.examples]
         return [example.replace("{", "").replace("}", "") for example in shown[:EXAMPLES_SHOWN]]
 
-    async def _stop(self, session: Session, _rest: str) -> str:
+    async def _stop(self, session: Session, message: InboundMessage) -> str:
         running = await self._store.unfinished_runs(session.id)
-        for run in running:
+        own = [run for run in running if message.trusted or run.user_id == message.user_id]
+        for run in own:
             await self._orchestrator.stop_run(run)
-        return "" if running else "Nothing is running."
+        if own:
+            return ""
+        return NOT_YOURS if running else "Nothing is running."
 
     async def _new(self, session: Session, _rest: str) -> str:
         await self._orchestrator.sessions.clear_history(session)
@@ -282,6 +290,11 @@ class Reception:
                 session_id=message.dest.session_id,
             )
             await self._store.post(notice)
+
+
+def _forgets(command: commands.Command) -> bool:
+    """True for what takes something away from everybody in the chat."""
+    return command.name == "/new" or (command.name == "/memory" and command.rest.startswith("forget"))
 
 
 def _may_be_meant(question: Question, message: InboundMessage) -> bool:

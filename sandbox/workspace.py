@@ -222,8 +222,13 @@ class Workspace:
                 descriptor = os.open(free, _CREATE, 0o644, dir_fd=self._root)
             except FileExistsError:
                 continue
-            with os.fdopen(descriptor, "wb") as target, source.open("rb") as file:
-                shutil.copyfileobj(file, target, 1 << 20)
+            try:
+                with os.fdopen(descriptor, "wb") as target, source.open("rb") as file:
+                    shutil.copyfileobj(file, target, 1 << 20)
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    os.unlink(free, dir_fd=self._root)
+                raise _explained(free, error) from None
             return free
         raise WorkspaceError(f"There are too many files called '{wanted}'.", remedy="Remove some of them.")
 

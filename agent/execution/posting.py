@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from agent.domain.messages import MessageKind, OutboundMessage
 from sandbox.api import SandboxError
-from sandbox.workspace import Workspace
+from sandbox.workspace import Workspace, safe_name
 
 if TYPE_CHECKING:
     from agent.domain.messages import Bot, Destination
     from agent.domain.session import Session
     from agent.store.protocol import Store
+
+MOST_FILES = 100
 
 
 class Outbox:
@@ -35,21 +36,26 @@ def put_aside(session: Session, run_id: int, files: list[dict[str, Any]]) -> lis
     """Copy the files of an answer to where no later step can change them, and add each copy's `place`.
 
     What is sent is what the answer speaks of, and what a channel opens is never a link that was put in its place. One
-    that is gone, or no regular file any more, is left out.
+    that is gone, or no regular file any more, is left out; of very many only the first are sent, and that is said.
     """
     folder = session.folder / "delivered" / str(run_id)
-    folder.mkdir(parents=True, exist_ok=True)
     placed: dict[str, dict[str, Any]] = {}
-    for file in files:
-        name = PurePosixPath(file["path"]).name
-        name = f"{len(placed)}-{name}" if name in placed else name
+    for file in files[:MOST_FILES]:
+        name = safe_name(file["path"])
+        while name in placed:
+            name = f"{len(placed)}-{name}"
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             with Workspace(session.workspace) as workspace:
                 workspace.copy_out(file["path"], folder / name)
         except (OSError, SandboxError) as error:
             logger.warning("{} cannot be delivered: {}", file["path"], error)
             continue
         placed[name] = {**file, "place": str(folder / name)}
+    if len(files) > MOST_FILES and placed:
+        first = next(iter(placed.values()))
+        said = f"The first {MOST_FILES} of {len(files)} files; /files lists them."
+        first["title"] = f"{first.get('title') or ''}\n{said}".strip()
     return list(placed.values())
 
 
