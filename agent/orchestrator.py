@@ -21,7 +21,7 @@ from agent.domain.plan import PlanStep
 from agent.domain.run import Run
 from agent.domain.session import Profile, Session
 from agent.domain.states import FINAL, Status
-from agent.errors import DirigentError, LimitReached, StaleLease, reference_id
+from agent.errors import DirigentError, LimitReached, ModelError, PlanError, StaleLease, reference_id
 from agent.execution import scene
 from agent.execution.graph import (
     _apply_step_result,
@@ -137,7 +137,12 @@ class OrchestratorRunner(RunLifecycle):
         while True:
             ctx.summary = self._progress_context(ctx)
             stopped = scene.failure_that_stops(ctx)  # the journal is asked: this may be a later drive of the run
-            outcome = Outcome(stopped_because=stopped) if stopped else await self._execute(ctx, live)
+            try:
+                outcome = Outcome(stopped_because=stopped) if stopped else await self._execute(ctx, live)
+            except (ModelError, PlanError, LimitReached) as error:
+                if not any(result.success for result in ctx.results.values()):
+                    raise
+                return Outcome(stopped_because=error.message, trouble=str(error))  # what there is, is the answer
             if outcome.waiting or outcome.stopped_because:
                 return outcome
             because = await scene.failure_worth_replanning(self._store, ctx)
@@ -239,17 +244,20 @@ class OrchestratorRunner(RunLifecycle):
         because = outcome.stopped_because or outcome.replan_because
         status = Status.FAILED if because else Status.COMPLETED
         last = LastMessages(ctx.bot)
-        spoken = ctx.direct_answer or scene.speaks_for_itself(ctx)
+        spoken = "" if outcome.trouble else ctx.direct_answer or scene.speaks_for_itself(ctx)
+        trouble = {"id": "plan", "title": "Planning", "status": "error", "error": outcome.trouble}
         text = await compose_final_answer(
             ctx.session,
             last,
             None,
             ctx.run.dest,
-            [{"id": "answer", "status": "ok", "text": spoken}] if spoken else scene.results(ctx),
+            [{"id": "answer", "status": "ok", "text": spoken}]
+            if spoken
+            else [*scene.results(ctx), *([trouble] if outcome.trouble else [])],
             await asyncio.to_thread(put_aside, ctx.session, ctx.run.id, scene.deliveries(ctx)),
             ctx.run.corr_id,
             ctx.run.dest.chat_id,
-            llm=None if spoken else ctx.llm,
+            llm=None if spoken or outcome.trouble else ctx.llm,
             request=ctx.run.request,
             run_id=ctx.run.id,
             status=status.value,
