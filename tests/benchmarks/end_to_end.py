@@ -30,6 +30,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from loguru import logger
+
 from agent.app import App, build_app
 from agent.catalogue import Catalogue
 from agent.config import AppConfig, Model
@@ -371,6 +373,7 @@ def main() -> int:
             asyncio.run(ours(address, SEVEN, profile))
         pstats.Stats(profile).sort_stats("cumtime").print_stats(60)
         return 0
+    logger.remove()
     met = [report(name, plan, options.rounds) for name, plan in PLANS.items()]
     return int(not all(met))
 

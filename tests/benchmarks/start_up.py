@@ -1,8 +1,9 @@
-"""How fast the command line answers: `--help` against an empty interpreter, and `chat` until it is ready.
+"""How fast the command line answers: `--help` against an empty interpreter, `chat` until it is ready and until it answers.
 
     .venv/bin/python tests/benchmarks/start_up.py [--runs 20] [--json]
 
-Targets: `--help` ≤ 12 times an empty interpreter; `chat` ready ≤ 1.5 s. Exits with 1 when one is missed. The runs of what
+Targets: `--help` ≤ 12 times an empty interpreter; `chat` ready ≤ 1.5 s. `first_answer` is a whole `chat "what time is it"`
+without a model: started, planned, carried out, answered, ended. Exits with 1 when one is missed. The runs of what
 is compared take turns, so that a busy machine slows them alike; medians are reported.
 """
 
@@ -25,6 +26,7 @@ EMPTY = [sys.executable, "-c", "pass"]
 HELP = [sys.executable, "-P", "-m", "agent", "--help"]
 WRAPPED = [str(ROOT / "dirigent"), "--help"]
 CHAT = [sys.executable, "-P", "-m", "agent", "chat", "--model", "offline"]
+FIRST_ANSWER = [*CHAT, "what time is it"]
 
 
 def seconds(command: list[str], env: dict[str, str]) -> float:
@@ -41,14 +43,15 @@ def measure(runs: int) -> dict[str, float]:
         env = {name: value for name, value in os.environ.items() if not name.startswith(("DIRIGENT_", "OPENAI_"))}
         env["DIRIGENT_HOME"] = home
         commands = {"empty": EMPTY, "help": HELP, "wrapper_help": WRAPPED}
-        times: dict[str, list[float]] = {name: [] for name in (*commands, "chat")}
-        for command in (*commands.values(), CHAT):
+        times: dict[str, list[float]] = {name: [] for name in (*commands, "chat", "first_answer")}
+        for command in (*commands.values(), CHAT, FIRST_ANSWER):
             seconds(command, env)  # byte code and the journal are made the first time
         for _ in range(runs):
             for name, command in commands.items():
                 times[name].append(seconds(command, env))
         for _ in range(max(3, runs // 4)):
             times["chat"].append(seconds(CHAT, env))
+            times["first_answer"].append(seconds(FIRST_ANSWER, env))
     medians = {f"{name}_s": round(statistics.median(taken), 4) for name, taken in times.items()}
     return {**medians, "help_ratio": round(medians["help_s"] / medians["empty_s"], 2)}
 
