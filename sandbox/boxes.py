@@ -27,7 +27,18 @@ if TYPE_CHECKING:
 
 LIGHT: tuple[str, ...] = ()
 TOOLS = ("pydantic", "plugins.api", "sandbox.tools", "asyncio")
-DATA = (*TOOLS, "numpy", "pandas", "duckdb", "matplotlib", "matplotlib.pyplot")
+# The tools that come with us, and what each of their calls would import anew.
+BUILT_IN = (
+    *("plugins.files", "plugins.calculate", "plugins.python", "plugins.shell", "plugins.documents"),
+    *("plugins.documents.reading", "plugins.documents.finding", "plugins.documents.plain", "plugins.documents.mail"),
+    *("plugins.documents.office", "plugins.documents.pages", "plugins.documents.pictures", "plugins.data"),
+)
+# What a chart or a sum needs is there first; what only SQL and programs need follows when the first job is done.
+DATA = (
+    *(*TOOLS, "numpy", "matplotlib", "matplotlib.pyplot", "plugins.data", "plugins.data.overview"),
+    *("plugins.data.answers", "plugins.data.charts", "plugins.data.listing", "plugins.python"),
+)
+MORE_DATA = ("pandas", "duckdb", "plugins.data.sql", "plugins.files")
 SCAN_INLINE = 300
 GUARD_EVERY_S = 0.25
 
@@ -46,6 +57,7 @@ class Box:
         self._ending: set[asyncio.Task[None]] = set()
         self._temporary: Path | None = None
         self._tools_loaded = False
+        self._all_loaded = False
         self._files = 0
         self._closed = False
 
@@ -84,10 +96,13 @@ class Box:
         cell = await self._cell(data=job.data)
         if job.kind == "tool" and not job.data and not self._tools_loaded:
             self._tools_loaded = True
-            await cell.preload(TOOLS)
+            await cell.preload((*TOOLS, *BUILT_IN))
         try:
             return await self._run_in(cell, job, before, room, on_progress)
         finally:
+            if job.data and not self._all_loaded and not cell.broken:
+                self._all_loaded = True
+                await cell.preload(MORE_DATA)
             self._rest(data=job.data)
 
     async def stream(self, job: Job) -> AsyncIterator[Progress | JobResult]:
@@ -207,7 +222,10 @@ class Box:
     async def warm(self, *, data: bool = False) -> None:
         """Start a box process before the first job needs it."""
         if self.rung.name != "E":
-            await self._cell(data=data)
+            cell = await self._cell(data=data)
+            if not data and not self._tools_loaded:
+                self._tools_loaded = True
+                await cell.preload((*TOOLS, *BUILT_IN))
             self._rest(data=data)
 
     async def _cell(self, *, data: bool) -> Cell:
@@ -220,7 +238,9 @@ class Box:
             if cell is not None:
                 logger.info("the box of {} broke and is replaced", self._session_id)
                 await cell.end()
-            if not data:
+            if data:
+                self._all_loaded = False
+            else:
                 self._tools_loaded = False
             self._cells[data] = await Cell.start(self._launch(), self._session_id, DATA if data else LIGHT)
             return self._cells[data]

@@ -98,6 +98,15 @@ def rehearse() -> None:
     asyncio.run(_awaited(asyncio.sleep(0)))
 
 
+def ready(module: ModuleType) -> None:
+    """Work out what the arguments of a module's tools look like, so that no job has to."""
+    for value in vars(module).values():
+        spec = spec_of(value)
+        if spec is not None:
+            with contextlib.suppress(PluginError):
+                _ = spec.arguments
+
+
 async def _awaited(result: Any) -> Any:
     return await result
 

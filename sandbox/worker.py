@@ -208,6 +208,8 @@ def preload(modules: list[str]) -> None:
                 module.use("Agg")
             if name == "sandbox.tools":
                 module.rehearse()
+            if name.startswith("plugins."):
+                importlib.import_module("sandbox.tools").ready(module)
     gc.collect()
     gc.freeze()
 

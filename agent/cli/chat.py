@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import getpass
 import os
+import re
 import signal
 import sys
 import uuid
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from agent.config import AppConfig
 
 MAIN = "main"
+TABLE = re.compile(r"\.(?:csv|tsv|xlsx?|xlsm|ods|jsonl?|ndjson|parquet)\b|\b(?:chart|plot|diagramm?)\b", re.IGNORECASE)
 EXAMPLES = """\
 examples:
   dirigent chat
@@ -74,7 +76,8 @@ async def _chat(arguments: argparse.Namespace) -> int:
             terminal = await _terminal(app, arguments, name)
             if app.llm is None:
                 terminal.face.notice(_without_model(config, found))
-            async with connected(app, terminal):
+            wanted = " ".join([*arguments.request, *map(str, files)])
+            async with connected(app, terminal), warming(app, terminal, wanted):
                 await terminal.take_up()
                 ending = await _converse(terminal, arguments, files)
     if ending.status == "waiting" and arguments.request:
@@ -131,6 +134,24 @@ async def connected(app: App, terminal: Terminal) -> AsyncIterator[None]:
         sender.cancel()
         await asyncio.gather(sender, return_exceptions=True)
         await terminal.close()
+
+
+@contextlib.asynccontextmanager
+async def warming(app: App, terminal: Terminal, request: str) -> AsyncIterator[None]:
+    """Start the sandbox while the request is read and planned; with the data libraries when it is about a table."""
+    data = TABLE.search(request) is not None
+
+    async def warm() -> None:
+        # The step that needs the box says what is wrong with it.
+        with contextlib.suppress(Exception):
+            await app.boxes.warm(terminal.dest.session_id, terminal.workspace, data=data)
+
+    task = asyncio.create_task(warm(), name="warming")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @contextlib.contextmanager
