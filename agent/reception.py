@@ -20,6 +20,8 @@ from agent.domain.states import FINAL
 from agent.execution.people import SKIPPED, YOU_DECIDE, answerer
 from agent.execution.toolbox import fingerprint
 from agent.memory.memory import SessionMemory
+from agent.planning.request import PlanRequest
+from agent.planning.suggestions import examples_for
 from sandbox.api import SandboxError
 from sandbox.workspace import Workspace
 
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 TOO_LATE = "Too late: this has been settled already."
 NOT_YOURS = "Only an owner may decide this."
-EXAMPLES_SHOWN = 4
 UNFIT = re.compile(r"[^\w-]+")
 
 
@@ -179,8 +180,7 @@ class Reception:
 
     def _examples(self, session: Session) -> list[str]:
         """Return a few requests that this installation can carry out, from the tools' own examples."""
-        shown = [spec.examples[0] for spec in self._catalogue.tools(session.profile) if spec.examples]
-        return [example.replace("{", "").replace("}", "") for example in shown[:EXAMPLES_SHOWN]]
+        return examples_for(PlanRequest("", tools=tuple(self._catalogue.tools(session.profile))))
 
     async def _stop(self, session: Session, message: InboundMessage) -> str:
         running = await self._store.unfinished_runs(session.id)
