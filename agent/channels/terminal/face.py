@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 # Escape sequences could repaint what is already on the screen, bidirectional and zero-width characters make an argument
 # read as another one: a terminal shows none of them.
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]")
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
+)
 
 SYMBOLS = {
     Status.PENDING: "·",

@@ -73,4 +73,10 @@ class JsonFace:
     def _write(self, kind: str, fields: dict[str, Any]) -> None:
         line = json.dumps({"type": kind, **fields}, ensure_ascii=False, default=str)
         # Somebody may be looking: what a terminal would act on is escaped, which is the same JSON.
-        print(UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", line), file=self._out, flush=True)
+        print(UNSEEN.sub(lambda found: _escaped(found[0]), line), file=self._out, flush=True)
+
+
+def _escaped(char: str) -> str:
+    """Return a character as JSON escapes it; those beyond the first plane take two."""
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

@@ -184,3 +184,12 @@ def test_figures_leave_out_money_that_was_not_spent():
     assert figures({"done": 1, "total": 2, "money": 0}, 5) == "1/2 · 0:05"
     assert clock(3725) == "1:02:05"
     assert clean("a\r\nb\tc") == "a\nb\tc"
+
+
+@pytest.mark.parametrize("hidden", ["\u00ad", "\u061c", "\u2028", "\u2065", "\U000e0041"])
+def test_what_makes_a_text_read_otherwise_is_not_shown(hidden: str):
+    assert clean(f"pay{hidden}ada") == "payada"
+    out = io.StringIO()
+    JsonFace(out).notice(f"pay{hidden}ada")
+    assert hidden not in out.getvalue()
+    assert json.loads(out.getvalue())["text"] == f"pay{hidden}ada"
