@@ -117,7 +117,9 @@ class Reader:
         return mention.sub("", text) if self.bot_name else text
 
     def _edit(self, message: Message) -> Edit | None:
-        if message.from_user is None or message.from_user.id not in self._owners or message.forward_origin is not None:
+        if message.from_user is None or message.from_user.id not in self._owners:
+            return None
+        if message.forward_origin is not None or message.via_bot is not None:  # then the new words are somebody else's
             return None
         return Edit(str(message.chat.id), str(message.message_id), self.typed(message))
 

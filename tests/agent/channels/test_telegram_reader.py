@@ -1,0 +1,24 @@
+"""Whose words an update holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from telegram import Update
+
+from agent.channels.telegram.updates import Edit, Reader
+
+
+def _edited(**fields: Any) -> Update:
+    user = {"id": 7, "is_bot": False, "first_name": "Ada"}
+    message = {"message_id": 1, "date": 0, "chat": {"id": 7, "type": "private"}, "from": user, "text": "new", **fields}
+    return Update.de_json({"update_id": 1, "edited_message": message}, None)
+
+
+def test_an_owners_edit_gives_new_words():
+    assert Reader(1, "bot", [7]).read(_edited()) == Edit("7", "1", "new")
+
+
+def test_words_that_another_bot_changed_are_not_the_owners():
+    other = {"id": 8, "is_bot": True, "first_name": "Other", "username": "other_bot"}
+    assert Reader(1, "bot", [7]).read(_edited(via_bot=other)) is None
