@@ -21,6 +21,7 @@ SHOWN_STEPS = 20
 PAUSE_SECONDS = 0.3
 HEARTBEAT_SECONDS = 10.0
 NOTE_CHARS = 80
+LABEL_CHARS = 200  # a model may write any title; the message is posted again with each change
 AFTER: dict[ResponseStatus, Status] = {
     ResponseStatus.OK: Status.COMPLETED,
     ResponseStatus.PARTIAL: Status.COMPLETED,
@@ -118,7 +119,7 @@ class LivePlan:
     def message(self) -> OutboundMessage:
         """Return the message as it should look now; at most 20 steps, those that matter most."""
         payload = {
-            "title": self.title,
+            "title": self.title[:LABEL_CHARS],
             "done": self._done,
             "total": len(self._steps),
             "seconds": round(self.seconds_before + time.monotonic() - self._started),
@@ -140,7 +141,12 @@ class LivePlan:
         status = self._status[step_id]
         if self.state in {"failed", "stopped"} and status not in FINAL:
             status = Status.CANCELLED
-        return {"id": step.id, "label": step.label, "status": status.value, "note": self._notes.get(step_id, "")}
+        return {
+            "id": step.id,
+            "label": step.label[:LABEL_CHARS],
+            "status": status.value,
+            "note": self._notes.get(step_id, ""),
+        }
 
     def _shown(self) -> list[str]:
         """All steps of a short plan; of a long one a window that starts a little before the first unfinished step."""

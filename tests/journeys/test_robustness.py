@@ -149,3 +149,12 @@ async def test_a_plan_that_was_stopped_by_a_failure_before_a_crash_does_not_go_o
         assert answer.status == "FAILED"
         assert bot.statuses["s1"] == "FAILED"
         assert await bot.shown(MessageKind.APPROVAL) == [] or bot.statuses["s2"] == "CANCELLED"
+
+
+async def test_a_plan_with_endless_titles_is_shown_in_short(tmp_path: Path):
+    async with Bot(tmp_path, [echo]) as bot:
+        bot.llm.will_plan(step("s1", "echo", title="x" * 50_000, text="hi"), title="y" * 50_000)
+        bot.llm.will_answer("hi")
+        await bot.hears("go")
+        (plan,) = await bot.shown(MessageKind.PLAN)
+        assert len(str(plan.payload)) < 1_000
