@@ -237,6 +237,7 @@ class OrchestratorRunner(RunLifecycle):
             limits=self._config.limits,
             control=ctx.plan_control | self._history_label(known, TASK_KEY),
             model=ctx.session.model,
+            words=ctx.plan_control,
         )
 
     async def _answer(self, ctx: RunContext, live: LivePlan, outcome: Outcome) -> None:

@@ -27,12 +27,14 @@ from agent.planning.phrases import (
     without_asking,
     without_file,
 )
+from agent.planning.references import find_references
 from agent.planning.request import Direct, Note, PlanEvent, Planned, PlanRequest, Titled
 from agent.planning.slots import Mentions, Slot, mentioned_files, slots_of
 from agent.planning.suggestions import examples_for, help_without_model, small_talk
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
+    from agent.domain.provenance import Provenance
     from plugins.api import ToolSpec
 
 MAX_TEXT = 8_000
@@ -100,7 +102,7 @@ class OfflinePlanner:
         if not steps:
             return [Direct(help_without_model(text, unclear, examples_for(request), request.files))]
         events: list[PlanEvent] = [Titled(_title(text))]
-        events += [Planned(step, request.control) for step in steps[: request.limits.steps]]
+        events += [Planned(step, self._control(step, request)) for step in steps[: request.limits.steps]]
         if unclear:
             quoted = ", ".join(f"“{part[:80]}”" for part in unclear)
             events.append(Note(f"Without a model I did not understand {quoted}; the rest is planned."))
@@ -189,6 +191,20 @@ class OfflinePlanner:
         filling.keep(steps, spec)
         return steps
 
+    def _control(self, step: PlanStep, request: PlanRequest) -> Provenance:
+        """Return the label of what chose the step: the words alone, unless a file was found that they do not name.
+
+        Neither the conversation nor the memory is read here, so a page that was read before decides nothing.
+        """
+        if request.words is None:
+            return request.control
+        spec = self._catalogue.find(step.tool) if step.tool else None
+        found = [step.args.get(name) for name in spec.file_parameters] if spec else []
+        names = [str(name) for value in found if value for name in (value if isinstance(value, list) else [value])]
+        said = request.user_text.lower()
+        named = all(find_references(name) or name.lower() in said for name in names)
+        return request.words if named else request.control
+
     # --- commands -------------------------------------------------------------------------------------------------
 
     def _command(self, text: str, request: PlanRequest) -> list[PlanEvent]:
@@ -210,7 +226,7 @@ class OfflinePlanner:
             args=args,
             on_failure=OnFailure.STOP,
         )
-        return [Titled(_title(text)), Planned(step, request.control)]
+        return [Titled(_title(text)), Planned(step, self._control(step, request))]
 
 
 def _most_fitting(

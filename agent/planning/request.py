@@ -38,6 +38,8 @@ class PlanRequest:
     limits: Limits = field(default_factory=Limits)
     control: Provenance = USER
     model: str | None = None
+    words: Provenance | None = None
+    """The label of the request's own words, for a planner that reads nothing else; None gives `control` to all."""
 
 
 @dataclass(frozen=True, slots=True)

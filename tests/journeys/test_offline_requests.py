@@ -7,6 +7,7 @@ import pytest
 
 from agent.catalogue import Catalogue
 from agent.domain.plan import StepType
+from agent.domain.provenance import USER, Provenance
 from agent.planning.offline import OfflinePlanner
 from agent.planning.request import Direct, Note, Planned, PlanRequest
 from plugins.loader import discover
@@ -211,6 +212,20 @@ def test_what_cannot_be_done_is_said_with_what_can(built_in, text, said):
     (event,) = planned(built_in, text)
     assert isinstance(event, Direct)
     assert said in event.text
+
+
+def test_a_page_that_was_read_before_does_not_choose_what_plain_words_ask_for(built_in):
+    page = Provenance.of("web:example.org", trusted=False)
+
+    def labels(text):
+        tools = tuple(built_in.tools())
+        request = PlanRequest(text, tools=tools, files=ALONE, control=USER | page, words=USER)
+        return [event.control for event in OfflinePlanner(built_in).plan(request) if isinstance(event, Planned)]
+
+    assert labels("remember that I prefer tea") == [USER]
+    assert labels("/forget tea") == [USER]
+    assert labels("chart revenue by month from sales.csv") == [USER]
+    assert labels("chart revenue by month") == [USER | page]
 
 
 def test_every_suggested_request_is_understood(built_in):
