@@ -129,7 +129,10 @@ class Terminal:
     async def once(self, request: str, files: Sequence[Path] = ()) -> Ending:
         """Have one request carried out; return when it is answered, or waits for an answer that nobody gives."""
         for earlier in await self._open():
-            self.face.notice(f"Your text answers the open question above ({earlier.id}).")
+            if earlier.kind is MessageKind.QUESTION:
+                self.face.notice(f"Your text answers the open question above ({earlier.id}).")
+            else:
+                self.face.notice("That still waits for your yes or no: `dirigent chat` asks for it.")
         await self.say(request, files)
         asked = await self._rest()
         while asked is not None and self.keyboard.can_answer and await self._answer(asked):
