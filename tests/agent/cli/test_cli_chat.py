@@ -154,7 +154,7 @@ async def test_without_a_model_it_is_said_once(dirigent: Dirigent, monkeypatch: 
 
 async def test_help_shows_requests_that_work_as_they_stand(dirigent: Dirigent):
     done = await dirigent("chat", "--model", "offline", "/help")
-    examples = [line.removeprefix("- ") for line in done.out.splitlines() if line.startswith("- ")]
+    examples = [line.removeprefix("- ") for line in done.err.splitlines() if line.startswith("- ")]
     assert len(examples) >= 3
     (remember,) = [example for example in examples if example.startswith("remember that ")]
     assert (await dirigent("chat", "--model", "offline", remember)).code == 0
