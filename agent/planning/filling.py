@@ -204,13 +204,16 @@ class Filling:
 
     def _question(self, slot: Slot, part: str, number: int) -> PlanStep:
         options: tuple[str, ...] = slot.choices
-        question = f"“{part[:120]}”: what is the {LABELS.get(slot.name, slot.name.replace('_', ' '))}?"
+        # The only part needs no quoting: the person has just said it.
+        about = f"“{part[:120]}”: " if self.done else ""
+        question = f"{about}what is the {LABELS.get(slot.name, slot.name.replace('_', ' '))}?"
         if slot.kind == "file":
             options = tuple(name for name in self.files if accepts(slot, name))
             kinds = f" ({', '.join(slot.suffixes)})" if slot.suffixes else ""
-            question = f"“{part[:120]}”: which file{kinds}?"
+            question = f"{about}which file{kinds}?"
         shown = options if MIN_OPTIONS <= len(options) <= MAX_OPTIONS else ()
-        return PlanStep(id=f"q{number}", step_type=StepType.ASK, question=question, options=shown)
+        spoken = question if about else question[:1].upper() + question[1:]
+        return PlanStep(id=f"q{number}", step_type=StepType.ASK, question=spoken, options=shown)
 
     # --- the step -------------------------------------------------------------------------------------------------
 
