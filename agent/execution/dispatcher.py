@@ -18,7 +18,7 @@ from loguru import logger
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
 from agent.domain.plan import PlanStep, StepType
 from agent.domain.provenance import Provenance
-from agent.domain.references import find_references, resolve
+from agent.domain.references import resolve
 from agent.domain.run import StepChange
 from agent.domain.states import Status
 from agent.errors import DirigentError, ModelUnavailable, StaleLease, ToolError, reference_id
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from plugins.api import ToolSpec
     from sandbox.api import Progress
 
+OPTION_CHARS = 200
 # What leads from where a step stands to RUNNING, in the state machine's own steps.
 TO_RUNNING: dict[Status, tuple[Status, ...]] = {
     Status.PENDING: (Status.READY, Status.RUNNING),
@@ -179,13 +180,16 @@ class Dispatcher:
         for name, value in step.args.items():
             args[name], used = resolve(value, ctx.results)
             labels[name] = self._label(ctx, step, used)
-        instruction, used = resolve(step.instruction, ctx.results)
-        labels["instruction"] = self._label(ctx, step, used | find_references(step.question))
-        question, _ = resolve(step.question, ctx.results)
+        (instruction, question, options), used = resolve(
+            [step.instruction, step.question, list(step.options)], ctx.results
+        )
+        words = self._label(ctx, step, used)  # a tool may have a parameter of the same name, which keeps its own
+        labels["instruction"] = words | labels["instruction"] if "instruction" in labels else words
+        asked = {"question": str(question), "options": tuple(str(option)[:OPTION_CHARS] for option in options)}
         return ExecutorRequest(
             run_id=ctx.run.id,
             session_id=ctx.session.id,
-            step=step.model_copy(update={"question": str(question)}) if question != step.question else step,
+            step=step.model_copy(update=asked) if step.step_type is StepType.ASK else step,
             args=args,
             instruction=str(instruction),
             context=ctx.summary,
