@@ -180,20 +180,21 @@ class RunLifecycle(Housekeeping, ABC):
         error: str = "",
         messages: list[OutboundMessage],
     ) -> None:
-        await live.stop()
-        shown = live.worth_showing or await self._store.get_message(live.key) is not None
-        last = [*([live.message()] if shown else []), *await self._closed(ctx, status), *messages]
+        last = [*await self._last_look(ctx, live, status), *messages]
         await self._store.finish_run(ctx.run.id, ctx.run.epoch, status=status, answer=text, error=error, messages=last)
 
-    async def _closed(self, ctx: RunContext, status: Status) -> list[OutboundMessage]:
-        """Return what the run still asks as it looks once the run has ended: without buttons."""
+    async def _last_look(self, ctx: RunContext, live: LivePlan, status: Status) -> list[OutboundMessage]:
+        """Return the plan, if it is or was shown, and what the run still asks, as they look at its end: no buttons."""
+        await live.stop()
+        shown = live.worth_showing or await self._store.get_message(live.key) is not None
+        plan = [live.message()] if shown else []
         if Status.WAITING_APPROVAL not in ctx.status.values():
-            return []
+            return plan
         said = "(stopped)" if status is Status.CANCELLED else "(no longer needed)"
         questions = [replace(q, answer=said) for q in await self._store.questions_of(ctx.run.id) if q.answer is None]
         approvals = [replace(a, decision=said) for a in await self._store.approvals_of(ctx.run.id) if not a.decision]
         dest = ctx.run.dest
-        return [*(question_message(dest, q) for q in questions), *(approval_message(dest, a) for a in approvals)]
+        return [*plan, *(question_message(dest, q) for q in questions), *(approval_message(dest, a) for a in approvals)]
 
     async def _fail(self, run: Run, message: str, hint: str) -> None:
         """End a run that cannot go on, and say so with a way on. What it has made is kept and named."""
@@ -219,10 +220,10 @@ class RunLifecycle(Housekeeping, ABC):
             session = await self.sessions.open(run.session_id)
         except (DirigentError, OSError):
             return []
-        live = await self._live_plan(await scene.set_the_scene(self._store, run, session, self._bot))
+        ctx = await scene.set_the_scene(self._store, run, session, self._bot)
+        live = await self._live_plan(ctx)
         live.state = "failed"
-        await live.stop()
-        return [live.message()] if live.worth_showing else []
+        return await self._last_look(ctx, live, Status.FAILED)
 
     async def stop_run(self, run: Run) -> str:
         """Stop a run at once, at the person's word; return what to tell them. Nothing it has made is lost."""

@@ -119,7 +119,7 @@ def _result(ctx: RunContext, step_id: str) -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
-    return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return "" if value in (None, "") else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def deliveries(ctx: RunContext) -> list[dict[str, Any]]:

@@ -65,6 +65,8 @@ class _Turn:
     def direct_answer(self) -> str:
         """Return the answer given instead of a plan, or "" where there is none that a person could read."""
         text = "".join(self.answer).strip() or "\n".join(self.prose).strip()
+        if text[:20].lower().startswith(("<!doctype html", "<html")):
+            return ""  # the page of some server in between
         readable = bool(_WORDS.search(REFERENCE.sub("", text))) or any(char.isalnum() for char in "".join(self.answer))
         return text if readable and len(_CONTROL.findall(text)) * 20 <= len(text) and not self.broke_off else ""
 
@@ -145,7 +147,7 @@ class Planner:
                         break
         except (ModelUnavailable, ModelRubbish) as failure:
             # What has been read stays; only a stream that brought nothing is the model's error alone.
-            if draft.empty or (draft.repairing and not turn.raw):
+            if not turn.raw or (draft.empty and draft.repairing):
                 raise
             turn.reason = "lost"
             yield Note(failure.message)
