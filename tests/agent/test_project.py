@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -57,6 +60,39 @@ def test_the_lock_covers_the_project_and_names_no_registry():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_dependencies_are_what_is_imported():
+    distributions = packages_distributions()
+    own = {"agent", "sandbox", "plugins", *sys.stdlib_module_names}
+    dependencies = PROJECT["project"]["dependencies"]
+    declared = {plain(name) for name in dependencies}
+    testing = {plain(name) for name in PROJECT["project"]["optional-dependencies"]["testing"]}
+    imported = {root for file in SOURCES for root in imports_of(file)} - own
+    provided = {root: {plain(name) for name in distributions.get(root, [root])} for root in imported}
+    undeclared = {root for root, names in provided.items() if not names & (declared | testing | COME_ALONG)}
+    unused = declared - set().union(*provided.values()) - USED_BY_NAME
+    assert (undeclared, unused) == (set(), set())
+
+
+# pydantic's own core, whose error records have their type there.
+COME_ALONG = {"pydantic-core"}
+# pandas reads spreadsheets with these when they are there.
+USED_BY_NAME = {"xlrd", "python-calamine", "odfpy", "pyxlsb"}
+
+
+def plain(requirement: str) -> str:
+    """Return the name of a distribution as all tools spell it."""
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert found is not None
+    return re.sub(r"[-_.]+", "-", found[0]).lower()
+
+
+def imports_of(file: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    named = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    named += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return {name.partition(".")[0] for name in named}
+
+
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_every_module_says_what_it_is(file: Path):
     assert ast.get_docstring(ast.parse(file.read_text()))
@@ -81,6 +117,29 @@ def test_the_readmes_plugin_works_as_it_stands(tmp_path: Path, monkeypatch: pyte
     rolled = catalogue.find("roll").function(times=50)
     assert len(rolled) == 50
     assert set(rolled) <= set(range(1, 7))
+
+
+def test_the_readmes_transcript_is_what_a_person_sees(tmp_path: Path):
+    (transcript,) = [block for block in blocks("") if block.startswith("$ ./dirigent chat")]
+    command, _, said = transcript.partition("\n")
+    monthly = [41_200, 38_750, 43_900, 45_100, 47_350, 44_800, 42_600, 41_950, 46_700, 49_300, 58_400, 66_150]
+    days = [
+        f"2025-{month:02}-{day:02},{total / 28:.4f}" for month, total in enumerate(monthly, 1) for day in range(1, 29)
+    ]
+    (tmp_path / "sales.csv").write_text("\n".join(["date,revenue", *days]) + "\n")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("DIRIGENT_", "OPENAI_"))}
+    words = [sys.executable, "-P", "-m", "agent", "chat", *shlex.split(command)[3:]]
+    done = subprocess.run(
+        words, cwd=tmp_path, env={**env, "HOME": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert known_lines(done.stderr + done.stdout) == known_lines(said)
+
+
+def known_lines(said: str) -> list[str]:
+    """Return the lines without what differs by machine: the home, the time, which step ends first, a model nearby."""
+    lines = [re.sub(r"/\S+(?=/\.dirigent)|\d:\d\d$", "…", line) for line in said.strip().splitlines()]
+    return sorted(line for line in lines if "model" not in line)
 
 
 def test_the_readmes_settings_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
