@@ -201,6 +201,7 @@ class ToolSpec:
     produces: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     data: bool = False
+    reads_all: bool = False
     command: str = ""
     plugin: str = ""
 
@@ -432,6 +433,7 @@ def tool(
     produces: tuple[str, ...] | list[str] = (),
     examples: tuple[str, ...] | list[str] = (),
     data: bool = False,
+    reads_all: bool = False,
 ) -> Callable[[Function], Function]: ...
 
 
@@ -447,7 +449,8 @@ def tool(
 
     `effect` is one of ToolSpec's, or `once` / `idempotent` for an effect whose repetition after a crash is dangerous /
     harmless. `host=True` runs it in the agent's own process (only for plugins that the owner trusts fully). `data=True`
-    asks for the worker that has the data libraries imported.
+    asks for the worker that has the data libraries imported. `reads_all=True` says that it may read any file of the
+    workspace, whatever files it names: its result carries all their labels.
     """
 
     def mark(inner: Function) -> Function:

@@ -24,6 +24,7 @@ PLAIN = (str, int, float, bool, type(None))
 
 @tool(
     data=True,
+    reads_all=True,
     timeout=300,
     produces=("text", "number"),
     examples=(

@@ -18,6 +18,7 @@ MAX_SECONDS = 600.0
 
 
 @tool(
+    reads_all=True,
     timeout=MAX_SECONDS,
     produces=("text",),
     examples=(

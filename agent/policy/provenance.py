@@ -28,9 +28,12 @@ def of_result(
 
 
 def of_files(spec: ToolSpec, args: Mapping[str, Any], file_labels: Mapping[str, Provenance]) -> Provenance:
-    """Return the labels of the files a call could read: those it names, or every one when it names none."""
+    """Return the labels of the files a call could read: those it names, or every one when it names none.
+
+    A program that a model or a person wrote reads what it likes, whatever files it was said to need (`reads_all`).
+    """
     named = [str(path) for name in spec.file_parameters for path in _listed(args.get(name))]
-    if spec.file_parameters and named:
+    if named and not spec.reads_all:
         return Provenance.union(_of_path(path, file_labels) for path in named)
     if spec.effect == "pure" or spec.host:
         return NOTHING

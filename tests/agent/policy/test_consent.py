@@ -77,6 +77,14 @@ def test_code_that_may_read_every_file_carries_every_files_label():
     assert provenance.of_result(spec_of(note), {"text": "x"}, {"text": USER}, {}, "s1").trusted
 
 
+def test_a_program_carries_every_files_label_whatever_files_it_names():
+    from plugins.python import python  # noqa: PLC0415
+
+    labels = {"a.txt": WEB, "b.txt": USER}
+    args = {"code": "open('a.txt')", "files": ["b.txt"]}
+    assert not provenance.of_result(spec_of(python), args, {"code": USER, "files": USER}, labels, "s1").trusted
+
+
 def test_a_union_keeps_every_source_and_privacy():
     private = Provenance.of("mail", trusted=True, private=True)
     both = USER | WEB | private
