@@ -78,7 +78,7 @@ def test_code_that_may_read_every_file_carries_every_files_label():
 
 
 def test_a_program_carries_every_files_label_whatever_files_it_names():
-    from plugins.python import python  # noqa: PLC0415
+    from plugins.python import python
 
     labels = {"a.txt": WEB, "b.txt": USER}
     args = {"code": "open('a.txt')", "files": ["b.txt"]}
