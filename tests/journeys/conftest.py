@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,6 @@ class Stage:
     telegram: FakeTelegram
     model: FakeOpenAI
     config: AppConfig
-    apps: list[App] = field(default_factory=list)
 
     @asynccontextmanager
     async def up(self) -> AsyncIterator[App]:

@@ -67,7 +67,7 @@ async def test_what_no_tool_can_do_without_a_model_is_said_with_the_way_on(teleg
     stage = Stage(telegram, FakeOpenAI(), settings(tmp_path, telegram, None))
     async with stage.up():
         stage.says("Compose a ballad about the sea")
-        said = await stage.sees("I have no model")
+        said = await stage.sees("To add a model")
     assert "“Compose a ballad about the sea”" in said.text
     assert "dirigent init" in said.text
     assert "These work:" in said.text
