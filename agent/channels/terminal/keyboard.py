@@ -48,7 +48,8 @@ class PromptKeyboard:
         try:
             # raw: what is printed meanwhile has its colours already.
             with patch_stdout(raw=True):
-                line: str = await self._prompt().prompt_async(prompt)
+                # Ctrl-C is a key while the prompt is open. Its own signal handler would take ours away with it.
+                line: str = await self._prompt().prompt_async(prompt, handle_sigint=False)
         except EOFError:
             return None
         except KeyboardInterrupt:

@@ -242,3 +242,21 @@ async def test_ctrl_c_at_a_terminal_stops_the_run(model, tmp_path: Path):
         await screen.sees("Stopping")
         assert await asyncio.wait_for(screen.process.wait(), 30) == 1
         assert "Stopped" in screen.shown
+
+
+async def test_ctrl_c_in_a_conversation_stops_what_was_typed_at_the_prompt(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("DIRIGENT_HOME", str(tmp_path / "home"))
+    async with at_a_terminal(tmp_path / "here", "chat", "--model", "offline") as screen:
+        await screen.sees("Tell me what you need")
+        await screen.sees("›")
+        screen.type("/shell echo begun > begun.txt; sleep 600\r")
+        begun = tmp_path / "home" / "sessions" / "terminal_main" / "work" / "begun.txt"
+        async with asyncio.timeout(30):
+            while not begun.exists():
+                screen._more.clear()
+                await screen._more.wait()  # the clock in the plan moves
+        screen.process.send_signal(2)
+        await screen.sees("Stopped")
+        await screen.sees("›", after="Stopped")
+        screen.type("\x04")
+        await asyncio.wait_for(screen.process.wait(), 30)
