@@ -191,6 +191,8 @@ class Cell:
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 cwd="/",
+                # Ctrl-C in our terminal goes to every process of its group, and is ours to act on.
+                start_new_session=True,
             )
         except OSError as error:
             ours.close()
