@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -34,6 +35,8 @@ from agent.parts import Parts, make_parts
 from agent.policy.budget import Budget
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.config import AppConfig
     from agent.domain.execution import ExecutorResponse
     from agent.domain.messages import Bot
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from agent.llm.protocol import LLM
 
 LEASE_SECONDS = 60.0
+EXPIRY_GRACE = 0.05
 
 
 class LeaseLost(Exception):
@@ -79,7 +83,9 @@ class RunLifecycle(Housekeeping, ABC):
         self._profiles: dict[int, Profile] = {}
         self._finished: dict[int, asyncio.Event] = {}
         self._open_questions: set[str] = set()
+        self._expiries: dict[int, asyncio.TimerHandle] = {}
         self._present: RunContext | None = None
+        self.when_finished: list[Callable[[int], None]] = []  # each is called with the id of a run that has ended
 
     # --- life ---------------------------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -108,6 +114,8 @@ class RunLifecycle(Housekeeping, ABC):
     async def stop(self) -> None:
         """Stop working; runs stay in the journal and go on after the next start."""
         await self._engine.stop()
+        for run_id in list(self._expiries):
+            self._forget_expiry(run_id)
         for task in list(self._background):
             task.cancel()
         if self._background:
@@ -169,6 +177,20 @@ class RunLifecycle(Housekeeping, ABC):
         await ctx.bot.post(live.message())
         await self._change(ctx, status=Status.WAITING_APPROVAL)
         await self._store.release_run(ctx.run.id, ctx.run.epoch)
+        await self._wake_on_expiry(ctx.run)
+
+    async def _wake_on_expiry(self, run: Run) -> None:
+        """Have the run worked on when its next approval expires, which is a denial; a timer, not a task, waits."""
+        ends = [a.expires_at for a in await self._store.approvals_of(run.id) if a.decision is None and a.expires_at]
+        self._forget_expiry(run.id)
+        if ends:
+            pause = max(0.0, min(ends) - time.time()) + EXPIRY_GRACE
+            self._expiries[run.id] = asyncio.get_running_loop().call_later(pause, self.submit, run)
+
+    def _forget_expiry(self, run_id: int) -> None:
+        timer = self._expiries.pop(run_id, None)
+        if timer is not None:
+            timer.cancel()
 
     async def _finish(
         self,
@@ -364,3 +386,5 @@ class RunLifecycle(Housekeeping, ABC):
     def _tell_finished(self, run_id: int) -> None:
         if run_id in self._finished:
             self._finished[run_id].set()
+        for listener in self.when_finished:
+            listener(run_id)

@@ -242,7 +242,7 @@ class OrchestratorRunner(RunLifecycle):
 
     async def _answer(self, ctx: RunContext, live: LivePlan, outcome: Outcome) -> None:
         """Write the answer and end the run: status, answer and last messages in one transaction."""
-        because = outcome.stopped_because or outcome.replan_because
+        because = outcome.stopped_because or outcome.replan_because or scene.nothing_done(ctx)
         status = Status.FAILED if because else Status.COMPLETED
         last = LastMessages(ctx.bot)
         spoken = "" if outcome.trouble else ctx.direct_answer or scene.speaks_for_itself(ctx)

@@ -9,9 +9,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from agent.domain.inputs import InputSpec
 from agent.domain.states import Status
 
 STEP_ID = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
+LABEL_VALUE = 30
+LABEL_CHARS = 60
 MIN_OPTIONS = 2
 MAX_OPTIONS = 4
 
@@ -20,13 +23,15 @@ class StepType(StrEnum):
     """What a step is.
 
     `tool` calls one tool with arguments; `task` is a bounded tool-calling loop of the model; `ask` is a question to the
-    person; `llm` writes or extracts text from its inputs without tools.
+    person; `llm` writes or extracts text from its inputs without tools. `value` (in pipelines only) is its argument
+    `value` with its templates filled in.
     """
 
     TOOL = "tool"
     TASK = "task"
     ASK = "ask"
     LLM = "llm"
+    VALUE = "value"
 
 
 class OnFailure(StrEnum):
@@ -35,6 +40,30 @@ class OnFailure(StrEnum):
     CONTINUE = "continue"
     STOP = "stop"
     REPLAN = "replan"
+
+
+class Pipe(BaseModel):
+    """What a step of a pipeline has beyond a model's: its texts are templates, filled in when its turn has come.
+
+    `scope` is put before the step ids that its templates name, `given` is the step that holds their inputs ("" for the
+    run's). `after` must have ended, however. `when` is a condition, `foreach` a list (or a template of one) of which
+    `parallel` entries are worked on at once, `approval` a text that a person must agree to first. A step that was made
+    for one entry has its `parent`, `item` and `index`. `inputs` checks the value of a nested pipeline's inputs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scope: str = ""
+    given: str = ""
+    after: tuple[str, ...] = ()
+    when: Any = None
+    foreach: Any = None
+    parallel: Annotated[int, Field(ge=1, le=32)] = 4
+    approval: str = ""
+    parent: str = ""
+    item: Any = None
+    index: int | None = None
+    inputs: dict[str, InputSpec] | None = None
 
 
 class PlanStep(BaseModel):
@@ -65,6 +94,7 @@ class PlanStep(BaseModel):
     timeout: Annotated[float, Field(gt=0, le=86_400)] | None = None
     retries: Annotated[int, Field(ge=0, le=10)] = 0
     status: Status = Status.PENDING
+    pipe: Pipe | None = None
 
     @field_validator("id")
     @classmethod
@@ -78,6 +108,8 @@ class PlanStep(BaseModel):
     def _fits_its_type(self) -> PlanStep:
         if self.step_type is StepType.TOOL and not self.tool:
             raise ValueError(f"step {self.id!r} is of type tool and names no tool")
+        if self.step_type is StepType.VALUE and (self.pipe is None or "value" not in self.args):
+            raise ValueError(f"step {self.id!r} is of type value, which only pipelines have")
         if self.step_type is StepType.ASK:
             if not self.question:
                 raise ValueError(f"step {self.id!r} asks and has no question")
@@ -90,7 +122,13 @@ class PlanStep(BaseModel):
     @property
     def label(self) -> str:
         """What the person reads in the live plan."""
-        return self.title or self.question or self.instruction[:80] or self.tool or self.id
+        return self.title or self.question or self.instruction[:80] or self._call() or self.id
+
+    def _call(self) -> str:
+        """Return the call in a few words: the tool, and the values that fit on a line."""
+        values = [str(value) for value in self.args.values() if isinstance(value, (str, int, float))]
+        said = ", ".join(" ".join(value.split())[:LABEL_VALUE] for value in values if value != "")[:LABEL_CHARS]
+        return f"{self.tool}: {said}" if said else self.tool or ""
 
 
 @dataclass(frozen=True, slots=True)

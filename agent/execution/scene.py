@@ -122,6 +122,14 @@ def _short(value: Any) -> str:
     return "" if value in (None, "") else json.dumps(value, ensure_ascii=False, default=str)
 
 
+def nothing_done(ctx: RunContext) -> str:
+    """Return why nothing came of the plan when no step of it succeeded; a run is not "done" then."""
+    results = list(ctx.results.values())
+    if not results or any(result.success for result in results):
+        return ""
+    return next((result.error for result in results if result.error), "") or "No step succeeded."
+
+
 def deliveries(ctx: RunContext) -> list[dict[str, Any]]:
     """Return the files that the person gets, newest version of each path, in the order in which they were made."""
     found: dict[str, dict[str, Any]] = {}

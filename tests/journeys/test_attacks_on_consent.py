@@ -190,7 +190,7 @@ async def test_a_press_on_an_expired_request_ends_the_waiting_as_a_denial(tmp_pa
         bot.llm.will_answer("Nobody approved it.")
         assert await bot.presses(f"a/{approval.id}/allow") == "Too late: this has been settled already."
         answer = await bot.answer()
-        assert answer.status == "COMPLETED"
+        assert answer.status == "FAILED"
         assert bot.statuses == {"s1": "FAILED"}
         assert not (bot.workspace / "sent.log").exists()
 
