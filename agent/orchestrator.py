@@ -173,6 +173,8 @@ class OrchestratorRunner(RunLifecycle):
         On a replan the old plan's steps that have not begun are held back until the new plan names them again.
         """
         replanning = bool(ctx.run.replans) and not ctx.run.plan_complete
+        if ctx.run.given and not ctx.run.plan_complete and not replanning:
+            await self._take_given_plan(ctx, live)
         for record in list(ctx.records.values()):
             if not replanning or ctx.status[record.step.id] is not Status.PENDING:
                 yield record.step
@@ -192,6 +194,12 @@ class OrchestratorRunner(RunLifecycle):
             for gone in await scene.cancel_replaced(self._store, ctx, named):
                 live.add(gone, Status.CANCELLED, "replaced")
         ctx.records = {record.step.id: record for record in await self._store.get_steps(ctx.run.id)}
+        await self._change(ctx, plan_complete=True)
+
+    async def _take_given_plan(self, ctx: RunContext, live: LivePlan) -> None:
+        await scene.take_given_plan(self._store, ctx)
+        for record in ctx.records.values():
+            live.add(record.step, record.status)
         await self._change(ctx, plan_complete=True)
 
     async def _planned(self, ctx: RunContext, live: LivePlan, *, replanning: bool) -> AsyncGenerator[Planned, None]:
@@ -246,6 +254,9 @@ class OrchestratorRunner(RunLifecycle):
         status = Status.FAILED if because else Status.COMPLETED
         last = LastMessages(ctx.bot)
         spoken = "" if outcome.trouble else ctx.direct_answer or scene.speaks_for_itself(ctx)
+        pipeline = bool(ctx.run.given)
+        if pipeline and not because:
+            spoken = scene.given_answer(ctx)
         trouble = {"id": "plan", "title": "Planning", "status": "error", "error": outcome.trouble}
         text = await compose_final_answer(
             ctx.session,
@@ -258,7 +269,7 @@ class OrchestratorRunner(RunLifecycle):
             await asyncio.to_thread(put_aside, ctx.session, ctx.run.id, scene.deliveries(ctx)),
             ctx.run.corr_id,
             ctx.run.dest.chat_id,
-            llm=None if spoken or outcome.trouble else ctx.llm,
+            llm=None if spoken or outcome.trouble or pipeline else ctx.llm,
             request=ctx.run.request,
             run_id=ctx.run.id,
             status=status.value,

@@ -18,7 +18,7 @@ class ResponseStatus(StrEnum):
     """How a step ended.
 
     `partial` is a success with something missing; `needs_input` waits for the person; `blocked` was skipped because a
-    dependency failed, or was denied.
+    dependency failed, or was denied; `skipped` was left out because its condition is false: what follows runs on.
     """
 
     OK = "ok"
@@ -28,6 +28,7 @@ class ResponseStatus(StrEnum):
     TIMEOUT = "timeout"
     BLOCKED = "blocked"
     CANCELLED = "cancelled"
+    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class ExecutorResponse:
     """The result of a step.
 
     `output` is any JSON value; references point into it. `text` is what a person or a model reads. `files` are the
-    artifacts that it made. `error` is a sentence for a person, `hint` the way on.
+    artifacts that it made. `error` is a sentence for a person, `hint` the way on. `children` are the steps that this
+    one has turned into: it is carried on when they have ended.
     """
 
     step_id: str
@@ -76,6 +78,7 @@ class ExecutorResponse:
     seconds: float = 0.0
     question_id: str = ""
     approval_id: str = ""
+    children: tuple[PlanStep, ...] = ()
 
     @property
     def success(self) -> bool:

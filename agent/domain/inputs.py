@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import difflib
 import json
 from collections.abc import Mapping
@@ -125,7 +125,7 @@ def _boolean(value: Any) -> bool:
 
 def _date(value: Any) -> str:
     try:
-        return datetime.date.fromisoformat(str(value).strip()).isoformat()
+        return dt.date.fromisoformat(str(value).strip()).isoformat()
     except ValueError:
         raise ValueError("a date such as 2026-12-24") from None
 

@@ -15,6 +15,7 @@ from agent.domain.states import Status
 STEP_ID = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
 LABEL_VALUE = 30
 LABEL_CHARS = 60
+OUTPUTS = "outputs"
 MIN_OPTIONS = 2
 MAX_OPTIONS = 4
 

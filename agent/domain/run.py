@@ -27,6 +27,8 @@ class Run:
 
     `ref` is the short random id that buttons carry. `epoch` grows with every lease; a write with an older one fails.
     `plan_complete` turns True when the last step of the (newest) plan is journalled. Times are seconds since 1970, UTC.
+    `given` is the plan that the run was opened with, when it is a pipeline's: `pipeline` (its name), `steps`, `inputs`,
+    `env` (names), and `kept` when it goes on from another run's results.
     """
 
     session_id: str
@@ -53,6 +55,7 @@ class Run:
     created_at: float = 0.0
     started_at: float | None = None
     completed_at: float | None = None
+    given: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,9 @@ from agent.domain.run import StepChange
 from agent.domain.states import Status
 from agent.errors import DirigentError, ModelUnavailable, StaleLease, ToolError, reference_id
 from agent.execution.people import People, Settled
+from agent.execution.pipes import Pipes, skipped_for_want
 from agent.execution.retry import with_retries
+from agent.execution.templates import SkippedValue
 from agent.execution.toolbox import Call
 from agent.policy import consent, provenance
 
@@ -65,6 +67,7 @@ class Dispatcher:
         self._toolbox = toolbox
         self._executor = executor
         self._people = People(store, config.limits.questions)
+        self._pipes = Pipes(config, store, catalogue)
 
     async def take_through(self, ctx: RunContext, step: PlanStep) -> ExecutorResponse:
         """Carry the step to its end, or to the point where it waits for a person (`needs_input`).
@@ -77,6 +80,8 @@ class Dispatcher:
             response = await self._advance(ctx, step)
         except StaleLease:
             raise
+        except SkippedValue as missing:
+            response = skipped_for_want(step, missing, ctx.control_of(step.id))
         except DirigentError as error:
             response = ExecutorResponse(step.id, ResponseStatus.ERROR, error=error.message, hint=error.hint)
         except Exception:
@@ -85,6 +90,8 @@ class Dispatcher:
             response = ExecutorResponse(
                 step.id, ResponseStatus.ERROR, error=f"Something in Dirigent failed ({ref}).", hint="See the log."
             )
+        if response.children:
+            return response
         if response.status is ResponseStatus.NEEDS_INPUT:
             ctx.status[step.id] = Status.WAITING_APPROVAL
             return response
@@ -105,7 +112,13 @@ class Dispatcher:
 
     # --- the way of a step --------------------------------------------------------------------------------------
     async def _advance(self, ctx: RunContext, step: PlanStep) -> ExecutorResponse:
-        request = self._resolve(ctx, step)
+        if step.pipe is not None:
+            early = await self._pipes.before(ctx, step)
+            if early is not None:
+                return early
+        request = self._resolve(ctx, step) if step.pipe is None else self._pipes.resolve(ctx, step)
+        if step.step_type is StepType.VALUE:
+            return self._pipes.value(request)
         once = self._once(ctx, step)
         settled = await self._people.settled(ctx, request, once=once)
         if settled.response is not None:
@@ -144,7 +157,9 @@ class Dispatcher:
             return ExecutorResponse(step.id, ResponseStatus.BLOCKED, error=verdict.because)
         asks = verdict.decision == "ask"
         if asks and allowed != consent.digest(spec.full_name, args):
-            return await self._people.request_approval(ctx, step.id, spec, args, verdict.because)
+            return await self._people.request_approval(
+                ctx, step.id, spec, args, self._pipes.because(ctx, step, verdict.because)
+            )
         await self._start(ctx, step, durable=once or asks)
         call = Call(
             session=ctx.session,
@@ -230,9 +245,10 @@ class Dispatcher:
         ctx.file_labels.update({file.path: file.provenance for file in files})
         if files:
             await self._store.add_artifacts(ctx.session.id, ctx.run.id, step.id, files)
-        if ctx.state_of(step) in {Status.PENDING, Status.READY}:
+        skipped = response.status is ResponseStatus.SKIPPED
+        if not skipped and ctx.state_of(step) in {Status.PENDING, Status.READY}:
             await self._start(ctx, step, durable=False)
-        to = Status.COMPLETED if response.success else Status.FAILED
+        to = Status.COMPLETED if response.success else Status.CANCELLED if skipped else Status.FAILED
         await self._store.change_step(
             StepChange(
                 ctx.run.id,

@@ -109,6 +109,7 @@ class ReadySet:
         self.ok: set[str] = set()
         self.failed: set[str] = set()
         self._missing: dict[str, int] = {}
+        self._followers: dict[str, list[str]] = {}
         self._dependents: dict[str, list[str]] = {}
 
     def add(self, step: PlanStep) -> tuple[list[PlanStep], list[ExecutorResponse]]:
@@ -119,16 +120,35 @@ class ReadySet:
         if lost:
             return [], self._skip(step.id, min(lost))
         open_needs = needs - self.ok
-        self._missing[step.id] = len(open_needs)
         for need in open_needs:
             self._dependents.setdefault(need, []).append(step.id)
-        return ([step] if not open_needs else []), []
+        missing = len(open_needs) + self._follow(step.id, step.pipe.after if step.pipe else ())
+        self._missing[step.id] = missing
+        return ([step] if not missing else []), []
+
+    def add_again(self, step: PlanStep, after: Sequence[str]) -> list[PlanStep]:
+        """Have a step wait until others have ended, however; return it if they have."""
+        self._missing[step.id] = self._follow(step.id, after)
+        return [] if self._missing[step.id] else [step]
+
+    def _follow(self, step_id: str, after: Sequence[str]) -> int:
+        still_open = set(after) - self.ok - self.failed
+        for name in still_open:
+            self._followers.setdefault(name, []).append(step_id)
+        return len(still_open)
+
+    def ended(self, step_id: str) -> list[PlanStep]:
+        """Return the steps that only waited for this one to end, however it did."""
+        return self._released(self._followers.pop(step_id, ()))
 
     def succeed(self, step_id: str) -> list[PlanStep]:
         """Mark a step as done and return the steps that became ready by it."""
         self.ok.add(step_id)
+        return self._released(self._dependents.pop(step_id, ()))
+
+    def _released(self, names: Iterable[str]) -> list[PlanStep]:
         ready = []
-        for name in self._dependents.pop(step_id, ()):
+        for name in names:
             self._missing[name] -= 1
             if self._missing[name] == 0 and name not in self.failed:
                 ready.append(self.steps[name])

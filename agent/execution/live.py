@@ -28,6 +28,7 @@ AFTER: dict[ResponseStatus, Status] = {
     ResponseStatus.NEEDS_INPUT: Status.WAITING_APPROVAL,
     ResponseStatus.BLOCKED: Status.CANCELLED,
     ResponseStatus.CANCELLED: Status.CANCELLED,
+    ResponseStatus.SKIPPED: Status.CANCELLED,
 }
 
 

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.execution import ResponseStatus
-from agent.domain.plan import OnFailure, StepType
+from agent.domain.plan import OUTPUTS, OnFailure, PlanStep, StepType
 from agent.domain.provenance import Provenance
 from agent.domain.run import StepChange
 from agent.domain.states import FINAL, Status
@@ -17,8 +17,7 @@ from agent.execution.scheduler import WORTH_REPLANNING
 
 if TYPE_CHECKING:
     from agent.domain.messages import Bot
-    from agent.domain.plan import PlanStep
-    from agent.domain.run import Run
+    from agent.domain.run import Run, StepRecord
     from agent.domain.session import Session
     from agent.store.protocol import Store
 
@@ -102,7 +101,53 @@ def results(ctx: RunContext) -> list[dict[str, Any]]:
     """Return every step's result in the order of the plan, as the composer reads them."""
     order = [name for name in ctx.records if name in ctx.results]
     order += [name for name in ctx.results if name not in ctx.records]
-    return [_result(ctx, name) for name in order if ctx.results[name].status is not ResponseStatus.CANCELLED]
+    left_out = {ResponseStatus.CANCELLED, ResponseStatus.SKIPPED}
+    return [_result(ctx, name) for name in order if ctx.results[name].status not in left_out and not _inner(ctx, name)]
+
+
+def _inner(ctx: RunContext, step_id: str) -> bool:
+    """Say whether a step's result is part of another's: an entry of a list, or something inside a nested pipeline."""
+    record = ctx.records.get(step_id)
+    pipe = record.step.pipe if record is not None else None
+    return pipe is not None and bool(pipe.parent or pipe.scope or pipe.inputs is not None)
+
+
+async def take_given_plan(store: Store, ctx: RunContext) -> None:
+    """Journal the plan that the run was opened with, and the results that it goes on from; twice is as once."""
+    given = ctx.run.given
+    steps = [PlanStep.model_validate(step) for step in given["steps"]]
+    await store.add_steps(ctx.run.id, ctx.run.epoch, steps, ctx.run.provenance)
+    kept = given.get("kept") or {}
+    records = {record.step.id: record for record in await store.get_steps(ctx.run.id)}
+    for old in await store.get_steps(kept["run"]) if kept else ():
+        if old.step.id in kept["steps"] and records[old.step.id].status not in FINAL:
+            await _take_over(store, ctx, old)
+    fresh = await set_the_scene(store, ctx.run, ctx.session, ctx.bot)
+    ctx.records, ctx.status, ctx.control, ctx.results = fresh.records, fresh.status, fresh.control, fresh.results
+
+
+async def _take_over(store: Store, ctx: RunContext, old: StepRecord) -> None:
+    for status in (Status.READY, Status.RUNNING):
+        store.change_step_soon(StepChange(ctx.run.id, old.step.id, status, ctx.run.epoch))
+    await store.change_step(
+        StepChange(
+            ctx.run.id,
+            old.step.id,
+            Status.COMPLETED,
+            ctx.run.epoch,
+            output=old.output,
+            text=old.text,
+            files=old.files,
+            response_status=old.response_status,
+            provenance=old.provenance,
+        )
+    )
+
+
+def given_answer(ctx: RunContext) -> str:
+    """Return what a pipeline answers: its outputs, "" while they are not there."""
+    result = ctx.results.get(OUTPUTS)
+    return result.text if result is not None and result.success else ""
 
 
 def _result(ctx: RunContext, step_id: str) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class StepScheduler:
         """Take over results of steps that are finished already; they never run again."""
         for step_id, response in responses.items():
             self.outcome.responses[step_id] = response
-            (self._graph.ok if response.success else self._graph.failed).add(step_id)
+            (self._graph.ok if _runs_on(response) else self._graph.failed).add(step_id)
 
     async def run(self, steps: AsyncIterable[PlanStep]) -> Outcome:
         """Carry out the steps; returns when nothing runs and nothing can start. Cancelling it cancels every step."""
@@ -196,14 +196,19 @@ class StepScheduler:
 
     # --- results ------------------------------------------------------------------------------------------------
     def _settle(self, step: PlanStep, response: ExecutorResponse) -> None:
+        if response.children:
+            self._grow(step, response.children)
+            return
         self._on_change(step, response)
         if response.status is ResponseStatus.NEEDS_INPUT:
             self.outcome.waiting[step.id] = response
             return
         self.outcome.responses[step.id] = response
-        if response.success:
+        if _runs_on(response):
             self._enqueue(self._graph.succeed(step.id))
+            self._enqueue(self._graph.ended(step.id))
             return
+        self._enqueue(self._graph.ended(step.id))
         self._skipped(self._graph.fail(step.id))
         reason = f"{step.id}: {response.error or response.status}"
         if step.on_failure is OnFailure.STOP:
@@ -211,12 +216,21 @@ class StepScheduler:
         elif step.on_failure is OnFailure.REPLAN and response.status in WORTH_REPLANNING:
             self.outcome.replan_because = self.outcome.replan_because or reason
 
+    def _grow(self, step: PlanStep, children: Iterable[PlanStep]) -> None:
+        """Add the steps that this one turned into, and carry it on when they have ended."""
+        wanted = list(children)
+        for child in wanted:
+            if child.id not in self._graph.steps:
+                self.add(child)
+        self._enqueue(self._graph.add_again(step, [child.id for child in wanted]))
+
     def _skipped(self, skipped: list[ExecutorResponse]) -> None:
         for response in skipped:
             self.outcome.responses[response.step_id] = response
             step = self._graph.steps.get(response.step_id)
             if step is not None:
                 self._on_change(step, response)
+            self._enqueue(self._graph.ended(response.step_id))
 
     def _give_up_on_stuck(self) -> None:
         for step in self._graph.stuck:
@@ -243,6 +257,11 @@ class StepScheduler:
             task.cancel()
         if running:
             await asyncio.wait(running)
+
+
+def _runs_on(response: ExecutorResponse) -> bool:
+    """Return whether dependents run after this: it succeeded, or its condition left it out."""
+    return response.success or response.status is ResponseStatus.SKIPPED
 
 
 async def stream_of(steps: Iterable[PlanStep]) -> AsyncIterator[PlanStep]:

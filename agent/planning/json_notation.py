@@ -35,7 +35,7 @@ _ALIASES = {
     "tools": "allowed_tools",
     "arguments": "args",
 }
-_KEYS = frozenset(PlanStep.model_fields) - {"status"}
+_KEYS = frozenset(PlanStep.model_fields) - {"status", "pipe"}
 _LISTS = {"depends_on", "allowed_tools", "options", "outputs"}
 _STEPS_BEGIN = re.compile(r"\"(?:steps|plan)\"\s*:\s*\[$")
 _TITLE = re.compile(r"\"title\"\s*:\s*(\"(?:[^\"\\]|\\.)*+\")")

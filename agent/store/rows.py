@@ -155,15 +155,17 @@ def run(row: Row[Any]) -> Run:
         created_at=row.created_at,
         started_at=row.started_at,
         completed_at=row.completed_at,
+        given=json.loads(row.given),
     )
 
 
 def step_content(step: PlanStep) -> str:
     """Return a step as it was planned, without where it stands."""
+    left_out = {"status"} if step.pipe is not None else {"status", "pipe"}
     try:
-        return step.model_dump_json(exclude={"status"})
+        return step.model_dump_json(exclude=left_out)
     except ValueError:  # half of a surrogate pair in an argument: escaped, it is kept
-        return dump(step.model_dump(mode="json", exclude={"status"}))
+        return dump(step.model_dump(mode="json", exclude=left_out))
 
 
 def _step(content: str, status: Status) -> PlanStep:

@@ -51,6 +51,7 @@ def open_(connection: Connection, run: Run, now: float) -> Run:
             corr_id=run.corr_id,
             provenance=dump_provenance(run.provenance),
             created_at=run.created_at or now,
+            given=dump(run.given),
         )
         .on_conflict_do_nothing(index_elements=[runs.c.inbox_id])
         .returning(*runs.c),

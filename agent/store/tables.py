@@ -117,6 +117,7 @@ runs = Table(
     _time("created_at"),
     _maybe_time("started_at"),
     _maybe_time("completed_at"),
+    _json("given", "{}"),
     Index(None, "status", "session_id"),
     Index(None, "session_id", "id"),
 )

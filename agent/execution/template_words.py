@@ -1,0 +1,25 @@
+# ruff: noqa: SIM905 - lines of words read better than lists of quotes
+"""What templates may use: the filters, the methods of values, and the names that they see."""
+
+from __future__ import annotations
+
+KNOWN = ("inputs", "steps", "item", "index", "env", "get_pipe_result", "get_env", "fail", "now", "range")
+ROOTS = ("output", "text", "files", "status")
+FILTERS = frozenset(
+    """
+    abs capitalize count d default dictsort first float groupby int items join last length list lower
+    map max min reject rejectattr replace reverse round select selectattr sort string striptags sum
+    title tojson trim truncate unique upper wordcount
+    """.split(),
+)
+TEXT_METHODS = frozenset(
+    """
+    capitalize count endswith find isalpha isdigit lower lstrip partition removeprefix removesuffix
+    rpartition rsplit rstrip split splitlines startswith strip title upper
+    """.split(),
+)
+LIST_METHODS = frozenset({"index", "count"})
+DICT_METHODS = frozenset({"get", "keys", "values", "items"})
+DATE_METHODS = frozenset("isoformat date year month day hour minute weekday".split())
+LOOP_VALUES = frozenset("index index0 first last length revindex previtem nextitem".split())
+GROUP_VALUES = frozenset({"grouper", "list"})
