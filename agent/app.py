@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from agent.automation.bell import Bell
+from agent.automation.scheduler import AutomationScheduler
 from agent.catalogue import Catalogue
 from agent.channels.outbox import OutboxBot, OutboxSender
 from agent.orchestrator import OrchestratorRunner
@@ -36,13 +38,18 @@ class App:
     sender: OutboxSender
     orchestrator: OrchestratorRunner
     reception: Reception
+    automation: AutomationScheduler
 
     async def start(self) -> None:
-        """Open the journal and begin to work. Channels are added, and they and the sender are run, by the caller."""
+        """Open the journal and begin to work.
+
+        Channels are added, and they, the sender and the automation are run, by the caller.
+        """
         await self.orchestrator.start()
 
     async def stop(self) -> None:
         """End all work in good order; what is unfinished goes on after the next start."""
+        await self.automation.stop()
         await self.orchestrator.stop()
         await self.boxes.close()
         if self.llm is not None:
@@ -84,6 +91,7 @@ def build_app(
     about = f"Model: {llm.name}" if llm is not None else "Model: none (offline)"
     reception = Reception(orchestrator, parts.store, parts.catalogue, about)
     sender = OutboxSender(parts.store)
+    automation = AutomationScheduler(parts.store, orchestrator, bell=Bell(config.folder / "bells"))
     return App(
         config,
         parts.store,
@@ -95,4 +103,5 @@ def build_app(
         sender,
         orchestrator,
         reception,
+        automation,
     )

@@ -57,7 +57,7 @@ async def serve(config: AppConfig) -> None:
         await app.add_channel(channel)
         rung = await probe()
         print(f"{model}\nSandbox {rung.name}: {rung.stance} {rung.remedy}".rstrip(), flush=True)
-        await until_stopped([channel.serve(), app.sender.run()], "Serving; Ctrl-C ends it.")
+        await until_stopped([channel.serve(), app.sender.run(), app.automation.run()], "Serving; Ctrl-C ends it.")
 
 
 async def until_stopped(works: list[Coroutine[Any, Any, None]], ready: str) -> None:

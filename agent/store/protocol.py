@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.domain.artifacts import Artifact
+    from agent.domain.event import Event
     from agent.domain.ledger import Usage
     from agent.domain.messages import InboundMessage, OutboundMessage
     from agent.domain.plan import PlanStep
     from agent.domain.provenance import Provenance
     from agent.domain.run import Approval, Question, Run, StepChange, StepRecord
     from agent.domain.states import Status
+    from agent.domain.trigger import Fire, FireStatus, Trigger, TriggerKind
 
 
 class Store(Protocol):
@@ -204,3 +206,73 @@ class Store(Protocol):
 
     async def receive_and_set(self, messages: Sequence[InboundMessage], key: str, value: str) -> list[InboundMessage]:
         """`receive` and `set_value` in one transaction: the offset moves only with the messages."""
+
+    # --- triggers and events ------------------------------------------------------------------------------------
+    async def create_trigger(self, trigger: Trigger) -> bool:
+        """Insert a trigger; False when its id is there already, which is left as it is."""
+
+    async def get_trigger(self, trigger_id: str) -> Trigger | None:
+        """Return a trigger."""
+
+    async def triggers(self, session_id: str | None = None, kind: TriggerKind | None = None) -> list[Trigger]:
+        """Return triggers, the oldest first."""
+
+    async def enable_trigger(self, trigger_id: str, next_fire: float | None) -> bool:
+        """Switch a trigger on, with its next time; False when there is none."""
+
+    async def disable_trigger(self, trigger_id: str) -> bool:
+        """Switch a trigger off: it has no next time then. False when there is none."""
+
+    async def delete_trigger(self, trigger_id: str) -> bool:
+        """Delete a trigger and its fires; its runs stay. False when there is none."""
+
+    async def due_triggers(self, limit: int = 100, channel: str = "") -> list[Trigger]:
+        """Return enabled triggers (of a channel's chats) whose time has come, the earliest first."""
+
+    async def next_due(self, channel: str = "") -> float | None:
+        """Return the earliest time at which an enabled trigger (of a channel's chats) fires, in seconds since 1970."""
+
+    async def fire(
+        self,
+        fire: Fire,
+        *,
+        run: Run | None = None,
+        message: OutboundMessage | None = None,
+        moved: tuple[float, float | None] | None = None,
+    ) -> tuple[Fire, Run | None] | None:
+        """Record a fire together with the run that it opens or the message that it posts; None when it must not be.
+
+        It must not be when its key has fired, when the trigger is gone, or, with `moved` (the scheduled time that fires
+        and the one after it), when the trigger is off or stands at another time. The trigger's overlap policy decides
+        whether a fire becomes a run, waits or is skipped.
+        """
+
+    async def start_waiting(self, fire_id: int, run: Run | None) -> tuple[Fire, Run | None] | None:
+        """Let a waiting fire begin, with its run or (None) as a pending one; None while it has to wait."""
+
+    async def settle_fire(self, fire_id: int, status: FireStatus, *, run_id: int | None = None, why: str = "") -> None:
+        """Note what a pending fire has led to."""
+
+    async def unsettled_fires(self, status: FireStatus, limit: int = 1000) -> list[Fire]:
+        """Return fires with this status, oldest first."""
+
+    async def reschedule(self, trigger_id: str, expected: float, next_fire: float | None) -> bool:
+        """Move a trigger to another time without a fire; False when it stands elsewhere by now."""
+
+    async def fires_of(self, trigger_id: str, limit: int = 20) -> list[Fire]:
+        """Return a trigger's newest fires with the status of their runs, newest first."""
+
+    async def fired_keys(self, trigger_id: str, keys: Sequence[str]) -> set[str]:
+        """Return those of the keys that have fired."""
+
+    async def publish(self, event: Event) -> Event | None:
+        """Store an event; None when one with its key is there already."""
+
+    async def events(self, status: str, limit: int = 1000) -> list[Event]:
+        """Return events with a status (`new`, `handled`, `dead`), oldest first."""
+
+    async def get_event(self, key: str) -> Event | None:
+        """Return the event with this key."""
+
+    async def settle_event(self, event_id: int, status: str, error: str = "") -> None:
+        """Note what became of an event."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from agent.domain.messages import InboundMessage, OutboundMessage
-from agent.store import consents, inbox, outbox, records, runs, schema
+from agent.store import consents, events, inbox, outbox, records, runs, schema, triggers
 from agent.store import steps as tasks
 from agent.store.batch import Operation
 from agent.store.dialect import url_of
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from agent.domain.artifacts import Artifact
+    from agent.domain.event import Event
     from agent.domain.ledger import Usage
     from agent.domain.plan import PlanStep
     from agent.domain.provenance import Provenance
     from agent.domain.run import Approval, Question, Run, StepChange, StepRecord
     from agent.domain.states import Status
+    from agent.domain.trigger import Fire, FireStatus, Trigger, TriggerKind
     from agent.store.protocol import Store
     from agent.store.transitions import Owner
 
@@ -305,6 +308,73 @@ class SqlStore:
 
     async def set_value(self, key: str, value: str) -> None:
         await self._do(records.set_value, key, plain(value))
+
+    # --- triggers and events ------------------------------------------------------------------------------------
+    async def create_trigger(self, trigger: Trigger) -> bool:
+        return await self._do(triggers.create, triggers.trigger_row(trigger, self._clock()))
+
+    async def get_trigger(self, trigger_id: str) -> Trigger | None:
+        return await self._read(triggers.get, trigger_id)
+
+    async def triggers(self, session_id: str | None = None, kind: TriggerKind | None = None) -> list[Trigger]:
+        return await self._read(triggers.listed, session_id, kind)
+
+    async def enable_trigger(self, trigger_id: str, next_fire: float | None) -> bool:
+        return await self._do(partial(triggers.set_enabled, enabled=True), trigger_id, next_fire)
+
+    async def disable_trigger(self, trigger_id: str) -> bool:
+        return await self._do(partial(triggers.set_enabled, enabled=False), trigger_id, None)
+
+    async def delete_trigger(self, trigger_id: str) -> bool:
+        return await self._do(triggers.remove, trigger_id)
+
+    async def due_triggers(self, limit: int = 100, channel: str = "") -> list[Trigger]:
+        return await self._read(triggers.due, self._clock(), limit, channel)
+
+    async def next_due(self, channel: str = "") -> float | None:
+        return await self._read(triggers.next_due, channel)
+
+    async def fire(
+        self,
+        fire: Fire,
+        *,
+        run: Run | None = None,
+        message: OutboundMessage | None = None,
+        moved: tuple[float, float | None] | None = None,
+    ) -> tuple[Fire, Run | None] | None:
+        posted = None if message is None else outbox.posted(message)
+        row = triggers.fire_row(fire)
+        return await self._do(triggers.fire, row, (run, posted), moved, self._clock(), rings=message is not None)
+
+    async def start_waiting(self, fire_id: int, run: Run | None) -> tuple[Fire, Run | None] | None:
+        return await self._do(triggers.start_waiting, fire_id, run, self._clock())
+
+    async def settle_fire(self, fire_id: int, status: FireStatus, *, run_id: int | None = None, why: str = "") -> None:
+        await self._do(triggers.settle, fire_id, status, run_id, why)
+
+    async def unsettled_fires(self, status: FireStatus, limit: int = 1000) -> list[Fire]:
+        return await self._read(triggers.unsettled, status, limit)
+
+    async def reschedule(self, trigger_id: str, expected: float, next_fire: float | None) -> bool:
+        return await self._do(triggers.reschedule, trigger_id, expected, next_fire)
+
+    async def fires_of(self, trigger_id: str, limit: int = 20) -> list[Fire]:
+        return await self._read(triggers.fires_of, trigger_id, limit)
+
+    async def fired_keys(self, trigger_id: str, keys: Sequence[str]) -> set[str]:
+        return await self._read(triggers.fired_keys, trigger_id, tuple(keys))
+
+    async def publish(self, event: Event) -> Event | None:
+        return await self._do(events.publish, events.event_row(event, self._clock()))
+
+    async def events(self, status: str, limit: int = 1000) -> list[Event]:
+        return await self._read(events.listed, status, limit)
+
+    async def get_event(self, key: str) -> Event | None:
+        return await self._read(events.by_key, key)
+
+    async def settle_event(self, event_id: int, status: str, error: str = "") -> None:
+        await self._do(events.settle, event_id, status, error, self._clock())
 
 
 if TYPE_CHECKING:

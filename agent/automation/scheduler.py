@@ -1,0 +1,290 @@
+"""AutomationScheduler: sleeps until the next fire or a change, fires what is due, each time exactly once.
+
+The journal's index of next times is the heap; nothing is scanned while nothing is due, however many triggers there are.
+A fire, the run that it opens and the trigger's next time are one transaction with a unique key: a crash loses and
+doubles nothing, and two processes that see the same fire make one of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from agent.automation import times
+from agent.automation.events import EventDesk
+from agent.automation.files import FileWatch, check_files
+from agent.automation.launching import Launcher, by_hand
+from agent.domain.trigger import Fire, FireStatus, Misfire, Trigger, TriggerKind
+from agent.errors import ConfigError, NotFound
+
+if TYPE_CHECKING:
+    from agent.automation.bell import Bell
+    from agent.automation.launching import StartPipeline
+    from agent.domain.event import Event
+    from agent.orchestrator import OrchestratorRunner
+    from agent.store.protocol import Store
+
+GRACE = 60.0
+LONGEST_SLEEP = 30.0  # the wall clock may jump while we sleep: then this is how late we notice
+AFTER_AN_ERROR = 1.0
+AT_ONCE = 50
+
+Wait = Callable[[asyncio.Event, float], Awaitable[None]]
+
+
+async def until(changed: asyncio.Event, seconds: float) -> None:
+    """Return after some seconds, or when something has changed."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await changed.wait()
+
+
+class AutomationScheduler:
+    """Fires triggers from `start()` to `stop()`. `channel` limits it to the chats of one channel, "" means all.
+
+    `clock` gives seconds since 1970 and must be the store's; `wait` sleeps. `bell` rings when another process changed
+    triggers.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        orchestrator: OrchestratorRunner,
+        clock: Callable[[], float] = time.time,
+        *,
+        start_pipeline: StartPipeline | None = None,
+        bell: Bell | None = None,
+        channel: str = "",
+        wait: Wait = until,
+        longest_sleep: float = LONGEST_SLEEP,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._wait = wait
+        self._longest = longest_sleep
+        self._bell = bell
+        self.channel = channel
+        self.launcher = Launcher(store, orchestrator, start_pipeline)
+        self._files = FileWatch(store, self.launcher, clock)
+        self._events = EventDesk(store, self.launcher)
+        self._changed = asyncio.Event()
+        self._waiting = True
+        self._still = False
+        self._task: asyncio.Task[None] | None = None
+        self._running = False
+        self._fired = 0
+        self._error = ""
+        orchestrator.when_finished.append(self._run_ended)
+
+    # --- life ---------------------------------------------------------------------------------------------------
+    async def start(self) -> None:
+        """Begin to fire. What was missed follows each trigger's policy. Starting twice changes nothing."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self.run(), name="automation")
+
+    async def stop(self) -> None:
+        """End in good order; what is due meanwhile follows each trigger's policy at the next start."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def run(self) -> None:
+        """Fire until cancelled."""
+        with self._bell.listening(self.changed) if self._bell else contextlib.nullcontext():
+            self._running = True
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._live(), name="schedules")
+                    if not self.channel:
+                        group.create_task(self._files.run(), name="watched folders")
+            finally:
+                self._running = False
+
+    async def status(self) -> dict[str, Any]:
+        """Return what goes on: running, triggers, enabled, next_fire, fired (since the start), error, folders."""
+        known = await self._store.triggers()
+        return {
+            "running": self._running,
+            "triggers": len(known),
+            "enabled": sum(trigger.enabled for trigger in known),
+            "next_fire": await self._store.next_due(self.channel),
+            "fired": self._fired,
+            "error": self._error,
+            "folders": self._files.status(),
+        }
+
+    def changed(self) -> None:
+        """Look at triggers, events and waiting fires again: something about them has changed."""
+        self._waiting = self._events.news = True
+        self._files.look()
+        self._changed.set()
+
+    # --- triggers -----------------------------------------------------------------------------------------------
+    async def create(self, trigger: Trigger) -> Trigger:
+        """Check and store a trigger (the same id twice changes nothing) and return it as it is stored.
+
+        Raises ConfigError, naming what is wrong.
+        """
+        self.launcher.check(trigger)
+        now = self._clock()
+        made = replace(trigger, created_at=trigger.created_at or now)
+        if trigger.kind is TriggerKind.SCHEDULE:
+            times.check(trigger.spec)
+            made = replace(made, next_fire=times.following(trigger.spec, made.created_at, now))
+            if made.next_fire is None:
+                raise ConfigError(f"The time of {trigger.name!r} is in the past.", hint="Give a time to come.")
+        elif trigger.kind is TriggerKind.FILE:
+            made = replace(made, spec=check_files(trigger.spec))
+        elif trigger.kind in {TriggerKind.EVENT, TriggerKind.WEBHOOK} and not trigger.spec.get("type"):
+            raise ConfigError(f"The trigger {trigger.name!r} names no type of event.", hint='Give {"type": "order.*"}.')
+        await self._store.create_trigger(made)
+        self._tell()
+        return await self.get(made.id)
+
+    async def get(self, trigger_id: str) -> Trigger:
+        """Return a trigger. Raises NotFound."""
+        found = await self._store.get_trigger(trigger_id)
+        if found is None:
+            raise NotFound(f"There is no schedule or trigger {trigger_id!r}.", hint="/schedules lists them.")
+        return found
+
+    async def enable(self, trigger_id: str) -> Trigger:
+        """Switch a trigger on; its next time is counted from now. Raises NotFound, ConfigError."""
+        trigger = await self.get(trigger_id)
+        upcoming = None
+        if trigger.kind is TriggerKind.SCHEDULE:
+            upcoming = times.following(trigger.spec, trigger.created_at, self._clock())
+            if upcoming is None:
+                raise ConfigError(f"The time of {trigger.name!r} has passed.", hint="Make a new one.")
+        if not trigger.enabled:
+            await self._store.enable_trigger(trigger_id, upcoming)
+            self._tell()
+        return await self.get(trigger_id)
+
+    async def disable(self, trigger_id: str) -> Trigger:
+        """Switch a trigger off. Raises NotFound."""
+        await self.get(trigger_id)
+        await self._store.disable_trigger(trigger_id)
+        self._tell()
+        return await self.get(trigger_id)
+
+    async def delete(self, trigger_id: str) -> None:
+        """Delete a trigger with its history of fires. Raises NotFound."""
+        await self.get(trigger_id)
+        await self._store.delete_trigger(trigger_id)
+        self._tell()
+
+    async def fire(self, trigger_id: str) -> Fire:
+        """Fire by hand, also a trigger that is off. Raises NotFound."""
+        now = self._clock()
+        made = await self.launcher.fire(await self.get(trigger_id), by_hand(), now)
+        assert made is not None, "a fire by hand has a key of its own"
+        self._note(made)
+        return made
+
+    async def publish(self, event: Event) -> bool:
+        """Store an event and have its triggers fire; False when an event with its key is known already."""
+        stored = await self._store.publish(event)
+        if stored is not None:
+            self._events.news = True
+            self._changed.set()
+        return stored is not None
+
+    def _tell(self) -> None:
+        self._files.look()
+        self._changed.set()
+        if self._bell is not None:
+            self._bell.ring()
+
+    # --- the loop -----------------------------------------------------------------------------------------------
+    async def _live(self) -> None:
+        while True:
+            self._changed.clear()
+            try:
+                pause = await self._round()
+                self._error = ""
+            except Exception as error:
+                self._error = str(error)
+                logger.opt(exception=error).error("The scheduler could not go on; it tries again")
+                pause = AFTER_AN_ERROR
+            if pause > 0:
+                await self._wait(self._changed, pause)
+
+    async def _round(self) -> float:
+        """Do all there is to do now; return the seconds until there may be more."""
+        if self._waiting:
+            await self._take_up()
+        if not self.channel:
+            await self._events.handle()
+        while due := await self._store.due_triggers(AT_ONCE, self.channel):
+            await asyncio.gather(*(self._fire_due(trigger) for trigger in due))
+        upcoming = await self._store.next_due(self.channel)
+        return self._longest if upcoming is None else min(self._longest, upcoming - self._clock())
+
+    async def _fire_due(self, trigger: Trigger) -> None:
+        """Fire a schedule for the times that have come, as its misfire policy says, and move it to the next one."""
+        now = self._clock()
+        at = trigger.next_fire
+        assert at is not None
+        wanted = times_to_fire(trigger, at, now)
+        after = times.following(trigger.spec, trigger.created_at, now)
+        if not wanted:
+            missed = Fire(trigger.id, str(at), at, FireStatus.MISSED, "nobody was there, and it skips missed times")
+            await self._store.fire(missed, moved=(at, after))
+            return
+        for number, due in enumerate(wanted):
+            then = wanted[number + 1] if number + 1 < len(wanted) else after
+            await self._fire_at(trigger, due, (at, then), now)
+            at = then if then is not None else at
+
+    async def _fire_at(self, trigger: Trigger, due: float, moved: tuple[float, float | None], now: float) -> None:
+        try:
+            made = await self.launcher.fire(trigger, str(due), due, moved=moved, now=now)
+        except Exception as error:
+            # It is noted and the trigger moves on: one that can't be fired must not hold up the others.
+            logger.opt(exception=error).error("trigger {} could not be fired", trigger.id)
+            failed = Fire(trigger.id, str(due), due, FireStatus.FAILED, str(error))
+            await self._store.fire(failed, moved=moved)
+            return
+        if made is not None:
+            self._note(made)
+
+    def _note(self, fire: Fire) -> None:
+        self._fired += 1
+        self._still |= fire.status is FireStatus.WAITING
+
+    async def _take_up(self) -> None:
+        """Start what waited for an earlier run, and pipelines that a crash left unstarted."""
+        self._waiting = False
+        for trigger, fire in await self._unsettled(FireStatus.PENDING):
+            await self.launcher.begin_pending(trigger, fire)
+        self._still = False
+        for trigger, fire in await self._unsettled(FireStatus.WAITING):
+            self._still |= not await self.launcher.go_on(trigger, fire)
+
+    async def _unsettled(self, status: FireStatus) -> list[tuple[Trigger, Fire]]:
+        fires = await self._store.unsettled_fires(status)
+        known = {fire.trigger_id: await self._store.get_trigger(fire.trigger_id) for fire in fires}
+        found = [(trigger, fire) for fire in fires if (trigger := known[fire.trigger_id]) is not None]
+        return [(trigger, fire) for trigger, fire in found if self.channel in {"", trigger.dest.channel}]
+
+    def _run_ended(self, _run_id: int) -> None:
+        if self._still:
+            self._waiting = True
+            self._changed.set()
+
+
+def times_to_fire(trigger: Trigger, due: float, now: float) -> list[float]:
+    """Return the times from `due` to `now` that fire: what has just come always, what was missed by the policy."""
+    most = trigger.misfire_cap if trigger.misfire is Misfire.ALL else 1
+    found = times.passed(trigger, due, now, most)
+    if trigger.misfire is Misfire.SKIP and now - found[-1] > GRACE:
+        return []
+    return found

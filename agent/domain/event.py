@@ -1,0 +1,36 @@
+"""Events: what happened elsewhere, stored before anything is done about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.domain.provenance import Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened. `key` is the sender's id: a second event with the same one is not stored.
+
+    `at` is when it happened and `received_at` when it was stored, in seconds since 1970. `status`: `new`, `handled`, or
+    `dead` when it could not be handled (`error` says why).
+    """
+
+    type: str
+    source: str
+    key: str
+    payload: dict[str, Any] = field(default_factory=dict)
+    at: float = 0.0
+    project: str = ""
+    priority: int = 5
+    provenance: Provenance | None = None
+    id: int = 0
+    status: str = "new"
+    run_id: int | None = None
+    error: str = ""
+    received_at: float = 0.0
+
+    @property
+    def label(self) -> Provenance:
+        """Where its payload came from; unless its publisher vouches for it, it is not trusted."""
+        return self.provenance or Provenance.of(f"event:{self.source}", trusted=False)
