@@ -78,6 +78,7 @@ class FileWatch:
 
     async def run(self) -> None:
         """Tend folders until cancelled."""
+        self._wanted, self._woken, self._faults = {}, {}, {}
         async with asyncio.TaskGroup() as group:
             group.create_task(self._notice(), name="changes in folders")
             while True:

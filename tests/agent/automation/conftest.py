@@ -86,9 +86,11 @@ class Desk:
         self.sessions = bot.app.orchestrator.sessions
         self.when_finished: list[Callable[[int], None]] = []
         self.submitted: list[Any] = []
+        self.news = asyncio.Event()
 
     def submit(self, run: Any) -> None:
         self.submitted.append(run)
+        self.news.set()
 
 
 @pytest.fixture
