@@ -27,11 +27,12 @@ REMEMBERED = 4096
 class Rates:
     """What a channel bears: messages a second, and at once; seconds between two edits of progress.
 
-    The defaults stay below what Telegram allows a bot.
+    The defaults stay below what Telegram allows a bot; one call more than allowed may follow at once, when a preview is
+    completed.
     """
 
     private: float = 1.0
-    private_burst: float = 4.0
+    private_burst: float = 3.0
     group: float = 20 / 60
     group_burst: float = 5.0
     overall: float = 30.0

@@ -11,7 +11,7 @@ import pytest
 
 from agent.channels.base import Unfinished
 from agent.channels.outbox import OutboxBot, OutboxSender
-from agent.channels.pacing import Pace
+from agent.channels.pacing import CAREFUL, Pace
 from agent.domain.messages import Destination, MessageKind, OutboundMessage
 from agent.errors import DeliveryDelayed, DeliveryRefused, DeliveryUnknown
 
@@ -400,5 +400,5 @@ async def test_the_pace_of_one_channel_is_not_that_of_another(store, channel):
     sender = OutboxSender(store, [channel, quick], clock=Clock())
     async with running(sender.run()):
         await quick.until(lambda: len(quick.log) == 8)
-        await channel.until(lambda: len(channel.log) == 4)
-    assert len(channel.log) == 4
+        await channel.until(lambda: len(channel.log) == CAREFUL.private_burst)
+    assert len(channel.log) == CAREFUL.private_burst
