@@ -89,8 +89,8 @@ class MessageKind(StrEnum):
     """What an outgoing message is; a channel renders each in its own way.
 
     Payloads: `plan` PlanView as a dictionary · `question` {question, options, number, of, id} · `approval` {title,
-    details, because, id, expires} · `answer` {text, final} · `files` {paths (absolute), caption} · `notice` {text} · `error`
-    {text, hint, ref}. Any payload may hold `buttons`: [[{label, action}, …], …].
+    details, because, id, expires} · `answer` {text, final} · `files` {paths (absolute), caption} · `notice` {text} ·
+    `error` {text, hint, ref}. Any payload may hold `buttons`: [[{label, action}, …], …].
     """
 
     PLAN = "plan"

@@ -44,8 +44,8 @@ class Trigger:
     since 1970}`; file `{"folder", "pattern", "afterwards": keep|move|ignore, "move_to", "settle": seconds}`; event and
     webhook `{"type": "order.*", "conditions": {"total": {"ge": 100}}}`; manual `{}`. `target` is what happens:
     `{"request": text}` is run as if it was asked in the chat, `{"pipeline": name, "inputs": {…}}`, or
-    `{"notice": text}` for a reminder, which needs no run. `misfire_cap` bounds `Misfire.ALL`. Times are seconds since 1970; `next_fire` is
-    None when no further time is known.
+    `{"notice": text}` for a reminder, which needs no run. `misfire_cap` bounds `Misfire.ALL`. Times are
+    seconds since 1970; `next_fire` is None when no further time is known.
     """
 
     id: str

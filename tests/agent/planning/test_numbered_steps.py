@@ -13,8 +13,10 @@ SIGNATURES = {"echo": ["text"]}
 @pytest.mark.parametrize(
     "answer",
     [
-        '{"steps":[{"id":1,"tool":"echo","args":{"text":"a"}},'
-        '{"id":"2","tool":"echo","args":{"text":"{{ 1.output }}"},"depends_on":["1"]}]}',
+        (
+            '{"steps":[{"id":1,"tool":"echo","args":{"text":"a"}},'
+            '{"id":"2","tool":"echo","args":{"text":"{{ 1.output }}"},"depends_on":["1"]}]}'
+        ),
         '1. echo("a")\n2. echo(text="{{ s1.output }}") after 1\nend',
     ],
 )
