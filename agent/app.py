@@ -11,6 +11,7 @@ from agent.catalogue import Catalogue
 from agent.channels.outbox import OutboxBot, OutboxSender
 from agent.orchestrator import OrchestratorRunner
 from agent.parts import make_parts
+from agent.pipelines import Pipelines
 from agent.reception import Reception
 from sandbox.boxes import Boxes
 
@@ -89,7 +90,13 @@ def build_app(
     bot = OutboxBot(parts.store)
     orchestrator = OrchestratorRunner(config, parts, llm=llm, bot=bot)
     about = f"Model: {llm.name}" if llm is not None else "Model: none (offline)"
-    reception = Reception(orchestrator, parts.store, parts.catalogue, about)
+    reception = Reception(
+        orchestrator,
+        parts.store,
+        parts.catalogue,
+        about,
+        pipelines=Pipelines(config.folder / "pipelines", parts.catalogue),
+    )
     sender = OutboxSender(parts.store)
     automation = AutomationScheduler(parts.store, orchestrator, bell=Bell(config.folder / "bells"))
     return App(

@@ -10,6 +10,8 @@ HELP = {
     "/new": "start afresh: forget the conversation so far (files and memory stay)",
     "/stop": "stop what is running",
     "/plan": "show the present plan",
+    "/run": "carry out a pipeline: `/run NAME input=value`",
+    "/pipelines": "list the pipelines",
     "/files": "list the files of this chat",
     "/memory": "show what I remember; `/memory forget WORDS` removes facts",
     "/status": "show the model, the sandbox and what is going on",

@@ -153,6 +153,8 @@ class OrchestratorRunner(RunLifecycle):
             await self._change(ctx, replans=ctx.run.replans + 1, plan_complete=False)
 
     async def _execute(self, ctx: RunContext, live: LivePlan) -> Outcome:
+        if ctx.run.given and not (ctx.run.plan_complete or ctx.run.replans):
+            await self._take_given_plan(ctx, live)
         scheduler = StepScheduler(
             lambda step: self._dispatcher.take_through(ctx, step),
             slots=Slots(self._config.limits.steps_per_run, self._slots_of(ctx.session.id)),
@@ -173,8 +175,6 @@ class OrchestratorRunner(RunLifecycle):
         On a replan the old plan's steps that have not begun are held back until the new plan names them again.
         """
         replanning = bool(ctx.run.replans) and not ctx.run.plan_complete
-        if ctx.run.given and not ctx.run.plan_complete and not replanning:
-            await self._take_given_plan(ctx, live)
         for record in list(ctx.records.values()):
             if not replanning or ctx.status[record.step.id] is not Status.PENDING:
                 yield record.step

@@ -5,21 +5,24 @@ Everything here is quick and idempotent: a message that is heard twice (after a 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import mimetypes
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent import commands
 from agent.domain.artifacts import Artifact
-from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.messages import Attachment, MessageKind, OutboundMessage
 from agent.domain.provenance import USER, Provenance
 from agent.domain.run import Origin
 from agent.domain.states import FINAL
+from agent.errors import DirigentError
 from agent.execution.people import SKIPPED, YOU_DECIDE, answerer
 from agent.execution.toolbox import fingerprint
 from agent.memory.memory import SessionMemory
+from agent.pipelines import parse_request
 from agent.planning.request import PlanRequest
 from agent.planning.suggestions import examples_for
 from sandbox.api import SandboxError
@@ -27,10 +30,11 @@ from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
-    from agent.domain.messages import Attachment, InboundMessage
+    from agent.domain.messages import InboundMessage
     from agent.domain.run import Question
     from agent.domain.session import Session
     from agent.orchestrator import OrchestratorRunner
+    from agent.pipelines import Pipelines
     from agent.store.protocol import Store
 
 TOO_LATE = "Too late: this has been settled already."
@@ -41,7 +45,16 @@ UNFIT = re.compile(r"[^\w-]+")
 class Reception:
     """Stands between the channels and the orchestrator: implements Hearer."""
 
-    def __init__(self, orchestrator: OrchestratorRunner, store: Store, catalogue: Catalogue, about: str = "") -> None:
+    def __init__(
+        self,
+        orchestrator: OrchestratorRunner,
+        store: Store,
+        catalogue: Catalogue,
+        about: str = "",
+        *,
+        pipelines: Pipelines | None = None,
+    ) -> None:
+        self._pipelines = pipelines
         self._orchestrator = orchestrator
         self._store = store
         self._catalogue = catalogue
@@ -54,6 +67,10 @@ class Reception:
         await self._store.touch_session(session.id, session.folder, message.dest.to_json())
         saved = await self._take_files(session, message)
         command = commands.parse(message.text)
+        if command is not None and command.name == "/run" and self._pipelines is not None:
+            await self._run_pipeline(session, message, command.rest)
+            await self._store.heard(message.id)
+            return
         if command is not None and await self._obeyed(session, message, command):
             await self._store.heard(message.id)
             return
@@ -75,7 +92,7 @@ class Reception:
             return
         await self._open_run(session, message, Origin.COMMAND if command else Origin.MESSAGE)
 
-    async def _open_run(self, session: Session, message: InboundMessage, origin: Origin) -> None:
+    async def _open_run(self, session: Session, message: InboundMessage, origin: Origin, **fields: Any) -> None:
         await self._keep_quote(session, message)
         run = await self._orchestrator.open_run(
             session.id,
@@ -85,8 +102,30 @@ class Reception:
             inbox_id=message.id or None,
             user_id=message.user_id,
             provenance=USER if message.trusted else Provenance.of(f"member:{message.user_id}", trusted=False),
+            **fields,
         )
         self._orchestrator.submit(run)
+
+    async def _run_pipeline(self, session: Session, message: InboundMessage, rest: str) -> None:
+        """Open a run of a pipeline, or say what is wrong with it, its name or its inputs."""
+        assert self._pipelines is not None
+        try:
+            name, inputs = parse_request(rest)
+            ready = await asyncio.to_thread(self._pipelines.load, name, session.profile)
+            given = ready.given(inputs, session.workspace)
+        except DirigentError as error:
+            await self._say(message, str(error))
+            return
+        await self._open_run(session, message, Origin.COMMAND, given=given, title=name)
+
+    async def _listed_pipelines(self, _session: Session, _rest: str) -> str:
+        found = await asyncio.to_thread(self._pipelines.listed) if self._pipelines is not None else []
+        lines = [f"`{name}` — {about}" for name, about in found[:50]]
+        return "\n".join(lines) or "There are no pipelines: put a YAML file into `pipelines/` of the home."
+
+    async def take_in(self, session: Session, file: Path) -> str:
+        """Copy a person's own file into the session's workspace, labelled as theirs; return its name there."""
+        return await self._take_file(session, Attachment(file.name, str(file)), trusted=True)
 
     async def _keep_quote(self, session: Session, message: InboundMessage) -> str:
         """Keep quoted and forwarded text, which is somebody else's, as a file with that label; return its name."""
@@ -154,6 +193,7 @@ class Reception:
             "/files": self._files,
             "/memory": self._memory,
             "/status": self._status,
+            "/pipelines": self._listed_pipelines,
         }
         answer = texts.get(command.name)
         if answer is None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "chat": "talk to Dirigent here, or have one request carried out",
+    "run": "carry out a pipeline from a YAML file, or show what it would do",
     "serve": "answer on Telegram, carry out what is due, until stopped",
     "init": "set up: Telegram, owners, model; tests both",
     "doctor": "check everything Dirigent needs and say what to do",

@@ -189,6 +189,11 @@ def _safe(name: str) -> str:
 
 # --- the terminal -------------------------------------------------------------------------------------------------
 async def _terminal(app: App, arguments: argparse.Namespace, name: str) -> Terminal:
+    return await terminal_for(app, arguments, name, one_request=bool(arguments.request))
+
+
+async def terminal_for(app: App, arguments: argparse.Namespace, name: str, *, one_request: bool = True) -> Terminal:
+    """Return the terminal of a session, attached; `arguments` say `json` and which `session` was asked for."""
     from agent.channels.terminal import Terminal
     from agent.domain.messages import Destination
 
@@ -200,7 +205,7 @@ async def _terminal(app: App, arguments: argparse.Namespace, name: str) -> Termi
     terminal = Terminal(
         store=app.store,
         face=face,
-        keyboard=keyboard_for(app.config.folder, one_request=bool(arguments.request), as_json=arguments.json),
+        keyboard=keyboard_for(app.config.folder, one_request=one_request, as_json=arguments.json),
         dest=dest,
         workspace=session.workspace,
         incoming=app.config.folder / "inbox" / dest.channel,

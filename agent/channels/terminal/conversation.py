@@ -139,6 +139,15 @@ class Terminal:
             asked = await self._rest()
         return await self._ending()
 
+    async def follow(self, run_id: int) -> Ending:
+        """Show a run that was opened elsewhere and take the answers it asks for; return how it came to rest."""
+        self._underway = True
+        self._runs.add(run_id)
+        asked = await self._rest()
+        while asked is not None and self.keyboard.can_answer and await self._answer(asked):
+            asked = await self._rest()
+        return await self._ending()
+
     async def converse(self) -> Ending:
         """Take lines until there are no more; return how the last request came to rest, or the first that failed."""
         endings: list[Ending] = []

@@ -1,0 +1,175 @@
+"""`dirigent run`: carry out a pipeline, or show what it would do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.errors import DirigentError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from agent.app import App
+    from agent.domain.session import Session
+    from agent.pipelines import Pipelines, Ready
+
+EXAMPLES = """\
+examples:
+  dirigent run report.yaml --input file=sales.csv --input limit=10
+  dirigent run weekly                             a pipeline in pipelines/ of the home, by its name
+  dirigent run report.yaml --dry-run --picture plan.png
+  dirigent run --run 6Jw2kQxA --from write        that run again from the step `write` on; earlier results are kept
+  dirigent run --schema > pipeline.schema.json    for editors that complete YAML
+
+Questions and approvals come in the terminal; with nobody there they stay open (exit code 3) for `dirigent chat`.
+"""
+
+
+def parser(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Declare the arguments."""
+    made.add_argument("pipeline", nargs="?", default="", metavar="FILE|NAME", help="a YAML file, or a pipeline's name")
+    made.add_argument("--input", action="append", default=[], metavar="K=V", help="an input; files are copied in")
+    made.add_argument("--json", action="store_true", help="one JSON object a line")
+    made.add_argument("--dry-run", action="store_true", help="show the plan, what it changes and costs; run nothing")
+    made.add_argument("--picture", default="", metavar="FILE", help="with --dry-run: draw the plan (PNG, SVG or PDF)")
+    made.add_argument("--run", dest="old", default="", metavar="REF", help="go on from this run, with --from")
+    made.add_argument("--from", dest="step", default="", metavar="STEP", help="the first step to run again")
+    made.add_argument("--schema", action="store_true", help="print the JSON Schema of pipelines")
+    made.add_argument("--session", default="", metavar="NAME", help="a session of its own: files, memory, history")
+    made.add_argument("--model", metavar="NAME", help="use this model, or `offline` for none")
+    made.epilog = EXAMPLES
+    return made
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the arguments say; return the exit code."""
+    if arguments.schema:
+        from agent.planning.pipeline import schema
+
+        print(json.dumps(schema(), indent=2, ensure_ascii=False))
+        return 0
+    if bool(arguments.old) != bool(arguments.step):
+        raise DirigentError("--run and --from go together.", hint="dirigent run --run REF --from STEP")
+    if bool(arguments.old) == bool(arguments.pipeline):
+        raise DirigentError("Name one pipeline, or an old run.", hint="dirigent run FILE|NAME --input name=value")
+    if arguments.picture and not arguments.dry_run:
+        raise DirigentError("--picture belongs to --dry-run.", hint="Add --dry-run; nothing is run then.")
+    if arguments.dry_run:
+        return _show(arguments)
+    try:
+        return asyncio.run(_run(arguments))
+    except asyncio.CancelledError:
+        return 130
+
+
+def _inputs(arguments: argparse.Namespace) -> dict[str, str]:
+    from agent.pipelines import inputs_of
+
+    return inputs_of(arguments.input, "Write --input name=value.")
+
+
+def _where(name: str) -> str | Path:
+    """Return a file when the argument names one, else the name of a pipeline in the home."""
+    file = Path(name).expanduser()
+    return file if file.suffix in {".yaml", ".yml"} or file.is_file() else name
+
+
+# --- showing --------------------------------------------------------------------------------------------------------
+def _show(arguments: argparse.Namespace) -> int:
+    from agent.catalogue import Catalogue
+    from agent.cli.opening import open_config
+    from agent.llm.prices import price
+    from agent.pipelines import Pipelines
+    from agent.planning.pipeline_preview import draw, lines, look_at
+
+    if arguments.old:
+        raise DirigentError("--dry-run shows a pipeline, not an old run.", hint="dirigent run FILE|NAME --dry-run")
+    config = open_config(arguments, model=arguments.model)
+    catalogue = Catalogue.load(config)
+    ready = Pipelines(config.folder / "pipelines", catalogue).load(_where(arguments.pipeline))
+    if arguments.input:
+        ready.given(_inputs(arguments))
+    preview = look_at(
+        ready.steps, catalogue.find, lambda read, wrote: price(config.model, read, wrote, config.llm.prices)
+    )
+    title = ready.pipeline.name
+    if arguments.picture:
+        _draw(lambda: draw(preview, title, Path(arguments.picture)), arguments.picture)
+    if arguments.json:
+        print(json.dumps({"pipeline": title, **preview.to_json()}, ensure_ascii=False))
+    else:
+        print("\n".join(lines(preview, f"{title} — nothing is run")))
+    return 0
+
+
+def _draw(drawn: Any, name: str) -> None:
+    try:
+        drawn()
+    except (OSError, ValueError) as error:
+        raise DirigentError(f"--picture {name}: {error}", hint="Name a file that ends in .png, .svg or .pdf.") from None
+
+
+# --- running --------------------------------------------------------------------------------------------------------
+async def _run(arguments: argparse.Namespace) -> int:
+    from agent.cli.chat import claimed, connected, opened, terminal_for
+    from agent.cli.opening import open_config
+    from agent.domain.run import Origin
+    from agent.pipelines import Pipelines
+
+    config = open_config(arguments, model=arguments.model)
+    with claimed(config.folder, arguments.session) as name:
+        async with opened(config) as (app, _):
+            terminal = await terminal_for(app, arguments, name)
+            session = await app.orchestrator.sessions.open(terminal.dest.session_id)
+            pipelines = Pipelines(config.folder / "pipelines", app.catalogue)
+            given = await _given(app, session, pipelines, arguments)
+            async with connected(app, terminal):
+                opened_run = await app.orchestrator.open_run(
+                    session.id,
+                    f"Pipeline {given['pipeline']}",
+                    terminal.dest,
+                    origin=Origin.COMMAND,
+                    user_id=terminal.user_id,
+                    title=given["pipeline"],
+                    given=given,
+                )
+                app.orchestrator.submit(opened_run)
+                return (await terminal.follow(opened_run.id)).code
+
+
+async def _given(app: App, session: Session, pipelines: Pipelines, arguments: argparse.Namespace) -> dict[str, Any]:
+    if arguments.old:
+        return await _again(app, session, arguments)
+    ready = pipelines.load(_where(arguments.pipeline), session.profile)
+    inputs: dict[str, Any] = await _with_files(app, session, ready, _inputs(arguments))
+    return ready.given(inputs, session.workspace)
+
+
+async def _with_files(app: App, session: Session, ready: Ready, inputs: dict[str, str]) -> dict[str, Any]:
+    """Return the inputs with the files that they name copied into the session's workspace."""
+    from agent.domain.inputs import InputType
+
+    taken: dict[str, Any] = dict(inputs)
+    for name, value in inputs.items():
+        spec = ready.pipeline.inputs.get(name)
+        file = Path(value).expanduser()  # noqa: ASYNC240 - one short call
+        if spec is not None and spec.type is InputType.FILE and file.is_file():
+            taken[name] = await app.reception.take_in(session, file.absolute())
+    return taken
+
+
+async def _again(app: App, session: Session, arguments: argparse.Namespace) -> dict[str, Any]:
+    from agent.pipelines import going_on_from
+
+    old = await app.store.find_run(arguments.old)
+    if old is None or old.session_id != session.id or not old.given:
+        raise DirigentError(
+            f"{arguments.old!r} is no run of a pipeline in this session.",
+            hint="The plan message of a run shows its id.",
+        )
+    if arguments.input:
+        raise DirigentError("The inputs of an old run stay as they are.", hint="Run the pipeline anew to change them.")
+    return going_on_from(old, await app.store.get_steps(old.id), arguments.step)

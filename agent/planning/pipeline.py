@@ -1,0 +1,134 @@
+"""Pipelines: plans that a person wrote, as YAML. This module says what may be in one.
+
+The JSON Schema for editors (`pipeline.schema.json`, `dirigent run --schema`) is made from these records.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from agent.domain.inputs import InputSpec, InputType
+from agent.domain.plan import OUTPUTS, OnFailure
+
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+STEP_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,29}$")
+ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")
+OWN_ENV = ("DIRIGENT_", "OPENAI_")
+NESTED = "pipeline:"
+ASK, LLM, TASK, VALUE = "ask", "llm", "task", "value"
+BUILT_IN = (ASK, LLM, TASK, VALUE)
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _described(value: Any) -> Any:
+    """`limit: number` is short for `limit: {type: number}`."""
+    if not isinstance(value, dict):
+        return value
+    return {name: {"type": spec} if isinstance(spec, str) else spec for name, spec in value.items()}
+
+
+def _entries(value: Any) -> Any:
+    return {"in": value} if isinstance(value, (str, list)) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True)
+
+
+class Foreach(_Record):
+    """A list, and how many of its entries are worked on at once."""
+
+    entries: str | list[Any] = Field(alias="in")
+    """A list, or a template of one: the step runs once for each entry, seen as `item`, its place as `index`."""
+    parallel: Annotated[int, Field(ge=1, le=32)] = 4
+    """Entries worked on at the same time."""
+
+
+class PipelineStep(_Record):
+    """One step."""
+
+    id: str
+    """A name: letters, digits and `_`. Templates see the result as `steps.ID.output`, `.text`, `.files`, `.status`."""
+    use: str
+    """A tool or a plugin's command, `pipeline:NAME`, `ask`, `llm`, `task` or `value`."""
+    title: str = ""
+    """What the live plan shows."""
+    args: dict[str, Any] = Field(default_factory=dict)
+    """Arguments; texts may hold templates. `ask`: question, options. `llm`: prompt, material. `task`: prompt, tools."""
+    when: str | bool | None = None
+    """A condition, such as `steps.check.output > 3`; when it is false the step is skipped."""
+    depends_on: Names = ()
+    """Steps that must be done first, beside those that templates mention."""
+    foreach: Annotated[Foreach, BeforeValidator(_entries, json_schema_input_type=str | list[Any] | Foreach)] | None = (
+        None
+    )
+    """A list (or a template of one): the step runs once for each entry; its output is the list of results, in order."""
+    on_failure: OnFailure = OnFailure.STOP
+    """stop, continue, or replan (the model plans anew from what is there)."""
+    timeout: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    """Seconds that one attempt may take."""
+    retry: Annotated[int, Field(ge=0, le=10)] = 0
+    """Further attempts; a tool whose effect may not happen twice is never repeated."""
+    approval: str = ""
+    """A text that a person must agree to before the step runs."""
+    outputs: Names = ()
+    """Files (or patterns) that the step must make."""
+
+    @field_validator("id")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if not STEP_NAME.match(value) or "__" in value or value == OUTPUTS:
+            raise ValueError(f"step id {value!r} must be letters, digits and single '_' (at most 30), not 'outputs'")
+        return value
+
+
+class Pipeline(_Record):
+    """A plan with a name, typed inputs, and outputs."""
+
+    name: str
+    """What it is called: `dirigent run NAME`, `/run NAME`."""
+    description: str = ""
+    """What it does, in a sentence."""
+    inputs: Annotated[
+        dict[str, InputSpec],
+        BeforeValidator(_described, json_schema_input_type=dict[str, InputType | InputSpec]),
+    ] = Field(default_factory=dict)
+    """What it is given, by name."""
+    env: Names = ()
+    """Environment values that its templates may read."""
+    steps: Annotated[tuple[PipelineStep, ...], Field(min_length=1, max_length=500)]
+    """What is done. Steps that do not need each other run at the same time."""
+    outputs: dict[str, Any] = Field(default_factory=dict)
+    """What comes out, by name; texts may hold templates. Without it the answer is made of the steps' results."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if not NAME.match(value):
+            raise ValueError(f"the name {value!r} must be letters, digits, '-' and '_' (at most 64)")
+        return value
+
+    @field_validator("env")
+    @classmethod
+    def _is_not_our_own(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not ENV_NAME.match(name):
+                raise ValueError(f"{name!r} is no name of an environment value")
+            if name.upper().startswith(OWN_ENV):
+                raise ValueError(f"{name} belongs to Dirigent itself and is not for pipelines")
+        return value
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a pipeline."""
+    made = Pipeline.model_json_schema(by_alias=True, mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "Dirigent pipeline"}

@@ -1,0 +1,171 @@
+"""From a pipeline to the steps of a plan. Nested pipelines become steps of the same plan, under a name before theirs.
+
+A step `X` that uses a pipeline becomes `X__inputs` (its arguments, checked), the nested steps `X__…`, and `X` itself,
+whose output is the nested pipeline's outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from agent.domain.plan import OUTPUTS, OnFailure, Pipe, PlanStep, StepType
+from agent.planning.pipeline import ASK, LLM, NESTED, TASK, VALUE, Pipeline, PipelineStep
+
+INPUTS = "inputs"
+Load = Callable[[str], Pipeline]
+
+
+class Mentions(Protocol):
+    """What a template refers to; of `watched` steps only the status is read."""
+
+    @property
+    def steps(self) -> frozenset[str]: ...
+    @property
+    def inputs(self) -> frozenset[str]: ...
+    @property
+    def env(self) -> frozenset[str]: ...
+    @property
+    def names(self) -> frozenset[str]: ...
+    @property
+    def watched(self) -> frozenset[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """How templates are read: in values, and in conditions. Both raise DirigentError for one that is wrong."""
+
+    mentions: Callable[[Any], Mentions]
+    condition: Callable[[Any], Mentions]
+
+
+def steps_of(pipeline: Pipeline, language: Language, load: Load) -> list[PlanStep]:
+    """Return the plan of a checked pipeline; with outputs its last step is `outputs`.
+
+    Raises ValueError when nested pipelines make names that are too long.
+    """
+    builder = _Builder(language, load)
+    made = builder.steps(pipeline, "", "")
+    if pipeline.outputs:
+        made.append(builder.outputs(pipeline, OUTPUTS, "", ""))
+    return made
+
+
+def wants(step: PipelineStep, language: Language) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the steps that one needs, and those that must only have ended: it asks for their status."""
+    values = [step.args, step.approval, step.foreach.entries if step.foreach else None]
+    found = [language.mentions(value) for value in values]
+    if step.when is not None:
+        found.append(language.condition(step.when))
+    watched = frozenset[str]().union(*(one.watched for one in found))
+    needed = frozenset(step.depends_on).union(*(one.steps - one.watched for one in found))
+    return needed, watched - needed
+
+
+class _Builder:
+    def __init__(self, language: Language, load: Load) -> None:
+        self._language = language
+        self._load = load
+
+    def steps(self, pipeline: Pipeline, scope: str, given: str) -> list[PlanStep]:
+        return [made for step in pipeline.steps for made in self._made(step, scope, given)]
+
+    def outputs(self, pipeline: Pipeline, step_id: str, scope: str, given: str) -> PlanStep:
+        """Return the step that puts the outputs together, when every step of the pipeline has ended."""
+        wanted = pipeline.outputs or {step.id: _last_output(step.id) for step in _ends(pipeline, self._language)}
+        mentioned = self._language.mentions(wanted).steps
+        after = tuple(scope + step.id for step in pipeline.steps if step.id not in mentioned)
+        return PlanStep(
+            id=step_id,
+            title="Outputs" if step_id == OUTPUTS else "",
+            step_type=StepType.VALUE,
+            args={"value": wanted},
+            depends_on=tuple(sorted(scope + name for name in mentioned)),
+            on_failure=OnFailure.STOP,
+            pipe=Pipe(scope=scope, given=given, after=after),
+        )
+
+    def _made(self, step: PipelineStep, scope: str, given: str) -> list[PlanStep]:
+        if not step.use.startswith(NESTED):
+            return [self._plain(step, scope, given)]
+        child = self._load(step.use.removeprefix(NESTED))
+        inside, inputs = f"{scope}{step.id}__", f"{scope}{step.id}__{INPUTS}"
+        entry = self._plain(step, scope, given).model_copy(update={"id": inputs, "title": f"{step.id}: inputs"})
+        assert entry.pipe is not None
+        entry = entry.model_copy(update={"pipe": entry.pipe.model_copy(update={"inputs": dict(child.inputs)})})
+        inner = [self._behind(made, inputs) for made in self.steps(child, inside, inputs)]
+        last = self.outputs(child, scope + step.id, inside, inputs).model_copy(
+            update={"title": step.title or child.description or child.name, "on_failure": step.on_failure}
+        )
+        return [entry, *inner, self._behind(last, inputs)]
+
+    @staticmethod
+    def _behind(step: PlanStep, inputs: str) -> PlanStep:
+        return step.model_copy(update={"depends_on": (*dict.fromkeys([inputs, *step.depends_on]),)})
+
+    def _plain(self, step: PipelineStep, scope: str, given: str) -> PlanStep:
+        needed, watched = wants(step, self._language)
+        pipe = Pipe(
+            scope=scope,
+            given=given,
+            after=tuple(sorted(scope + name for name in watched)),
+            when=step.when,
+            foreach=step.foreach.entries if step.foreach else None,
+            parallel=step.foreach.parallel if step.foreach else 4,
+            approval=step.approval,
+        )
+        return PlanStep(
+            id=scope + step.id,
+            title=step.title,
+            depends_on=tuple(sorted(scope + name for name in needed)),
+            outputs=step.outputs,
+            on_failure=step.on_failure,
+            timeout=step.timeout,
+            retries=step.retry,
+            pipe=pipe,
+            **_kind(step),
+        )
+
+
+def _kind(step: PipelineStep) -> dict[str, Any]:
+    """Return the fields of a step that depend on what it uses."""
+    rest = {name: value for name, value in step.args.items() if name not in {"prompt", "tools"}}
+    prompt = str(step.args.get("prompt", ""))
+    if step.use == ASK:
+        question, options = str(step.args.get("question", "")), step.args.get("options", ())
+        return {"step_type": StepType.ASK, "question": question, "options": tuple(map(str, options))}
+    if step.use == LLM:
+        return {"step_type": StepType.LLM, "instruction": prompt, "args": rest}
+    if step.use == TASK:
+        tools = tuple(map(str, step.args.get("tools", ())))
+        return {"step_type": StepType.TASK, "instruction": prompt, "args": rest, "allowed_tools": tools}
+    if step.use == VALUE or step.use.startswith(NESTED):
+        value = step.args.get("value") if step.use == VALUE else step.args
+        return {"step_type": StepType.VALUE, "args": {"value": value}}
+    return {"step_type": StepType.TOOL, "tool": step.use.removeprefix("/"), "args": step.args}
+
+
+def _ends(pipeline: Pipeline, language: Language) -> list[PipelineStep]:
+    """Return the steps that no other one needs."""
+    needed = {name for step in pipeline.steps for name in wants(step, language)[0]}
+    return [step for step in pipeline.steps if step.id not in needed]
+
+
+def _last_output(step_id: str) -> str:
+    return "{{ steps." + step_id + ".output | default(none) }}"
+
+
+def levels(steps: Mapping[str, frozenset[str]]) -> list[list[str]]:
+    """Return the step ids in levels: each needs only steps of earlier ones. What is left over is in a circle."""
+    done: set[str] = set()
+    made: list[list[str]] = []
+    left = dict(steps)
+    while left:
+        now = [name for name, needs in left.items() if needs <= done]
+        if not now:
+            break
+        made.append(now)
+        done.update(now)
+        left = {name: needs for name, needs in left.items() if name not in done}
+    return made

@@ -1,0 +1,167 @@
+"""What a plan would do, without doing any of it: levels, what it reads, writes and sends, and what it should cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent.domain.plan import PlanStep, StepType
+from agent.planning.pipeline_plan import levels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from plugins.api import ToolSpec
+
+CHARS_A_TOKEN = 4
+TOKENS_IN, TOKENS_OUT = 1_500, 500
+ROUNDS = 4
+DOES = {"pure": "computes", "read": "reads", "write_inside": "writes here", "effect": "changes something outside"}
+COLOURS = {"computes": "#e8eef7", "reads": "#e3f3e6", "writes here": "#fdf3d8", "changes something outside": "#fbe0dd"}
+Price = Callable[[int, int], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step as it would run: `does` in words, `asks` when a person must agree or answer."""
+
+    id: str
+    level: int
+    use: str
+    does: str
+    asks: bool
+    when: str
+    foreach: str
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A plan looked at. `cost` in US dollars is None when the price of the model is unknown."""
+
+    steps: tuple[StepView, ...]
+    model_calls: int
+    tokens: int
+    cost: float | None
+
+    @property
+    def sends(self) -> tuple[str, ...]:
+        """The steps that change something outside."""
+        return tuple(step.id for step in self.steps if step.does == DOES["effect"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the preview as plain data."""
+        rows = [{name: getattr(step, name) for name in StepView.__slots__} for step in self.steps]
+        return {"steps": rows, "model_calls": self.model_calls, "tokens": self.tokens, "cost": self.cost}
+
+
+def look_at(steps: Sequence[PlanStep], find: Callable[[str], ToolSpec], price: Price) -> Preview:
+    """Return what the steps would do. A list counts once: how long it is, is not known before."""
+    known = {step.id for step in steps}
+    needs = {step.id: frozenset(_needs(step)) & known for step in steps}
+    place = {name: n for n, level in enumerate(levels(needs), start=1) for name in level}
+    views = tuple(_view(step, place[step.id], sorted(needs[step.id]), find) for step in steps)
+    calls = [step for step in steps if step.step_type in {StepType.LLM, StepType.TASK}]
+    prompt = sum((TOKENS_IN + len(c.instruction) // CHARS_A_TOKEN) * _rounds(c) for c in calls)
+    written = sum(TOKENS_OUT * _rounds(c) for c in calls)
+    return Preview(views, sum(map(_rounds, calls)), prompt + written, price(prompt, written) if calls else 0.0)
+
+
+def _rounds(step: PlanStep) -> int:
+    return ROUNDS if step.step_type is StepType.TASK else 1
+
+
+def _needs(step: PlanStep) -> tuple[str, ...]:
+    return (*step.depends_on, *(step.pipe.after if step.pipe else ()))
+
+
+def _view(step: PlanStep, level: int, needs: list[str], find: Callable[[str], ToolSpec]) -> StepView:
+    pipe = step.pipe
+    does, asks = _does(step, find)
+    return StepView(
+        id=step.id,
+        level=level,
+        use=step.tool or step.step_type.value,
+        does=does,
+        asks=asks or bool(pipe and pipe.approval),
+        when="" if pipe is None or pipe.when is None else str(pipe.when),
+        foreach="" if pipe is None or pipe.foreach is None else str(pipe.foreach),
+        needs=tuple(needs),
+    )
+
+
+def _does(step: PlanStep, find: Callable[[str], ToolSpec]) -> tuple[str, bool]:
+    if step.step_type is StepType.ASK:
+        return "asks", True
+    if step.step_type is StepType.VALUE:
+        return DOES["pure"], False
+    if step.step_type is StepType.LLM:
+        return "asks the model", False
+    if step.step_type is StepType.TASK:
+        effects = [find(name).effect for name in step.allowed_tools]
+        return (DOES["effect"], True) if "effect" in effects else ("lets the model work", False)
+    effect = find(step.tool or "").effect
+    return DOES[effect], effect == "effect"
+
+
+def lines(preview: Preview, title: str) -> list[str]:
+    """Return the preview as a tree of levels for a terminal."""
+    made = [title]
+    last = max((step.level for step in preview.steps), default=0)
+    for level in range(1, last + 1):
+        here = [step for step in preview.steps if step.level == level]
+        made.append(f"{'└' if level == last else '├'}─ {level}")
+        bar = " " if level == last else "│"
+        made += [f"{bar}  {'└' if n == len(here) else '├'}─ {_line(step)}" for n, step in enumerate(here, start=1)]
+    return [*made, "", f"Outside: {', '.join(preview.sends) or 'nothing is changed'}", _cost(preview)]
+
+
+def _line(step: StepView) -> str:
+    parts = [f"{step.id}: {step.use}, {step.does}"]
+    if step.foreach:
+        parts.append(f"for each of {step.foreach}")
+    if step.when:
+        parts.append(f"when {step.when}")
+    if step.asks and step.does != "asks":
+        parts.append("asks you first")
+    if step.needs:
+        parts.append(f"after {', '.join(step.needs)}")
+    return " · ".join(parts)
+
+
+def _cost(preview: Preview) -> str:
+    if not preview.model_calls:
+        return "Expected cost: nothing, no model is asked"
+    money = "price of the model unknown" if preview.cost is None else f"about ${preview.cost:.4f}"
+    calls = "call" if preview.model_calls == 1 else "calls"
+    return f"Expected cost: {money} ({preview.model_calls} model {calls}, about {preview.tokens:,} tokens)"
+
+
+def draw(preview: Preview, title: str, file: Path) -> None:
+    """Draw the plan as a graph into a PNG (or SVG, PDF) file, levels from top to bottom. Raises OSError, ValueError."""
+    from matplotlib.figure import Figure
+
+    levels_of: dict[int, list[StepView]] = {}
+    for step in preview.steps:
+        levels_of.setdefault(step.level, []).append(step)
+    widest = max(map(len, levels_of.values()))
+    figure = Figure(figsize=(max(4.0, 2.6 * widest), 1.2 + 1.1 * len(levels_of)), dpi=120)
+    axes = figure.add_axes((0.02, 0.02, 0.96, 0.9))
+    axes.set_axis_off()
+    axes.set_title(title)
+    at: Mapping[str, tuple[float, float]] = {
+        step.id: ((n + 0.5) / len(row), -float(level)) for level, row in levels_of.items() for n, step in enumerate(row)
+    }
+    for step in preview.steps:
+        for need in step.needs:
+            axes.annotate(
+                "", at[step.id], at[need], arrowprops={"arrowstyle": "-|>", "color": "#888888", "shrinkB": 16}
+            )
+    for step in preview.steps:
+        box = {"boxstyle": "round,pad=0.5", "facecolor": COLOURS.get(step.does, "#eeeeee"), "edgecolor": "#555555"}
+        mark = " ✓?" if step.asks else ""
+        axes.text(*at[step.id], f"{step.id}{mark}\n{step.use}", ha="center", va="center", fontsize=8, bbox=box)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-len(levels_of) - 0.6, -0.4)
+    figure.savefig(file)
