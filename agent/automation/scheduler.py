@@ -189,6 +189,15 @@ class AutomationScheduler:
         self._note(made)
         return made
 
+    async def fire_elsewhere(self, trigger_id: str) -> int:
+        """Fire by hand in the process that is at work; return how many were reached. With none, the next one does it.
+
+        Raises NotFound.
+        """
+        await self.get(trigger_id)
+        await self._store.fire(Fire(trigger_id, by_hand(), self._clock(), FireStatus.WAITING))
+        return self._bell.ring() if self._bell is not None else 0
+
     async def publish(self, event: Event) -> bool:
         """Store an event and have its triggers fire; False when an event with its key is known already."""
         stored = await self._store.publish(event)

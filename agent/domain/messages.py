@@ -134,3 +134,18 @@ class Bot(Protocol):
 
     def busy(self, dest: Destination, *, on: bool) -> None:
         """Show or stop showing that work is going on (a chat action, a spinner)."""
+
+
+class Door(Protocol):
+    """What takes messages, commands and presses of its own (`t/…`) before they become runs, such as schedules."""
+
+    commands: frozenset[str]
+
+    async def wish(self, message: InboundMessage) -> bool:
+        """Take a message that is its own; False for every other."""
+
+    async def obey(self, message: InboundMessage) -> None:
+        """Answer one of its commands."""
+
+    async def press(self, message: InboundMessage) -> str:
+        """Act on one of its buttons and return what to show for it."""

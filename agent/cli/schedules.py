@@ -1,0 +1,136 @@
+"""`dirigent schedules`: what runs by itself, in all chats; run it now, pause, resume or delete it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Awaitable, Callable
+
+    from agent.app import App
+    from agent.config import AppConfig
+    from agent.domain.trigger import Trigger
+
+EXAMPLES = """\
+examples:
+  dirigent schedules
+  dirigent schedules pause 5f3a9c
+  dirigent schedules run 5f3a9c       `dirigent serve` carries it out, at once when it is running
+
+An id may be shortened as long as it stays the only one. Schedules are made in a chat: “every Friday at 9 send me …”.
+"""
+DOES = ("list", "run", "pause", "resume", "delete")
+
+
+def parser(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Declare the arguments."""
+    made.add_argument("action", nargs="?", choices=DOES, default="list", help="what to do (default: list)")
+    made.add_argument("id", nargs="?", default="", help="which one, for everything but list")
+    made.add_argument("--json", action="store_true", help="list as JSON")
+    made.epilog = EXAMPLES
+    return made
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List or change schedules. Raises DirigentError for an id that names none."""
+    from agent.cli.opening import open_config
+    from agent.errors import DirigentError
+
+    if (arguments.action == "list") == bool(arguments.id):
+        raise DirigentError(
+            f"`dirigent schedules {arguments.action}` {'takes no' if arguments.id else 'needs an'} id.",
+            hint="`dirigent schedules` lists them with their ids.",
+        )
+    return asyncio.run(_run(open_config(arguments), arguments))
+
+
+async def _run(config: AppConfig, arguments: argparse.Namespace) -> int:
+    from agent.app import build_app
+
+    app = build_app(config)
+    await app.store.open()
+    try:
+        if arguments.action == "list":
+            await _list(app, as_json=arguments.json)
+        else:
+            trigger = await _named(app, arguments.id)
+            print(await ACTIONS[arguments.action](app, trigger))
+    finally:
+        await app.stop()
+    return 0
+
+
+async def _named(app: App, wanted: str) -> Trigger:
+    from agent.errors import NotFound
+
+    found = [trigger for trigger in await app.store.triggers() if trigger.id.startswith(wanted)]
+    exact = [trigger for trigger in found if trigger.id == wanted]
+    if len(exact or found) != 1:
+        problem = "More than one schedule begins with" if found else "There is no schedule"
+        raise NotFound(f"{problem} {wanted!r}.", hint="`dirigent schedules` lists them with their ids.")
+    return (exact or found)[0]
+
+
+async def _list(app: App, *, as_json: bool) -> None:
+    from agent.automation.chat import described, history, is_alive, upcoming
+
+    found = [trigger for trigger in await app.store.triggers() if is_alive(trigger)]
+    if as_json:
+        print(json.dumps([as_data(trigger) for trigger in found], ensure_ascii=False, indent=1))
+        return
+    for trigger in found:
+        told = history(await app.store.fires_of(trigger.id))
+        print(
+            f"{trigger.id}  {described(trigger)}: {trigger.name}\n    {trigger.session_id} · {upcoming(trigger)}{told}"
+        )
+    if not found:
+        print("Nothing runs by itself yet. Say “every Friday at 9 send me …” in a chat.")
+
+
+def as_data(trigger: Trigger) -> dict[str, Any]:
+    """Return a trigger as JSON values; times are seconds since 1970."""
+    return {
+        "id": trigger.id,
+        "name": trigger.name,
+        "kind": trigger.kind.value,
+        "spec": trigger.spec,
+        "target": trigger.target,
+        "session": trigger.session_id,
+        "enabled": trigger.enabled,
+        "misfire": trigger.misfire.value,
+        "overlap": trigger.overlap.value,
+        "next_fire": trigger.next_fire,
+        "last_fired": trigger.last_fired,
+    }
+
+
+async def _fire(app: App, trigger: Trigger) -> str:
+    listening = await app.automation.fire_elsewhere(trigger.id)
+    return "It is started." if listening else "It starts with the next `dirigent serve`."
+
+
+async def _pause(app: App, trigger: Trigger) -> str:
+    await app.automation.disable(trigger.id)
+    return "It is paused."
+
+
+async def _resume(app: App, trigger: Trigger) -> str:
+    from agent.automation.chat import upcoming
+
+    return f"It goes on: {upcoming(await app.automation.enable(trigger.id))}."
+
+
+async def _delete(app: App, trigger: Trigger) -> str:
+    await app.automation.delete(trigger.id)
+    return f"“{trigger.name}” is deleted."
+
+
+ACTIONS: dict[str, Callable[[App, Trigger], Awaitable[str]]] = {
+    "run": _fire,
+    "pause": _pause,
+    "resume": _resume,
+    "delete": _delete,
+}
