@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from agent.automation.bell import Bell
+from agent.automation.chat import ScheduleDesk
 from agent.automation.scheduler import AutomationScheduler
 from agent.catalogue import Catalogue
 from agent.channels.outbox import OutboxBot, OutboxSender
@@ -99,6 +101,8 @@ def build_app(
     )
     sender = OutboxSender(parts.store)
     automation = AutomationScheduler(parts.store, orchestrator, bell=Bell(config.folder / "bells"))
+    time_zone = config.plugins.get("time", {}).get("time_zone", "")
+    reception.schedules = ScheduleDesk(automation, parts.store, time.time, time_zone)
     return App(
         config,
         parts.store,

@@ -14,6 +14,7 @@ HELP = {
     "/pipelines": "list the pipelines",
     "/files": "list the files of this chat",
     "/memory": "show what I remember; `/memory forget WORDS` removes facts",
+    "/schedules": "list what runs by itself; run, pause or delete it",
     "/status": "show the model, the sandbox and what is going on",
     "/help": "show this",
 }

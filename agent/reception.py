@@ -30,7 +30,7 @@ from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
-    from agent.domain.messages import InboundMessage
+    from agent.domain.messages import Door, InboundMessage
     from agent.domain.run import Question
     from agent.domain.session import Session
     from agent.orchestrator import OrchestratorRunner
@@ -59,6 +59,7 @@ class Reception:
         self._store = store
         self._catalogue = catalogue
         self.about = about
+        self.schedules: Door | None = None
 
     # --- messages -----------------------------------------------------------------------------------------------
     async def hear(self, message: InboundMessage) -> None:
@@ -71,7 +72,9 @@ class Reception:
             await self._run_pipeline(session, message, command.rest)
             await self._store.heard(message.id)
             return
-        if command is not None and await self._obeyed(session, message, command):
+        if command is not None and (
+            await self._taken(message, command) or await self._obeyed(session, message, command)
+        ):
             await self._store.heard(message.id)
             return
         if not message.text.strip():
@@ -89,6 +92,9 @@ class Reception:
             answerer(message.user_id, trusted=message.trusted),
             inbox_id=message.id or None,
         ):
+            return
+        if command is None and await self._taken(message, command):
+            await self._store.heard(message.id)
             return
         await self._open_run(session, message, Origin.COMMAND if command else Origin.MESSAGE)
 
@@ -177,6 +183,16 @@ class Reception:
         return mine[-1] if mine else None
 
     # --- commands -----------------------------------------------------------------------------------------------
+    async def _taken(self, message: InboundMessage, command: commands.Command | None) -> bool:
+        """Leave to the schedules what is theirs."""
+        if self.schedules is None:
+            return False
+        if command is None:
+            return await self.schedules.wish(message)
+        if command.name in self.schedules.commands:
+            await self.schedules.obey(message)
+        return command.name in self.schedules.commands
+
     async def _obeyed(self, session: Session, message: InboundMessage, command: commands.Command) -> bool:
         """Answer a command of Dirigent's own; False for those of plugins."""
         if command.name == "/stop":
@@ -197,16 +213,16 @@ class Reception:
         }
         answer = texts.get(command.name)
         if answer is None:
-            if command.name[1:] in self._orchestrator.get_plugin_commands(session.profile.model_dump()):
-                return False
-            if self._known_tool(session, command.name[1:]):
+            if self._of_a_plugin(session, command.name[1:]):
                 return False
             await self._say(message, f"I don't know {command.name}. /help shows what I understand.")
             return True
         await self._say(message, await answer(session, command.rest))
         return True
 
-    def _known_tool(self, session: Session, name: str) -> bool:
+    def _of_a_plugin(self, session: Session, name: str) -> bool:
+        if name in self._orchestrator.get_plugin_commands(session.profile.model_dump()):
+            return True
         return any(spec.name == name for spec in self._catalogue.tools(session.profile))
 
     async def _welcome(self, session: Session, rest: str) -> str:
@@ -277,6 +293,8 @@ class Reception:
             return await self._press_approval(message, name, choice)
         if kind == "r" and choice == "stop":
             return await self._press_stop(message, name)
+        if kind == "t" and self.schedules is not None:
+            return await self.schedules.press(message)
         return "This button is no longer known."
 
     async def _press_question(self, message: InboundMessage, question_id: str, choice: str) -> str:
