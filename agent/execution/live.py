@@ -57,7 +57,8 @@ class LivePlan:
         self._set(step.id, status, note[:NOTE_CHARS])
 
     def changed(self, step: PlanStep, response: ExecutorResponse | None) -> None:
-        """Show that a step has started (None) or ended."""
+        """Show that a step has started (None) or ended; one made meanwhile, for an entry of a list, is added."""
+        self._steps.setdefault(step.id, step)
         if response is None:
             self._set(step.id, Status.RUNNING)
             return

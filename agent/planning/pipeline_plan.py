@@ -117,7 +117,7 @@ class _Builder:
         )
         return PlanStep(
             id=scope + step.id,
-            title=step.title,
+            title=step.title or step.id,
             depends_on=tuple(sorted(scope + name for name in needed)),
             outputs=step.outputs,
             on_failure=step.on_failure,

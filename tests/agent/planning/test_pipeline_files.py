@@ -1,0 +1,219 @@
+"""Pipelines as files: what is wrong in one is found with its place before anything runs, and what it would do is shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from agent.catalogue import Catalogue
+from agent.domain.plan import PlanStep, StepType
+from agent.errors import DirigentError, NotFound, PlanError
+from agent.pipelines import Pipelines, Ready, parse_request
+from agent.planning import pipeline as pipeline_module
+from agent.planning.pipeline import schema
+from agent.planning.pipeline_preview import draw, lines, look_at
+from agent.planning.pipeline_reading import read_pipeline
+from plugins.api import tool
+from plugins.loader import from_functions
+
+
+@tool
+def echo(text: str, times: int = 1) -> str:
+    """Return the text."""
+    return text * times
+
+
+@tool(effect="once")
+def send(to: str) -> str:
+    """Send a message."""
+    return to
+
+
+@pytest.fixture
+def pipelines(tmp_path: Path) -> Pipelines:
+    return Pipelines(tmp_path, Catalogue([from_functions("test", [echo, send])]))
+
+
+def load(pipelines: Pipelines, tmp_path: Path, text: str, name: str = "p") -> Ready:
+    (tmp_path / f"{name}.yaml").write_text(f"name: {name}\n{dedent(text)}")
+    return pipelines.load(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("stpes: []\nsteps: [{id: a, use: echo, args: {text: x}}]", "p.yaml:2:1: unknown key `stpes`; did you mean `steps`?"),
+        ("steps:\n  - id: a\n    use: echo\n    whne: x", "p.yaml:5:5: unknown key `whne`; did you mean `when`?"),
+        ("steps:\n  - {use: echo}", "p.yaml:3:5: the key `id` is missing"),
+        ("steps: []", "p.yaml:2:1: `steps`"),
+        ("steps: [a\nb: 1", "p.yaml:3:2: this is no YAML"),
+        ("steps:\n  - {id: a, use: ehco}", "p.yaml:3:13: There is no tool 'ehco'. Did you mean 'echo'?"),
+        ("steps:\n  - {id: a, use: echo, args: {txt: x}}", "p.yaml:3:24: echo: there is no parameter 'txt' (did you mean 'text'?)"),
+        ("steps:\n  - {id: a, use: echo, args: {text: x, times: many}}", "'times' must be a whole number"),
+        ("steps:\n  - {id: a, use: echo, args: {text: '{{ steps.b.text }}'}}", "p.yaml:3:31: there is no step 'b'"),
+        ("steps:\n  - {id: a, use: echo, args: {text: '{{ inputs.b }}'}}", "there is no input 'b'"),
+        ("steps:\n  - {id: a, use: echo, args: {text: '{{ env.B }}'}}", "the environment value B is not listed under `env`"),
+        ("steps:\n  - {id: a, use: echo, args: {text: '{{ item }}'}}", "exist only in a step with `foreach`"),
+        ("steps:\n  - {id: a, use: echo, args: {text: '{{ 1 | uper }}'}}", "Did you mean `upper`?"),
+        ("steps:\n  - {id: a, use: echo, args: {text: x}, depends_on: [b]}", "p.yaml:3:54: there is no step 'b'"),
+        ("steps:\n  - {id: a, use: value, args: {value: '{{ steps.b.text }}'}}\n  - {id: b, use: value, args: {value: '{{ steps.a.text }}'}}", "p.yaml:3:5: steps need each other in a circle: a → b → a"),
+        ("steps:\n  - {id: a, use: value, args: {value: 1}}\n  - {id: a, use: value, args: {value: 1}}", "p.yaml:4:6: the step id 'a' is used twice"),
+        ("steps:\n  - {id: a, id: b, use: echo}", "p.yaml:3:13: the key 'id' is there twice"),
+        ("steps:\n  - {id: a, use: 'pipeline:p', args: {}}", "pipelines use each other in a circle: p → p"),
+        ("steps:\n  - {id: a, use: 'pipeline:zz', args: {}}", "There is no pipeline 'zz'."),
+        ("steps:\n  - {id: a, use: echo, args: {text: x}, on_failure: stopp}", "`on_failure` must be 'continue', 'stop' or 'replan', not 'stopp'; did you mean 'stop'?"),
+        ("steps:\n  - {id: a, use: ask, args: {question: Q, options: [one]}}", "2 to 4 choices"),
+        ("steps:\n  - {id: a, use: llm, args: {}}", "`use: llm` needs the argument `prompt`"),
+        ("env: [OPENAI_API_KEY]\nsteps: [{id: a, use: value, args: {value: 1}}]", "belongs to Dirigent itself"),
+        ("inputs: {n: {type: number, default: many}}\nsteps: [{id: a, use: value, args: {value: 1}}]", "the default of 'n' must be a number"),
+        ("outputs: {r: '{{ steps.z.output }}'}\nsteps: [{id: a, use: value, args: {value: 1}}]", "p.yaml:2:1: there is no step 'z'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_its_place(pipelines, tmp_path, text, said):
+    with pytest.raises(DirigentError) as raised:
+        load(pipelines, tmp_path, text)
+    assert said in str(raised.value)
+
+
+def test_every_mistake_is_told_at_once(pipelines, tmp_path):
+    with pytest.raises(PlanError) as raised:
+        load(
+            pipelines,
+            tmp_path,
+            "steps:\n  - {id: a, use: ehco}\n  - {id: b, use: echo, depends_on: zz, args: {text: x}}",
+        )
+    assert len(raised.value.problems) == 2
+
+
+def test_aliases_that_multiply_are_refused():
+    rows = ["a: &a [x,x,x,x,x,x,x,x,x]"]
+    rows += [f"{b}: &{b} [{','.join(['*' + a] * 9)}]" for a, b in ["ab", "bc", "cd", "de", "ef"]]
+    with pytest.raises(PlanError, match="more than 20,000 values"):
+        read_pipeline("\n".join(rows), "bomb.yaml")
+
+
+def test_words_stay_words_and_dates_stay_text():
+    pipeline, _ = read_pipeline(
+        "name: p\nsteps: [{id: a, use: value, args: {value: [no, on, 2026-12-24, 0x10, 1.5]}}]", "p"
+    )
+    assert pipeline.steps[0].args["value"] == ["no", "on", "2026-12-24", 16, 1.5]
+
+
+def test_the_published_schema_is_the_one_of_the_code():
+    file = Path(pipeline_module.__file__).with_name("pipeline.schema.json")
+    assert json.loads(file.read_text()) == json.loads(json.dumps(schema()))
+
+
+def test_a_good_pipeline_fits_the_published_schema():
+    import jsonschema
+
+    good = {
+        "name": "p",
+        "inputs": {"n": "number"},
+        "steps": [{"id": "a", "use": "echo", "depends_on": "b", "foreach": [1]}],
+    }
+    jsonschema.validate(good, schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**good, "stpes": []}, schema())
+
+
+def test_inputs_get_their_types_and_wrong_ones_are_told_at_once(pipelines, tmp_path):
+    ready = load(
+        pipelines,
+        tmp_path,
+        """
+        inputs:
+          day: date
+          n: {type: integer, default: 3}
+          kind: {type: choice, choices: [new, old]}
+          tags: {type: list, required: false}
+        steps: [{id: a, use: value, args: {value: 1}}]
+        """,
+    )
+
+    assert ready.given({"day": "2026-12-24", "kind": "NEW", "n": "7"})["inputs"] == {
+        "day": "2026-12-24",
+        "n": 7,
+        "kind": "new",
+        "tags": None,
+    }
+    with pytest.raises(PlanError) as raised:
+        ready.given({"day": "Monday", "n": "1.5", "knd": "new"})
+    assert [problem.split(" (")[0] for problem in raised.value.problems] == [
+        "there is no input 'knd'",
+        "input 'day' must be a date such as 2026-12-24, not \"Monday\"",
+        "input 'n' must be a whole number, not \"1.5\"",
+        "input 'kind' is missing",
+    ]
+
+
+def test_a_file_that_is_not_there_is_told_before_anything_runs(pipelines, tmp_path):
+    ready = load(pipelines, tmp_path, "inputs: {f: file}\nsteps: [{id: a, use: value, args: {value: 1}}]")
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "sales.csv").write_text("x")
+
+    assert ready.given({"f": "sales.csv"}, work)["inputs"] == {"f": "sales.csv"}
+    with pytest.raises(PlanError, match=r"no file 'sale\.csv' here \(did you mean 'sales\.csv'"):
+        ready.given({"f": "sale.csv"}, work)
+
+
+def test_an_environment_value_must_be_set(pipelines, tmp_path, monkeypatch):
+    ready = load(
+        pipelines, tmp_path, "env: REGION_X\nsteps: [{id: a, use: value, args: {value: '{{ env.REGION_X }}'}}]"
+    )
+    with pytest.raises(PlanError, match="REGION_X is not set"):
+        ready.given({})
+    monkeypatch.setenv("REGION_X", "north")
+    assert ready.given({})["env"] == ["REGION_X"]
+    assert "north" not in json.dumps(ready.given({}))
+
+
+def test_the_nearest_pipeline_is_named(pipelines, tmp_path):
+    load(pipelines, tmp_path, "steps: [{id: a, use: value, args: {value: 1}}]", "weekly")
+    with pytest.raises(NotFound, match="Did you mean 'weekly'"):
+        pipelines.load("wekly")
+
+
+def test_a_request_is_read_like_a_command_line():
+    assert parse_request('report "who=Ada Lovelace" n=3') == ("report", {"who": "Ada Lovelace", "n": "3"})
+    with pytest.raises(PlanError, match="name is missing"):
+        parse_request("n=3")
+
+
+def test_a_preview_says_what_changes_outside_and_what_it_costs(pipelines, tmp_path):
+    ready = load(
+        pipelines,
+        tmp_path,
+        """
+        steps:
+          - {id: a, use: echo, args: {text: x}}
+          - {id: b, use: llm, args: {prompt: Write, about: "{{ steps.a.output }}"}}
+          - {id: c, use: send, when: steps.b.text, args: {to: "{{ steps.b.output }}"}}
+        """,
+    )
+    catalogue = Catalogue([from_functions("test", [echo, send])])
+
+    preview = look_at(ready.steps, catalogue.find, lambda read, wrote: (read + wrote) / 1_000_000)
+    picture = tmp_path / "plan.png"
+    draw(preview, "p", picture)
+
+    assert [(step.id, step.level, step.asks) for step in preview.steps] == [
+        ("a", 1, False),
+        ("b", 2, False),
+        ("c", 3, True),
+    ]
+    assert preview.sends == ("c",)
+    assert preview.model_calls == 1
+    assert preview.cost == preview.tokens / 1_000_000
+    text = "\n".join(lines(preview, "p"))
+    assert "c: send, changes something outside · when steps.b.text · asks you first · after b" in text
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_only_pipelines_have_value_steps():
+    with pytest.raises(ValueError, match="only pipelines have"):
+        PlanStep(id="a", step_type=StepType.VALUE, args={"value": 1})
