@@ -1,7 +1,7 @@
 """Put texts into classes: by rules of words and patterns, or with a local Hugging Face model.
 
 `clean_text` first: what somebody wrote, without quoted replies, signature and markup. A model is a folder that the
-owner names (`[plugins.classify] model = "/srv/models/tickets"`), with the extra `pip install "dirigent[classify]"`;
+owner names (`[plugins.classify] model = "/srv/models/tickets"`), and needs the extra `classify` (transformers, torch);
 rules need nothing.
 """
 

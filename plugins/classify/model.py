@@ -14,7 +14,7 @@ from typing import Any
 
 from plugins.api import ToolFailure
 
-INSTALL = 'Install it: pip install "dirigent[classify]".'
+INSTALL = "Install the extra `classify`, or by hand: pip install transformers torch."
 TOKENS = 512
 KEPT = 4
 MAX_CHARS = 50_000
@@ -56,6 +56,9 @@ def _loaded(folder: str, _stamp: int) -> tuple[Any, int]:
     except ImportError as problem:
         said = f"Classifying with a model needs {problem.name or 'transformers'}, which is not installed."
         raise ToolFailure(said, hint=INSTALL) from problem
+    # Bars and hints on the standard error would run across the chat in a terminal.
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **local)
