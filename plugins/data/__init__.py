@@ -31,6 +31,7 @@ How = Literal["sum", "average", "median", "count", "distinct", "min", "max"]
         "what columns are in {file}",
         "how many rows are in {file}",
         "how many rows does {file} have",
+        "how many rows has {file}",
         "how many records are in {file}",
         "show me {file}",
         "look at {file}",

@@ -71,6 +71,7 @@ NAMED = [
     ("sort sales.csv by revenue", "show_rows", {**SALES, "sort": "revenue"}),
     ("select region, count(*) from sales group by 1", "query", {"files": ["sales.csv"]}),
     ("how many rows does sales.csv have?", "describe", SALES),
+    ("how many rows has sales.csv?", "describe", SALES),
     ("what is in company.xlsx", "describe", {"file": "company.xlsx"}),
     ("open company.xlsx", "describe", {"file": "company.xlsx"}),
     ("convert sales.csv to xlsx", "convert_file", {"path": "sales.csv", "to": "xlsx"}),
