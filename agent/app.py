@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from agent.automation.bell import Bell
 from agent.automation.chat import ScheduleDesk
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from agent.channels.base import Channel
     from agent.config import AppConfig
+    from agent.domain.session import Session
     from agent.engine.protocol import Engine
     from agent.llm.protocol import LLM
     from agent.store.protocol import Store
@@ -92,15 +94,16 @@ def build_app(
     bot = OutboxBot(parts.store)
     orchestrator = OrchestratorRunner(config, parts, llm=llm, bot=bot)
     about = f"Model: {llm.name}" if llm is not None else "Model: none (offline)"
-    reception = Reception(
-        orchestrator,
-        parts.store,
-        parts.catalogue,
-        about,
-        pipelines=Pipelines(config.folder / "pipelines", parts.catalogue),
-    )
+    pipelines = Pipelines(config.folder / "pipelines", parts.catalogue)
+    reception = Reception(orchestrator, parts.store, parts.catalogue, about, pipelines=pipelines)
     sender = OutboxSender(parts.store)
-    automation = AutomationScheduler(parts.store, orchestrator, bell=Bell(config.folder / "bells"))
+
+    async def plan_pipeline(name: str, inputs: dict[str, Any], session: Session) -> dict[str, Any]:
+        ready = await asyncio.to_thread(pipelines.load, name, session.profile)
+        return ready.given(inputs, session.workspace)
+
+    bell = Bell(config.folder / "bells")
+    automation = AutomationScheduler(parts.store, orchestrator, plan_pipeline=plan_pipeline, bell=bell)
     time_zone = config.plugins.get("time", {}).get("time_zone", "")
     reception.schedules = ScheduleDesk(automation, parts.store, time.time, time_zone)
     return App(

@@ -12,7 +12,7 @@ from agent.automation.times import following, local_zone, zone
 from agent.domain.messages import Destination, MessageKind, OutboundMessage
 from agent.domain.states import FINAL, Status
 from agent.domain.trigger import FireStatus, Overlap, Trigger, TriggerKind
-from agent.errors import ConfigError
+from agent.errors import ConfigError, DirigentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +102,10 @@ class ScheduleDesk:
         trigger = await self._store.get_trigger(trigger_id)
         if trigger is None or trigger.session_id != message.dest.session_id:
             return GONE
-        said = await self._change(trigger, verb)
+        try:
+            said = await self._change(trigger, verb)
+        except DirigentError as error:
+            said = str(error)
         await self._show_again(message.dest)
         return said
 
@@ -136,10 +139,7 @@ class ScheduleDesk:
             await self._automation.disable(trigger.id)
             return "Paused"
         if verb == "resume":
-            try:
-                await self._automation.enable(trigger.id)
-            except ConfigError as error:
-                return f"{error.message} {error.hint}"
+            await self._automation.enable(trigger.id)
             return "Goes on"
         if verb != "delete":
             return "This button is no longer known."

@@ -58,7 +58,7 @@ class EventDesk:
         try:
             for trigger in triggers:
                 if concerns(trigger.spec, event):
-                    subject = await self._put(trigger, event) if "request" in trigger.target else event.key
+                    subject = await self._put(trigger, event) if "notice" not in trigger.target else event.key
                     await self._launcher.fire(trigger, f"event:{event.key}", event.at, subject=subject)
         except Exception as error:
             logger.opt(exception=error).error("event {} ({}) could not be handled", event.key, event.type)

@@ -172,7 +172,7 @@ class FileWatch:
             if trigger.id not in self._wanted:
                 return False
             subject = file.name
-            if "request" in trigger.target:
+            if "notice" not in trigger.target:
                 session = await self._launcher.session_of(trigger)
                 taken = await asyncio.to_thread(take_in, trigger, session, file)
                 if taken is None:

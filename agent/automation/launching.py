@@ -7,39 +7,33 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
-from loguru import logger
+from typing import TYPE_CHECKING, Any
 
 from agent.automation.times import NO_ZONE, zone
 from agent.domain.messages import MessageKind, OutboundMessage
 from agent.domain.provenance import USER, Provenance
 from agent.domain.run import Origin, Run
 from agent.domain.trigger import Fire, FireStatus, Trigger
-from agent.errors import ConfigError, DirigentError, reference_id
+from agent.errors import ConfigError, reference_id
 
 if TYPE_CHECKING:
     from agent.domain.session import Session
     from agent.orchestrator import OrchestratorRunner
     from agent.store.protocol import Store
 
-StartPipeline = Callable[[Trigger, Fire], Awaitable[int]]
-"""Opens the run of `trigger.target["pipeline"]` and returns its id.
-
-It is called again with the same fire when the process died in between, and must then return the run that is there.
-"""
+PlanPipeline = Callable[[str, dict[str, Any], "Session"], Awaitable[dict[str, Any]]]
+"""Returns what a pipeline's run is opened with (`Run.given`), from its name and inputs. Raises DirigentError."""
 SUBJECT = "{file}"
 LATE = 90.0
 
 
 @dataclass(slots=True)
 class Launcher:
-    """Fires triggers. `start_pipeline` None means that pipelines are refused."""
+    """Fires triggers. `plan_pipeline` None means that pipelines are refused."""
 
     store: Store
     orchestrator: OrchestratorRunner
-    start_pipeline: StartPipeline | None = None
-    starting: set[int] = field(default_factory=set)
+    plan_pipeline: PlanPipeline | None = None
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def check(self, trigger: Trigger) -> None:
@@ -50,7 +44,7 @@ class Launcher:
                 f"The trigger {trigger.name!r} does not say what to do.",
                 hint='Give exactly one of {"request": text}, {"pipeline": name} or {"notice": text}.',
             )
-        if kinds == ["pipeline"] and self.start_pipeline is None:
+        if kinds == ["pipeline"] and self.plan_pipeline is None:
             raise ConfigError(
                 f"The trigger {trigger.name!r} names the pipeline {trigger.target['pipeline']!r}, "
                 "but nothing here runs pipelines.",
@@ -74,8 +68,6 @@ class Launcher:
         if "notice" in trigger.target:
             fire = replace(fire, status=FireStatus.TOLD)
             message = reminder(trigger, fire, now or due)
-        elif "pipeline" in trigger.target:
-            fire = replace(fire, status=FireStatus.PENDING)
         else:
             run = await self.run_of(trigger, subject)
         done = await self.store.fire(fire, run=run, message=message, moved=moved)
@@ -83,7 +75,7 @@ class Launcher:
 
     async def go_on(self, trigger: Trigger, fire: Fire) -> bool:
         """Let a waiting fire begin if it may; False while it has to wait."""
-        run = await self.run_of(trigger, fire.subject) if "request" in trigger.target else None
+        run = None if "notice" in trigger.target else await self.run_of(trigger, fire.subject)
         done = await self.store.start_waiting(fire.id, run)
         if done is None:
             return False
@@ -96,33 +88,13 @@ class Launcher:
         if opened is not None:
             self.orchestrator.submit(opened)
             return replace(fire, run_id=opened.id, run_status=opened.status)
-        return await self.begin_pending(trigger, fire) if fire.status is FireStatus.PENDING else fire
+        return await self.tell(trigger, fire) if fire.status is FireStatus.PENDING else fire
 
-    async def begin_pending(self, trigger: Trigger, fire: Fire) -> Fire:
-        """Start the pipeline of a pending fire, and note what came of it."""
-        if "notice" in trigger.target:  # fired by hand from another process
-            await self.store.post(reminder(trigger, fire, fire.due_at))
-            await self.store.settle_fire(fire.id, FireStatus.TOLD)
-            return replace(fire, status=FireStatus.TOLD)
-        if fire.id in self.starting:
-            return fire
-        self.starting.add(fire.id)
-        try:
-            return await self._pipeline(trigger, fire)
-        finally:
-            self.starting.discard(fire.id)
-
-    async def _pipeline(self, trigger: Trigger, fire: Fire) -> Fire:
-        try:
-            self.check(trigger)
-            assert self.start_pipeline is not None
-            run_id = await self.start_pipeline(trigger, fire)
-        except DirigentError as error:
-            logger.warning("trigger {} could not start its pipeline: {}", trigger.id, error)
-            await self.store.settle_fire(fire.id, FireStatus.FAILED, why=str(error))
-            return replace(fire, status=FireStatus.FAILED, subject=str(error))
-        await self.store.settle_fire(fire.id, FireStatus.STARTED, run_id=run_id, why=fire.subject)
-        return replace(fire, status=FireStatus.STARTED, run_id=run_id)
+    async def tell(self, trigger: Trigger, fire: Fire) -> Fire:
+        """Post the reminder of a pending fire: one that was fired by hand from another process."""
+        await self.store.post(reminder(trigger, fire, fire.due_at))
+        await self.store.settle_fire(fire.id, FireStatus.TOLD)
+        return replace(fire, status=FireStatus.TOLD)
 
     async def session_of(self, trigger: Trigger) -> Session:
         """Return the trigger's session."""
@@ -130,7 +102,10 @@ class Launcher:
             return await self.orchestrator.sessions.open(trigger.session_id)
 
     async def run_of(self, trigger: Trigger, subject: str) -> Run:
-        """Return the run that a fire opens. What a file or an event brings with it is not the person's word."""
+        """Return the run that a fire opens. What a file or an event brings with it is not the person's word.
+
+        Raises DirigentError for a pipeline that is gone or wrong, or does not take its inputs.
+        """
         session = await self.session_of(trigger)
         await self.store.touch_session(session.id, session.folder, trigger.dest.to_json())
         label = USER if trigger.trusted else Provenance.of(f"member:{trigger.created_by}", trusted=False)
@@ -144,15 +119,33 @@ class Launcher:
             user_id=trigger.created_by,
             corr_id=reference_id(),
             provenance=label,
+            **await self._plan(trigger, subject, session),
         )
+
+    async def _plan(self, trigger: Trigger, subject: str, session: Session) -> dict[str, Any]:
+        """Return the fields of a run that carry a pipeline's plan; none for a request."""
+        name = trigger.target.get("pipeline")
+        if not name:
+            return {}
+        self.check(trigger)
+        assert self.plan_pipeline is not None
+        given = {key: _filled(value, subject) for key, value in (trigger.target.get("inputs") or {}).items()}
+        return {"given": await self.plan_pipeline(str(name), given, session), "title": str(name)}
 
 
 def request_text(trigger: Trigger, subject: str) -> str:
     """Return what is asked: the trigger's request with the file's name in it."""
+    if trigger.target.get("pipeline"):
+        return f"/run {trigger.target['pipeline']}"
     text = str(trigger.target.get("request", ""))
     if not subject:
         return text
     return text.replace(SUBJECT, subject) if SUBJECT in text else f"{text}\n\nThe file is `{subject}`."
+
+
+def _filled(value: Any, subject: str) -> Any:
+    """Return a pipeline's input with the file's name in it."""
+    return value.replace(SUBJECT, subject) if isinstance(value, str) else value
 
 
 def reminder(trigger: Trigger, fire: Fire, now: float) -> OutboundMessage:

@@ -25,7 +25,7 @@ from agent.errors import ConfigError, NotFound
 
 if TYPE_CHECKING:
     from agent.automation.bell import Bell
-    from agent.automation.launching import StartPipeline
+    from agent.automation.launching import PlanPipeline
     from agent.domain.event import Event
     from agent.orchestrator import OrchestratorRunner
     from agent.store.protocol import Store
@@ -58,7 +58,7 @@ class AutomationScheduler:
         orchestrator: OrchestratorRunner,
         clock: Callable[[], float] = time.time,
         *,
-        start_pipeline: StartPipeline | None = None,
+        plan_pipeline: PlanPipeline | None = None,
         bell: Bell | None = None,
         channel: str = "",
         wait: Wait = until,
@@ -70,7 +70,7 @@ class AutomationScheduler:
         self._longest = longest_sleep
         self._bell = bell
         self.channel = channel
-        self.launcher = Launcher(store, orchestrator, start_pipeline)
+        self.launcher = Launcher(store, orchestrator, plan_pipeline)
         self._files = FileWatch(store, self.launcher, clock)
         self._events = EventDesk(store, self.launcher)
         self._changed = asyncio.Event()
@@ -270,10 +270,10 @@ class AutomationScheduler:
         self._still |= fire.status is FireStatus.WAITING
 
     async def _take_up(self) -> None:
-        """Start what waited for an earlier run, and pipelines that a crash left unstarted."""
+        """Start what waited for an earlier run, and what was fired by hand from elsewhere."""
         self._waiting = False
         for trigger, fire in await self._unsettled(FireStatus.PENDING):
-            await self.launcher.begin_pending(trigger, fire)
+            await self.launcher.tell(trigger, fire)
         self._still = False
         for trigger, fire in await self._unsettled(FireStatus.WAITING):
             self._still |= not await self.launcher.go_on(trigger, fire)

@@ -79,15 +79,17 @@ async def _chat(arguments: argparse.Namespace) -> int:
             wanted = " ".join([*arguments.request, *map(str, files)])
             async with connected(app, terminal), warming(app, terminal, wanted):
                 await terminal.take_up()
-                ending = await _converse(terminal, arguments, files)
+                ending = await _converse(app, terminal, arguments, files)
     if ending.status == "waiting" and arguments.request:
         print("A question is open: `dirigent chat` shows it again and takes the answer.", file=sys.stderr)
     return ending.code
 
 
-async def _converse(terminal: Terminal, arguments: argparse.Namespace, files: list[Path]) -> Ending:
+async def _converse(app: App, terminal: Terminal, arguments: argparse.Namespace, files: list[Path]) -> Ending:
     if arguments.request:
         return await terminal.once(" ".join(arguments.request), files)
+    app.automation.channel = terminal.name  # a conversation has its own schedules fire; `serve` does all
+    await app.automation.start()
     if not arguments.json and sys.stdin.isatty():
         terminal.face.notice("Tell me what you need. /help shows more, Ctrl-D leaves.")
     return await terminal.converse()

@@ -71,7 +71,7 @@ class FireStatus(StrEnum):
 
     STARTED = "started"  # a run, which has its own status
     TOLD = "told"  # a notice, nothing else was to be done
-    PENDING = "pending"  # a pipeline that is yet to be started
+    PENDING = "pending"  # a reminder fired by hand that is yet to be posted
     WAITING = "waiting"  # for an earlier run of the trigger (Overlap.QUEUE)
     SKIPPED = "skipped"  # an earlier run of the trigger was unfinished (Overlap.SKIP)
     MISSED = "missed"  # nobody was there, and the trigger's policy passes it over

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.trigger import Trigger, TriggerKind
 from agent.testing import Bot, step
 from plugins.api import tool
 
@@ -170,3 +171,20 @@ async def test_schedules_survive_a_restart_and_what_was_missed_comes_late(bot: B
     async with Bot(tmp_path / "home", [say]) as again:
         await again.app.automation.start()
         assert (await told(again, "⏰ call Ada")).payload["text"] == "⏰ call Ada"
+
+
+async def test_a_pipeline_is_run_by_its_trigger(bot: Bot):
+    folder = bot.config.folder / "pipelines"
+    folder.mkdir()
+    (folder / "greet.yaml").write_text(
+        "name: greet\ninputs: {who: {type: text}}\nsteps:\n  - {id: s1, use: say, args: {text: 'Hello {{ inputs.who }}'}}\n"
+    )
+    target = {"pipeline": "greet", "inputs": {"who": "Ada"}}
+    made = Trigger("t1", "greeting", TriggerKind.MANUAL, target, bot.dest.session_id, bot.dest)
+    await bot.app.automation.create(made)
+
+    fire = await bot.app.automation.fire("t1")
+    await bot.answer()
+
+    assert fire.run_id == (await bot.last_run()).id
+    assert [record.output for record in await bot.steps()] == ["Hello Ada"]

@@ -151,11 +151,8 @@ async def test_a_changed_file_is_new_unless_changes_are_ignored(real, a_watch, f
     (folder / "a.csv").write_text("two")
     requests = await runs(real, 3)
 
-    assert sorted(requests) == [
-        "Count the lines of a-2.csv",
-        "Count the lines of a.csv",
-        "ignoring\n\nThe file is `a.csv`.",
-    ]
+    assert [request.startswith("ignoring") for request in requests].count(True) == 1
+    assert requests[-1].startswith("Count the lines of a-")
 
 
 async def test_links_and_hidden_files_are_left_alone(real, a_watch, folder, tmp_path):

@@ -50,7 +50,7 @@ async def test_kill_9_loses_and_doubles_no_fire(tmp_path: Path, a_trigger):
         assert all(fire.status is FireStatus.STARTED and fire.run_id for fire in fires)
         assert due == pytest.approx([begun + every * (n + 1) for n in range(len(due))], abs=0.001)
         assert len(due) == runs[f"job {number}"]
-        assert len(due) > 5
+        assert len(due) > 2
         following = (await store.get_trigger(f"t{number}")).next_fire
         assert following == pytest.approx(begun + every * (len(due) + 1), abs=0.001)
     await store.close()

@@ -280,27 +280,23 @@ async def test_two_schedulers_on_one_journal_fire_each_time_once(tmp_path, a_des
     assert len(await store.fires_of("t1", 100)) == 20
 
 
-async def test_a_pipeline_that_a_crash_left_unstarted_is_started_at_the_next_start(a_desk, clock, store, a_trigger):
-    started: list[tuple[str, str]] = []
+async def test_a_pipeline_opens_a_run_with_its_plan_and_one_that_is_gone_is_noted(a_desk, clock, store, a_trigger):
+    async def plan(name, inputs, session):
+        if name == "gone":
+            raise NotFound("There is no pipeline 'gone'.")
+        return {"pipeline": name, "steps": [], "inputs": inputs, "env": []}
 
-    async def dies(trigger, fire):
-        raise asyncio.CancelledError
-
-    async def starts(trigger, fire):
-        started.append((trigger.target["pipeline"], fire.key))
-        return (await store.open_run(await first.launcher.run_of(trigger, ""))).id
-
-    first = AutomationScheduler(store, a_desk(), clock, start_pipeline=dies, wait=clock.wait)
-    await first.create(a_trigger({"every": 60}, target={"pipeline": "tickets"}))
+    automation = AutomationScheduler(store, a_desk(), clock, plan_pipeline=plan, wait=clock.wait)
+    await automation.create(a_trigger({"every": 60}, target={"pipeline": "tickets", "inputs": {"limit": 5}}))
+    await automation.create(a_trigger({"every": 60}, id="t2", target={"pipeline": "gone"}))
     clock.now += 60
-    with pytest.raises(asyncio.CancelledError):
-        await first._round()
-    second = AutomationScheduler(store, a_desk(), clock, start_pipeline=starts, wait=clock.wait)
-    await second._round()
-    await second._round()
+    await automation._round()
 
-    assert started == [("tickets", str(clock.now))]
-    assert [fire.status for fire in await store.fires_of("t1")] == [FireStatus.STARTED]
+    (run,) = await store.unfinished_runs()
+    assert (run.title, run.given["inputs"], run.request) == ("tickets", {"limit": 5}, "/run tickets")
+    (failed,) = await store.fires_of("t2")
+    assert (failed.status, failed.subject) == (FireStatus.FAILED, "There is no pipeline 'gone'.")
+    assert (await automation.get("t2")).next_fire == clock.now + 60
 
 
 # --- in real time -------------------------------------------------------------------------------------------------
