@@ -13,61 +13,47 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jinja2 import StrictUndefined, nodes
+from jinja2 import nodes
 from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
-from jinja2.runtime import LoopContext, Undefined
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.visitor import NodeTransformer
+from jinja2.runtime import Undefined
 
-from agent.errors import DirigentError
-from agent.execution.template_words import (
-    DATE_METHODS,
-    DICT_METHODS,
-    FILTERS,
-    GROUP_VALUES,
-    KNOWN,
-    LIST_METHODS,
-    LOOP_VALUES,
-    ROOTS,
-    TEXT_METHODS,
+from agent.execution.template_language import (
+    Allowed,
+    Bounds,
+    Environ,
+    SkippedValue,
+    Steps,
+    TemplateFailed,
+    language,
+    near,
+    parsed,
+    quoted,
+    sentence,
 )
+from agent.execution.template_limits import MAX_DEPTH, MAX_TEXT, Spent, bounded_range, plain
+from agent.execution.template_words import KNOWN, ROOTS
 
-MAX_SOURCE = 20_000
-MAX_TEXT = 1_000_000
-MAX_ITEMS = 1_000_000
-MAX_CHARACTERS = 50_000_000
+__all__ = [
+    "Mentions",
+    "Rendered",
+    "Scope",
+    "SkippedValue",
+    "TemplateFailed",
+    "as_expression",
+    "condition_mentions",
+    "holds",
+    "is_template",
+    "mentions",
+    "render",
+]
+
 MAX_TURNS = 100_000
-MAX_RANGE = 10_000
 MAX_SECONDS = 2.0
-MAX_BITS = 4_096
-MAX_DEPTH = 60
-
 EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
-METHODS: dict[type, frozenset[str]] = {
-    str: TEXT_METHODS,
-    list: LIST_METHODS,
-    dict: DICT_METHODS,
-    dt.date: DATE_METHODS,
-    LoopContext: LOOP_VALUES,
-    tuple: GROUP_VALUES,
-}
-STATEMENTS = (nodes.Output, nodes.If, nodes.For, nodes.Assign)
-
-
-class TemplateFailed(DirigentError):
-    """A template is written wrongly, or cannot be filled in; the message quotes it."""
-
-
-class SkippedValue(DirigentError):
-    """A template needs the result of a step that was skipped; `step` is its id."""
-
-    def __init__(self, step: str) -> None:
-        super().__init__(f"Skipped, because step {step!r}, whose result it needs, was skipped.")
-        self.step = step
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +105,6 @@ class _Failed(Exception):
     """The template called `fail`."""
 
 
-class _Spent(Exception):
-    """A limit of this module held."""
-
-
 class _Meter:
     """Counts the turns of all loops of one rendering, and looks at the clock meanwhile."""
 
@@ -133,278 +115,9 @@ class _Meter:
     def turn(self) -> None:
         self.turns += 1
         if self.turns > MAX_TURNS:
-            raise _Spent(f"it goes through more than {MAX_TURNS:,} turns of its loops")
+            raise Spent(f"it goes through more than {MAX_TURNS:,} turns of its loops")
         if time.monotonic() > self.until:
-            raise _Spent(f"it takes longer than {MAX_SECONDS:g} s")
-
-
-class _Steps:
-    """The results as `steps` in a template; notes which of them are touched."""
-
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
-        self.touched: set[str] = set()
-
-    def look_up(self, name: Any) -> Any:
-        if not isinstance(name, str):
-            raise _Spent(f"a step is named by its id, not by {name!r}")
-        return _Step(name, self)
-
-    def root(self, name: str, root: str) -> Any:
-        self.touched.add(name)
-        result = self._scope.results.get(name)
-        if root == "status":
-            return result["status"] if result else "skipped" if name in self._scope.skipped else "pending"
-        if name in self._scope.skipped:
-            return _SkippedUndefined(name=name)
-        if result is None:
-            raise _Spent(f"step {name!r} has no result yet")
-        return result[root]
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    name: str
-    owner: _Steps
-
-
-class _SkippedUndefined(StrictUndefined):
-    """The result of a skipped step: `default` replaces it, any other use says which step it was."""
-
-    __slots__ = ()
-
-    def _fail_with_undefined_error(self, *_args: Any, **_named: Any) -> Any:
-        raise SkippedValue(str(self._undefined_name))
-
-    __iter__ = __str__ = __len__ = __eq__ = __ne__ = __bool__ = __hash__ = _fail_with_undefined_error
-    __add__ = __radd__ = __sub__ = __mul__ = __getitem__ = __lt__ = __gt__ = __contains__ = _fail_with_undefined_error
-    __le__ = __ge__ = __int__ = __float__ = __call__ = _fail_with_undefined_error
-
-
-class _Env:
-    """The declared environment values as `env` in a template; notes which of them are read."""
-
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self._values = values
-        self.touched: set[str] = set()
-
-    def look_up(self, name: Any) -> str:
-        if name not in self._values:
-            listed = ", ".join(self._values) or "none"
-            raise _Spent(f"the environment value {name!r} is not declared under `env` (declared: {listed})")
-        self.touched.add(str(name))
-        return self._values[name]
-
-
-class _Environment(ImmutableSandboxedEnvironment):
-    intercepted_binops = frozenset({"+", "-", "*", "/", "//", "**", "%"})
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        return self._entered(obj, attribute)
-
-    def getitem(self, obj: Any, argument: Any) -> Any:
-        return self._entered(obj, argument)
-
-    def _entered(self, obj: Any, key: Any) -> Any:
-        if isinstance(obj, (_Steps, _Env)):
-            return obj.look_up(key)
-        if isinstance(obj, _Step):
-            if key not in ROOTS:
-                raise _Spent(f"step {obj.name!r} has {', '.join(ROOTS)}; `{key}` is none of them")
-            return obj.owner.root(obj.name, key)
-        if isinstance(obj, Undefined):
-            return obj[key]
-        if not isinstance(key, str) or isinstance(obj, Mapping):
-            try:
-                return obj[key]
-            except (TypeError, LookupError):
-                pass
-        if isinstance(key, str) and any(isinstance(obj, kind) and key in names for kind, names in METHODS.items()):
-            return getattr(obj, key)
-        if isinstance(key, str) and key.startswith("_"):
-            raise SecurityError(f"`{key}` is not for templates")
-        return self.undefined(obj=obj, name=key)
-
-    def call(self, context: Any, obj: Any, /, *args: Any, **named: Any) -> Any:
-        if isinstance(obj, Undefined):
-            obj()  # raises, and says what there is none of
-        return super().call(context, obj, *args, **named)
-
-    def is_safe_callable(self, obj: Any) -> bool:
-        if isinstance(obj, _Allowed):
-            return True
-        owner = getattr(obj, "__self__", None)
-        name = getattr(obj, "__name__", "")
-        return any(isinstance(owner, kind) and name in names for kind, names in METHODS.items())
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:  # noqa: ARG002
-        _measure(operator, left, right)
-        return self.binop_table[operator](left, right)
-
-
-def _measure(operator: str, left: Any, right: Any) -> None:
-    """Refuse an operation that makes much out of little."""
-    sized = isinstance(left, (str, list, tuple)), isinstance(right, (str, list, tuple))
-    if operator == "%" and isinstance(left, str):
-        raise _Spent("text is put together with `~`, not with `%`")
-    if operator == "+" and all(sized) and len(left) + len(right) > MAX_TEXT:
-        raise _Spent(f"it makes more than {MAX_TEXT:,} characters or entries")
-    if operator == "*" and any(sized):
-        text, times = (left, right) if sized[0] else (right, left)
-        if not isinstance(text, str):
-            raise _Spent("a list cannot be multiplied")
-        if isinstance(times, int) and len(text) * times > MAX_TEXT:
-            raise _Spent(f"it makes more than {MAX_TEXT:,} characters")
-    if operator in {"*", "**"} and isinstance(left, int) and isinstance(right, int):
-        bits = left.bit_length() * max(right, 0) if operator == "**" else left.bit_length() + right.bit_length()
-        if bits > MAX_BITS:
-            raise _Spent("it makes too large a number")
-
-
-class _Bounds(NodeTransformer):
-    """Has every loop counted and every `~` measured."""
-
-    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - the library's name
-        if node.recursive:
-            raise _Spent("a loop must not be recursive")
-        self.generic_visit(node)
-        node.iter = nodes.Filter(node.iter, "_counted", [], [], None, None, lineno=node.lineno)
-        return node
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        parts = nodes.List(node.nodes, lineno=node.lineno)  # made after its parts were visited: measured as text
-        return nodes.Filter(parts, "_concat", [], [], None, None, lineno=node.lineno)
-
-    def _measured(self, node: Any) -> nodes.Node:
-        self.generic_visit(node)
-        return nodes.Filter(node, "_measured", [], [], None, None, lineno=node.lineno)
-
-    visit_List = visit_Dict = _measured  # noqa: N815
-
-    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:  # noqa: N802
-        return self._measured(node) if node.ctx == "load" else node
-
-
-@dataclass(frozen=True, slots=True)
-class _Allowed:
-    """A function that templates may call."""
-
-    function: Callable[..., Any]
-
-    def __call__(self, *args: Any, **named: Any) -> Any:
-        return self.function(*args, **named)
-
-
-def _text(value: Any) -> Any:
-    """Return a value as the text that stands for it; a container is measured before it is written out."""
-    if isinstance(value, (Mapping, list, tuple)):
-        return str(plain(value))
-    return value if isinstance(value, Undefined) else str(value)
-
-
-def _small(value: Any) -> Any:
-    """Return a container as it is. Raises when it holds, written out, more than it should."""
-    plain(value, strict=False)
-    return value
-
-
-def _concat(parts: Iterable[Any]) -> str:
-    texts = [str(_text(part)) for part in parts]
-    if sum(map(len, texts)) > MAX_TEXT:
-        raise _Spent(f"it makes more than {MAX_TEXT:,} characters")
-    return "".join(texts)
-
-
-def _join(value: Iterable[Any], d: str = "", attribute: str | None = None) -> str:
-    found = [part.get(attribute) if isinstance(part, Mapping) else part for part in value] if attribute else value
-    texts = [str(_text(part)) for part in found]
-    if sum(map(len, texts)) + len(d) * len(texts) > MAX_TEXT:
-        raise _Spent(f"it makes more than {MAX_TEXT:,} characters")
-    return d.join(texts)
-
-
-def _replace(text: str, old: str, new: str, count: int = -1) -> str:
-    text, old, new = str(text), str(old), str(new)
-    times = text.count(old) if count < 0 else min(count, text.count(old))
-    if len(text) + times * len(new) > MAX_TEXT:
-        raise _Spent(f"it makes more than {MAX_TEXT:,} characters")
-    return text.replace(old, new, count)
-
-
-def _sum(value: Iterable[Any], attribute: str | None = None, start: float = 0) -> Any:
-    """Add numbers; adding lists up would make a long one out of a short one."""
-    total = start
-    for part in value:
-        number = part.get(attribute) if attribute is not None and isinstance(part, Mapping) else part
-        if not isinstance(number, (int, float)):
-            raise _Spent(f"`sum` adds numbers; {str(number)[:40]!r} is none")
-        total += number
-    return total
-
-
-def _round(value: float, precision: int = 0, method: str = "common") -> float:
-    import math
-
-    if not -20 <= precision <= 20:
-        raise _Spent("`round` takes a precision from -20 to 20")
-    if method == "common":
-        return round(value, precision)
-    factor = 10**precision
-    return float((math.ceil if method == "ceil" else math.floor)(value * factor) / factor)
-
-
-def _tojson(value: Any) -> str:
-    import json
-
-    return json.dumps(plain(value), ensure_ascii=False)
-
-
-def _range(*bounds: int) -> range:
-    made = range(*bounds)
-    if len(made) > MAX_RANGE:
-        raise _Spent(f"`range` goes to {MAX_RANGE:,} at most, not {len(made):,}")
-    return made
-
-
-def _environment() -> _Environment:
-    made = _Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
-    made.filters = {name: made.filters[name] for name in made.filters if name in FILTERS}
-    made.filters |= {"join": _join, "replace": _replace, "sum": _sum, "round": _round, "tojson": _tojson}
-    made.filters |= {"_concat": _concat, "_measured": _small, "_counted": iter, "string": _text}
-    made.finalize = _text
-    made.globals = {}
-    return made
-
-
-@functools.cache
-def _shared() -> _Environment:
-    return _environment()
-
-
-def _parsed(source: str) -> nodes.Template:
-    """Return the syntax tree. Raises TemplateFailed."""
-    if len(source) > MAX_SOURCE:
-        raise TemplateFailed(f"A template of {len(source):,} characters is too long; {MAX_SOURCE:,} are allowed.")
-    try:
-        tree = _shared().parse(source)
-    except TemplateError as error:
-        raise TemplateFailed(f"{quoted(source)}: {_sentence(error)}.") from None
-    except (RecursionError, MemoryError):
-        raise TemplateFailed(f"{quoted(source)}: it is nested too deeply.") from None
-    if any(not isinstance(found, STATEMENTS) for found in tree.find_all(nodes.Stmt)):
-        raise TemplateFailed(f"{quoted(source)}: only if, for and set are statements here.")
-    for used in tree.find_all(nodes.Filter):
-        if used.name not in FILTERS:
-            raise TemplateFailed(f"{quoted(source)}: there is no filter `{used.name}`.{_near(used.name, FILTERS)}")
-    return tree
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    import difflib
-
-    found = difflib.get_close_matches(name, sorted(known), n=1)
-    return f" Did you mean `{found[0]}`?" if found else ""
+            raise Spent(f"it takes longer than {MAX_SECONDS:g} s")
 
 
 def is_template(text: Any) -> bool:
@@ -439,12 +152,12 @@ def as_expression(condition: Any) -> Any:
 def _mentions_of(source: str) -> Mentions:
     from jinja2 import meta
 
-    tree = _parsed(source)
+    tree = parsed(source)
     names = frozenset(meta.find_undeclared_variables(tree))
     unknown = sorted(names - set(KNOWN))
     if unknown:
-        near = _near(unknown[0], KNOWN) or f" There are {', '.join(KNOWN)}."
-        raise TemplateFailed(f"{quoted(source)}: `{unknown[0]}` is unknown.{near}")
+        hint = near(unknown[0], KNOWN) or f" There are {', '.join(KNOWN)}."
+        raise TemplateFailed(f"{quoted(source)}: `{unknown[0]}` is unknown.{hint}")
     entered = _entries(tree, "steps", source)
     called = _called(tree, "get_pipe_result", source)
     return Mentions(
@@ -533,19 +246,19 @@ class _Work:
     """One rendering: what it sees, what it has touched, what it has used up."""
 
     def __init__(self, scope: Scope) -> None:
-        self.steps = _Steps(scope)
-        self.env = _Env(scope.env)
+        self.steps = Steps(scope)
+        self.env = Environ(scope.env)
         self.meter = _Meter()
         self._left = MAX_TEXT
         self._seen = {
             "inputs": dict(scope.inputs),
             "steps": self.steps,
             "env": self.env,
-            "get_pipe_result": _Allowed(self._pipe_result),
-            "get_env": _Allowed(self.env.look_up),
-            "fail": _Allowed(_fail),
-            "now": _Allowed(lambda: scope.now),
-            "range": _Allowed(_range),
+            "get_pipe_result": Allowed(self._pipe_result),
+            "get_env": Allowed(self.env.look_up),
+            "fail": Allowed(_fail),
+            "now": Allowed(lambda: scope.now),
+            "range": Allowed(bounded_range),
         }
         if scope.index is not None:
             self._seen |= {"item": scope.item, "index": scope.index}
@@ -569,16 +282,16 @@ class _Work:
             raise
         except _Failed as failure:
             raise TemplateFailed(str(failure)) from None
-        except (_Spent, UndefinedError, SecurityError) as error:
-            raise TemplateFailed(f"{quoted(source)}: {_sentence(error)}.") from None
+        except (Spent, UndefinedError, SecurityError) as error:
+            raise TemplateFailed(f"{quoted(source)}: {sentence(error)}.") from None
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-            raise TemplateFailed(f"{quoted(source)}: {_sentence(error)}.") from None
+            raise TemplateFailed(f"{quoted(source)}: {sentence(error)}.") from None
         except (RecursionError, MemoryError, SyntaxError):
             raise TemplateFailed(f"{quoted(source)}: it is nested too deeply.") from None
 
     def _rendered(self, source: str) -> Any:
-        tree = _Bounds().visit(_parsed(source))
-        env = _environment()
+        tree = Bounds().visit(parsed(source))
+        env = language()
         env.filters["_counted"] = self._counted
         whole = _whole(tree)
         if whole is not None:
@@ -590,7 +303,7 @@ class _Work:
         for piece in template.root_render_func(context):
             self._left -= len(piece)
             if self._left < 0:
-                raise _Spent(f"it makes more than {MAX_TEXT:,} characters")
+                raise Spent(f"it makes more than {MAX_TEXT:,} characters")
             pieces.append(piece)
         return "".join(pieces) if whole is None else plain(context.vars["_value"])
 
@@ -611,60 +324,5 @@ def _whole(tree: nodes.Template) -> nodes.Expr | None:
     return None
 
 
-def plain(value: Any, *, strict: bool = True) -> Any:
-    """Return a value in JSON's own types. Raises for what is undefined, too much or (`strict`) of another type."""
-    return _Plain(strict=strict).value(value, 0)
-
-
-class _Plain:
-    """Copies a value and counts what it is made of: one list that is named a thousand times counts a thousand times."""
-
-    def __init__(self, *, strict: bool) -> None:
-        self._strict = strict
-        self._entries = 0
-        self._characters = 0
-
-    def value(self, value: Any, depth: int) -> Any:
-        self._entries += 1
-        if self._entries > MAX_ITEMS:
-            raise _Spent(f"it makes more than {MAX_ITEMS:,} entries")
-        if depth > MAX_DEPTH:
-            raise _Spent(f"its value is nested more than {MAX_DEPTH} levels deep")
-        if isinstance(value, str):
-            self._characters += len(value)
-            if self._characters > MAX_CHARACTERS:
-                raise _Spent(f"it makes more than {MAX_CHARACTERS:,} characters")
-            return str(value)
-        if isinstance(value, Mapping):
-            return {str(key): self.value(part, depth + 1) for key, part in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self.value(part, depth + 1) for part in value]
-        return self._other(value, depth) if self._strict else value
-
-    def _other(self, value: Any, depth: int) -> Any:
-        if isinstance(value, Undefined):
-            str(value)  # raises, with its name
-        if value is None or isinstance(value, (int, float, bool)):
-            return value
-        if isinstance(value, (dt.datetime, dt.date)):
-            return value.isoformat()
-        if isinstance(value, (_Step, _Steps, _Env, _Allowed)):
-            raise _Spent("name what is wanted of it, such as `steps.first.output`")
-        if isinstance(value, Iterable):
-            return [self.value(part, depth + 1) for part in value]
-        raise _Spent(f"its value is a {type(value).__name__}, which is no JSON value")
-
-
 def _fail(message: Any = "The pipeline was told to fail.") -> None:
     raise _Failed(str(message)[:500])
-
-
-def quoted(source: str) -> str:
-    """Return a template on one line, shortened, in marks."""
-    flat = " ".join(source.split())
-    return f"`{flat if len(flat) <= 80 else flat[:79] + '…'}`"
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error).strip().rstrip(".") or type(error).__name__
-    return text[:300]
