@@ -22,7 +22,7 @@ from typing import Literal
 
 from plugins.api import Button, Context, Field, Form, Menu, Output, Plugin, ToolFailure, tool
 from plugins.tickets.folder import change_one, note_one, read_folder, read_one, write_samples
-from plugins.tickets.records import Change, Query, Ticket, TicketSystem, marked
+from plugins.tickets.records import Change, Query, Ticket, TicketSystem, briefly, marked
 
 __all__ = ["change_one", "note_one", "read_folder", "read_one"]  # found here by name, inside the sandbox
 
@@ -82,7 +82,7 @@ async def fetch_tickets(
 ) -> Output:
     """Fetch support tickets, the oldest first: `state:new queue:"2nd Level" priority:"3 high" tag:vpn words`.
 
-    Each has id, title, body, customer, queue, priority, state, tags and notes.
+    Each has id, title, body, customer, queue, priority, state and tags; get_ticket has its notes too.
     """
     most = min(max(limit, 1), MAX_LIMIT)
     found: list[Ticket] = []
@@ -92,10 +92,16 @@ async def fetch_tickets(
             found += page
             ctx.progress(f"{len(found)} tickets", len(found), most)
         problems = list(getattr(tickets, "problems", ()))
-    text = _listed(found, most, query)
+        left = int(getattr(tickets, "left", 0))
+    kept = briefly(found)
+    left += len(found) - len(kept)
+    text = _listed(kept, most, query)
     if problems:
         text += "\n\nNot read:\n" + "\n".join(problems[:SHOWN])
-    return Output([ticket.to_json() for ticket in found], text, partial=bool(problems))
+    if left:
+        text += f"\n\n{left} more are too much to pass on at once: lower the limit, or narrow the query."
+    rows = [{name: value for name, value in ticket.to_json().items() if name != "notes"} for ticket in kept]
+    return Output(rows, text, partial=bool(problems or left))
 
 
 @tool(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from plugins.api import ToolFailure
-from plugins.tickets.records import Change, Note, Query, Ticket, holds
+from plugins.tickets.records import Change, Note, Query, Ticket, briefly, holds
 
 MAX_FILES = 20_000
 MAX_BYTES = 2_000_000
@@ -38,7 +38,12 @@ def read_folder(folder: str, query: str, limit: int) -> dict[str, Any]:
         if wanted.admits(ticket) and wanted.found_in(ticket):
             found.append(ticket)
     found.sort(key=lambda ticket: (ticket.created, ticket.id))
-    return {"tickets": [ticket.to_json() for ticket in found[:limit]], "problems": problems}
+    kept = briefly(found[:limit])
+    return {
+        "tickets": [ticket.to_json() for ticket in kept],
+        "problems": problems,
+        "left": len(found[:limit]) - len(kept),
+    }
 
 
 def read_one(folder: str, ticket_id: str) -> dict[str, Any]:

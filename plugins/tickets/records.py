@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from plugins.api import ToolFailure
 
 Sender = Literal["agent", "customer", "system"]
+LONGEST = 20_000
+MOST_CHARS = 1_500_000
 MARKER = re.compile(r"\[dirigent:[0-9a-f]{16}\]")
 VALUE = re.compile(r"""\"([^"]*)\"|'([^']*)'|([^\s,"']+)""")
 ONE = VALUE.pattern.replace("(", "(?:")
@@ -161,6 +164,19 @@ class TicketSystem(Protocol):
 
     async def aclose(self) -> None:
         """Free connections."""
+
+
+def briefly(tickets: Sequence[Ticket]) -> list[Ticket]:
+    """Return tickets for a list: without notes, long messages cut, and no more than a step may pass on at once."""
+    kept, chars = [], 0
+    for ticket in tickets:
+        body = ticket.body if len(ticket.body) <= LONGEST else f"{ticket.body[:LONGEST]}\n… cut"
+        brief = replace(ticket, body=body, notes=(), title=ticket.title[:LONGEST])
+        chars += len(json.dumps(brief.to_json()))
+        if chars > MOST_CHARS:
+            break
+        kept.append(brief)
+    return kept
 
 
 def marked(ticket_id: str, subject: str, body: str, key: str = "") -> str:

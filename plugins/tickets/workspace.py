@@ -13,7 +13,7 @@ PAGE = 50
 
 
 class TicketFolder:
-    """Tickets as files. `problems` are the files that could not be read, after `fetch`."""
+    """Tickets as files. After `fetch`, `problems` says which could not be read, `left` how many were too much."""
 
     name = "The ticket folder"
 
@@ -21,11 +21,13 @@ class TicketFolder:
         self._ctx = ctx
         self._folder = folder
         self.problems: list[str] = []
+        self.left = 0
 
     async def fetch(self, query: Query, limit: int) -> AsyncIterator[list[Ticket]]:
         """Yield pages of what one look into the folder has found."""
         found = await self._ctx.inside(read_folder, folder=self._folder, query=query.as_text(), limit=limit)
         self.problems = list(found["problems"])
+        self.left = int(found["left"])
         rows = found["tickets"]
         for start in range(0, len(rows), PAGE):
             yield [ticket_of(row) for row in rows[start : start + PAGE]]

@@ -97,6 +97,20 @@ async def test_the_limit_holds_and_is_said(ctx: Any):
     assert "3 is the limit" in result.text
 
 
+async def test_long_messages_are_cut_and_what_is_too_much_is_said(ctx: Any):
+    for number in range(100):
+        row = {"id": f"x{number:03}", "title": "long", "body": "ü" * 900_000, "created": "2030", "state": "long"}
+        (ctx.workdir / f"tickets/x{number:03}.json").write_text(json.dumps(row, ensure_ascii=False))
+    one = await fetch_tickets(ctx, "state:long", limit=1)
+    assert one.value[0]["body"] == "ü" * 20_000 + "\n… cut"
+    assert not one.partial
+    result = await fetch_tickets(ctx, "state:long", limit=100)
+    assert result.partial
+    assert 0 < len(result.value) < 100
+    assert f"{100 - len(result.value)} more are too much" in result.text
+    assert len((await get_ticket(ctx, "x000")).value["body"]) == 900_000
+
+
 async def test_a_broken_file_is_named_and_the_others_are_read(ctx: Any):
     (ctx.workdir / "tickets/bad.json").write_text('{"id": "1",\n "title": }')
     (ctx.workdir / "tickets/list.json").write_text("[]")
