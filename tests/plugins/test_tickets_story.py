@@ -11,6 +11,34 @@ import pytest
 
 from agent.testing import Bot
 
+PIPELINE = """
+name: tickets
+inputs:
+  folder: {type: text, default: tickets}
+steps:
+  - {id: samples, use: sample_tickets, args: {folder: "{{ inputs.folder }}"}}
+  - {id: fetch, use: fetch_tickets, depends_on: [samples], args: {query: "state:new", folder: "{{ inputs.folder }}"}}
+  - id: clean
+    use: clean_text
+    foreach: {in: "{{ steps.fetch.output }}", parallel: 4}
+    args: {text: "{{ item.title ~ ' ' ~ item.body }}"}
+  - id: queue
+    use: classify
+    foreach: {in: "{{ steps.clean.output }}", parallel: 4}
+    args:
+      text: "{{ item }}"
+      rules: {Billing: [invoice*, 請求書], IT Support: [vpn, printer, password, login], Sales: [devis]}
+      threshold: 0.5
+      default: Inbox
+  - id: move
+    use: update_ticket
+    foreach: {in: "{{ steps.fetch.output }}"}
+    when: steps.queue.output[index].label != item.queue
+    args: {id: "{{ item.id }}", queue: "{{ steps.queue.output[index].label }}", folder: "{{ inputs.folder }}"}
+outputs:
+  queues: "{{ steps.queue.output | map(attribute='label') | unique | list }}"
+"""
+
 
 @pytest.fixture
 async def plain(tmp_path: Path) -> AsyncIterator[Bot]:
@@ -46,3 +74,28 @@ async def test_samples_are_fetched_classified_changed_and_annotated(plain: Bot):
 
     (plain.workspace / "rules.yaml").write_text("Billing: [invoice*, refund]\nIT: [vpn, printer]\n")
     assert (await plain.hears("classify 'refund of my invoice' with rules.yaml")).text.startswith("Billing (0.75")
+
+
+async def test_a_pipeline_sorts_the_samples_and_asks_before_each_move(tmp_path: Path):
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines/tickets.yaml").write_text(PIPELINE)
+    async with Bot(tmp_path, builtin=True, offline=True) as bot:
+        answer = await bot.hears("/run tickets", trusted=True)
+        assert ticket(bot, "1001")["queue"] == "Inbox"
+        while answer.status == "WAITING_APPROVAL":
+            asked = await bot.app.store.approvals_of((await bot.last_run()).id)
+            for approval in (each for each in asked if each.decision is None):
+                assert approval.tool == "tickets.update_ticket"
+                await bot.presses(f"a/{approval.id}/allow")
+            answer = await bot.answer()
+        assert answer.status == "COMPLETED"
+        queues = {each: ticket(bot, each)["queue"] for each in ("1001", "1002", "1004", "1009", "1010", "1011")}
+        assert queues == {
+            "1001": "Billing",
+            "1002": "IT Support",
+            "1004": "Sales",
+            "1009": "IT Support",
+            "1010": "Billing",
+            "1011": "Inbox",
+        }
+        assert {ticket(bot, str(each))["state"] for each in range(1001, 1012)} == {"new"}
