@@ -25,7 +25,7 @@ from agent.errors import DirigentError, ModelUnavailable, StaleLease, ToolError,
 from agent.execution.people import People, Settled
 from agent.execution.pipes import Pipes, skipped_for_want
 from agent.execution.retry import with_retries
-from agent.execution.templates import SkippedValue
+from agent.execution.template_words import SkippedValue
 from agent.execution.toolbox import Call
 from agent.policy import consent, provenance
 

@@ -22,13 +22,14 @@ from agent.domain.run import Approval, StepChange, StepRecord
 from agent.domain.states import Status
 from agent.errors import LimitReached, ToolArguments
 from agent.execution.people import APPROVAL_SECONDS, approval_message
-from agent.execution.templates import Rendered, Scope, SkippedValue, holds, mentions, render
+from agent.execution.template_words import SkippedValue
 from agent.policy import consent
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
     from agent.config import AppConfig
     from agent.execution.context import RunContext
+    from agent.execution.templates import Rendered, Scope
     from agent.store.protocol import Store
 
 MAX_CHILDREN = 1_000
@@ -108,6 +109,8 @@ class Pipes:
             return _skipped(step, ctx.control_of(step.id), "Skipped together with the pipeline that it is part of.")
         if pipe.when is None or (pipe.foreach is not None and pipe.index is None and _by_entry(pipe.when)):
             return None
+        from agent.execution.templates import holds
+
         true, rendered = holds(pipe.when, self._scope(ctx, pipe))
         ctx.control[step.id] = self._label(ctx, step, rendered)  # whether it runs depends on what was looked at
         if true or ctx.state_of(step) in {Status.RUNNING, Status.WAITING_APPROVAL}:
@@ -182,11 +185,9 @@ class Pipes:
 
     # --- values -------------------------------------------------------------------------------------------------
     def _render(self, ctx: RunContext, step: PlanStep, value: Any) -> tuple[Any, Provenance]:
-        pipe = _pipe(step)
-        try:
-            rendered = render(value, self._scope(ctx, pipe))
-        except SkippedValue as missing:
-            raise SkippedValue(missing.step) from None
+        from agent.execution.templates import render  # Jinja is loaded when there is a pipeline
+
+        rendered = render(value, self._scope(ctx, _pipe(step)))
         return rendered.value, self._label(ctx, step, rendered)
 
     def _label(self, ctx: RunContext, step: PlanStep, rendered: Rendered) -> Provenance:
@@ -202,6 +203,8 @@ class Pipes:
         return Provenance.union(parts)
 
     def _scope(self, ctx: RunContext, pipe: Pipe) -> Scope:
+        from agent.execution.templates import Scope
+
         given = ctx.run.given
         inputs = ctx.results[pipe.given].output if pipe.given in ctx.results else given.get("inputs", {})
         prefix = len(pipe.scope)
@@ -278,7 +281,7 @@ def _skipped(step: PlanStep, label: Provenance, why: str) -> ExecutorResponse:
 
 def _by_entry(condition: Any) -> bool:
     """Say whether a condition is about the entry of a list: then it is asked for each."""
-    from agent.execution.templates import as_expression
+    from agent.execution.templates import as_expression, mentions
 
     return bool(mentions(as_expression(condition)).names & {"item", "index"})
 

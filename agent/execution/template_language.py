@@ -17,7 +17,6 @@ from jinja2.runtime import LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from agent.errors import DirigentError
 from agent.execution.template_limits import (
     Opaque,
     Spent,
@@ -40,6 +39,8 @@ from agent.execution.template_words import (
     LOOP_VALUES,
     ROOTS,
     TEXT_METHODS,
+    SkippedValue,
+    TemplateFailed,
 )
 
 if TYPE_CHECKING:
@@ -55,18 +56,6 @@ METHODS: dict[type, frozenset[str]] = {
     tuple: GROUP_VALUES,
 }
 STATEMENTS = (nodes.Output, nodes.If, nodes.For, nodes.Assign)
-
-
-class TemplateFailed(DirigentError):
-    """A template is written wrongly, or cannot be filled in; the message quotes it."""
-
-
-class SkippedValue(DirigentError):
-    """A template needs the result of a step that was skipped; `step` is its id."""
-
-    def __init__(self, step: str) -> None:
-        super().__init__(f"Skipped, because step {step!r}, whose result it needs, was skipped.")
-        self.step = step
 
 
 class Steps(Opaque):

@@ -1,7 +1,9 @@
 # ruff: noqa: SIM905 - lines of words read better than lists of quotes
-"""What templates may use: the filters, the methods of values, and the names that they see."""
+"""What templates may use: the filters, the methods of values, the names that they see; and how they fail."""
 
 from __future__ import annotations
+
+from agent.errors import DirigentError
 
 KNOWN = ("inputs", "steps", "item", "index", "env", "get_pipe_result", "get_env", "fail", "now", "range")
 ROOTS = ("output", "text", "files", "status")
@@ -23,3 +25,15 @@ DICT_METHODS = frozenset({"get", "keys", "values", "items"})
 DATE_METHODS = frozenset("isoformat date year month day hour minute weekday".split())
 LOOP_VALUES = frozenset("index index0 first last length revindex previtem nextitem".split())
 GROUP_VALUES = frozenset({"grouper", "list"})
+
+
+class TemplateFailed(DirigentError):
+    """A template is written wrongly, or cannot be filled in; the message quotes it."""
+
+
+class SkippedValue(DirigentError):
+    """A template needs the result of a step that was skipped; `step` is its id."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__(f"Skipped, because step {step!r}, whose result it needs, was skipped.")
+        self.step = step

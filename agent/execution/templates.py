@@ -25,9 +25,7 @@ from agent.execution.template_language import (
     Allowed,
     Bounds,
     Environ,
-    SkippedValue,
     Steps,
-    TemplateFailed,
     language,
     near,
     parsed,
@@ -35,7 +33,7 @@ from agent.execution.template_language import (
     sentence,
 )
 from agent.execution.template_limits import MAX_DEPTH, MAX_TEXT, Spent, bounded_range, plain
-from agent.execution.template_words import KNOWN, ROOTS
+from agent.execution.template_words import KNOWN, ROOTS, SkippedValue, TemplateFailed
 
 __all__ = [
     "Mentions",
