@@ -21,7 +21,7 @@ COMMANDS = {
     "serve": "answer on Telegram, carry out what is due, until stopped",
     "init": "set up: Telegram, owners, model; tests both",
     "doctor": "check everything Dirigent needs and say what to do",
-    "schedules": "list what runs by itself; run, pause, resume or delete it",
+    "schedules": "list what runs by itself; run, pause, resume or delete it; watch a folder",
     "plugins": "list plugins, tools and commands",
     "settings": "list every setting with its default and what it means",
     "test": "run Dirigent's own tests",

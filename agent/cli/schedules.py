@@ -1,4 +1,4 @@
-"""`dirigent schedules`: what runs by itself, in all chats; run it now, pause, resume or delete it."""
+"""`dirigent schedules`: what runs by itself, in all chats; run it now, pause, resume or delete it; watch a folder."""
 
 from __future__ import annotations
 
@@ -19,16 +19,22 @@ examples:
   dirigent schedules
   dirigent schedules pause 5f3a9c
   dirigent schedules run 5f3a9c       `dirigent serve` carries it out, at once when it is running
+  dirigent schedules watch ~/invoices --pattern "*.pdf" --do "Sum up {file}" --then move --chat telegram:4711
 
 An id may be shortened as long as it stays the only one. Schedules are made in a chat: “every Friday at 9 send me …”.
 """
-DOES = ("list", "run", "pause", "resume", "delete")
+AFTERWARDS = ("keep", "move", "ignore")
+DOES = ("list", "run", "pause", "resume", "delete", "watch")
 
 
 def parser(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Declare the arguments."""
     made.add_argument("action", nargs="?", choices=DOES, default="list", help="what to do (default: list)")
-    made.add_argument("id", nargs="?", default="", help="which one, for everything but list")
+    made.add_argument("id", nargs="?", default="", help="which one, for everything but list; for watch the folder")
+    made.add_argument("--pattern", default="*", help="watch: which files, such as *.csv (default: all)")
+    made.add_argument("--do", default="", metavar="REQUEST", help="watch: what is asked; {file} is the file's name")
+    made.add_argument("--then", choices=AFTERWARDS, default="keep", help="watch: what becomes of it (default: keep)")
+    made.add_argument("--chat", default="", metavar="ID", help="watch: the chat that gets the answers")
     made.add_argument("--json", action="store_true", help="list as JSON")
     made.epilog = EXAMPLES
     return made
@@ -55,6 +61,8 @@ async def _run(config: AppConfig, arguments: argparse.Namespace) -> int:
     try:
         if arguments.action == "list":
             await _list(app, as_json=arguments.json)
+        elif arguments.action == "watch":
+            print(await _watch(app, arguments))
         else:
             trigger = await _named(app, arguments.id)
             print(await ACTIONS[arguments.action](app, trigger))
@@ -72,6 +80,38 @@ async def _named(app: App, wanted: str) -> Trigger:
         problem = "More than one schedule begins with" if found else "There is no schedule"
         raise NotFound(f"{problem} {wanted!r}.", hint="`dirigent schedules` lists them with their ids.")
     return (exact or found)[0]
+
+
+async def _watch(app: App, arguments: argparse.Namespace) -> str:
+    """Have each file that comes into a folder fire a request in a chat."""
+    import secrets
+
+    from agent.automation.chat import described
+    from agent.domain.messages import Destination
+    from agent.domain.trigger import Trigger, TriggerKind
+    from agent.errors import ConfigError
+
+    if not arguments.do:
+        raise ConfigError("--do is missing: what is asked for each file.", hint='For example --do "Sum up {file}".')
+    chats = {str(session["id"]): session["dest"] for session in await app.store.sessions()}
+    chat = arguments.chat or (next(iter(chats)) if len(chats) == 1 else "")
+    if chat not in chats:
+        said = f"There is no chat {chat!r}." if chat else "--chat is missing: who gets the answers."
+        raise ConfigError(said, hint=f"There are {', '.join(sorted(chats))}." if chats else "Say hello to it first.")
+    dest = Destination.from_json(chats[chat])
+    made = await app.automation.create(
+        Trigger(
+            id=secrets.token_hex(6),
+            name=arguments.do[:80],
+            kind=TriggerKind.FILE,
+            target={"request": arguments.do},
+            session_id=chat,
+            dest=dest,
+            spec={"folder": arguments.id, "pattern": arguments.pattern, "afterwards": arguments.then},
+            created_by=dest.chat_id,
+        )
+    )
+    return f"{made.id}  {described(made)}: {made.name}\n`dirigent serve` watches the folder."
 
 
 async def _list(app: App, *, as_json: bool) -> None:
