@@ -10,7 +10,7 @@ import pytest
 
 from agent.domain.messages import MessageKind
 from agent.pipelines import going_on_from
-from agent.testing import Bot
+from agent.testing import Bot, step
 from plugins.api import ToolFailure, tool
 
 Write = Callable[[str, str], None]
@@ -119,6 +119,46 @@ async def test_a_step_that_looks_at_the_status_runs_after_a_failure(bot: Bot, wr
     await bot.hears("/run tidy", trusted=True)
 
     assert bot.statuses == {"a": "FAILED", "tidy": "COMPLETED"}
+
+
+async def test_a_failure_is_planned_anew_where_the_pipeline_says_so(bot: Bot, write: Write):
+    write("heal", "steps: [{id: a, use: boom, on_failure: replan}]")
+    bot.llm.will_plan(step("second", "echo", text="healed"))
+
+    answer = await bot.hears("/run heal", trusted=True)
+
+    assert bot.statuses == {"a": "FAILED", "second": "COMPLETED"}
+    assert "healed" in answer.text
+
+
+async def test_a_member_is_named_as_the_origin_of_what_a_pipeline_sends(bot: Bot, write: Write):
+    write("mail", "inputs: {to: text}\nsteps: [{id: a, use: send, args: {to: '{{ inputs.to }}', text: hi}}]")
+
+    await bot.hears("/run mail to=eve", trusted=False)
+
+    (asked,) = await bot.shown(MessageKind.APPROVAL)
+    assert "member:1" in asked.payload["because"]
+
+
+async def test_a_failed_entry_leaves_the_others_when_the_pipeline_goes_on(bot: Bot, write: Write):
+    write(
+        "some",
+        """
+        steps:
+          - {id: a, use: boom, foreach: [1, 2], on_failure: continue, args: {text: "no {{ item }}"}}
+          - id: b
+            use: echo
+            foreach: [x, y]
+            on_failure: continue
+            args: {text: "{{ fail('not y') if item == 'y' else item }}"}
+          - {id: c, use: value, args: {value: "{{ steps.b.output }}"}}
+        """,
+    )
+
+    await bot.hears("/run some", trusted=True)
+
+    assert (bot.statuses["a"], bot.statuses["b"], bot.statuses["c"]) == ("FAILED", "COMPLETED", "COMPLETED")
+    assert {r.step.id: r.output for r in await bot.steps()}["c"] == ["x", None]
 
 
 async def test_a_checkpoint_waits_for_a_person(bot: Bot, write: Write):
