@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import mimetypes
 import os
 from pathlib import Path
@@ -113,6 +114,7 @@ class FileWatch:
     async def _watch(self, folders: list[str]) -> None:
         from watchfiles import awatch
 
+        logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it counts changes, at the level of our news
         async for changes in awatch(
             *folders, watch_filter=None, stop_event=self._rewatch, step=STEP_MS, debounce=400, rust_timeout=10_000
         ):
