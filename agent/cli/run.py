@@ -21,7 +21,7 @@ examples:
   dirigent run report.yaml --input file=sales.csv --input limit=10
   dirigent run weekly                             a pipeline in pipelines/ of the home, by its name
   dirigent run report.yaml --dry-run --picture plan.png
-  dirigent run --run 6Jw2kQxA --from write        that run again from the step `write` on; earlier results are kept
+  dirigent run --run=6Jw2kQxA --from write        that run again from the step `write` on; earlier results are kept
   dirigent run --schema > pipeline.schema.json    for editors that complete YAML
 
 Questions and approvals come in the terminal; with nobody there they stay open (exit code 3) for `dirigent chat`.
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(schema(), indent=2, ensure_ascii=False))
         return 0
     if bool(arguments.old) != bool(arguments.step):
-        raise DirigentError("--run and --from go together.", hint="dirigent run --run REF --from STEP")
+        raise DirigentError("--run and --from go together.", hint="dirigent run --run=REF --from STEP")
     if bool(arguments.old) == bool(arguments.pipeline):
         raise DirigentError("Name one pipeline, or an old run.", hint="dirigent run FILE|NAME --input name=value")
     if arguments.picture and not arguments.dry_run:

@@ -57,8 +57,8 @@ def test_an_old_run_goes_on_from_a_step(process: Process):
     first = process("run", "count.yaml", "--model", "offline", "--input", "file=notes.txt", "--json")
     ref = json.loads(first.stdout.splitlines()[-1])["run"]
 
-    again = process("run", "--run", ref, "--from", "words", "--model", "offline")
-    wrong = process("run", "--run", ref, "--from", "word", "--model", "offline")
+    again = process("run", f"--run={ref}", "--from", "words", "--model", "offline")
+    wrong = process("run", f"--run={ref}", "--from", "word", "--model", "offline")
 
     assert (again.returncode, again.stdout) == (0, "3 words\n"), again.stderr
     assert "Did you mean 'words'?" in wrong.stderr
