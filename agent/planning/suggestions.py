@@ -37,7 +37,7 @@ _SAMPLES = {
 def examples_for(request: PlanRequest) -> list[str]:
     """Return up to five requests that the tools can carry out, of different tools, about the files that are there."""
     harmless = [spec for spec in request.tools if spec.effect in {"pure", "read"} or _makes_files(spec) or spec.host]
-    first_choice = sorted(harmless, key=lambda spec: (not (spec.file_parameters and request.files), not _draws(spec)))
+    first_choice = sorted(harmless, key=lambda spec: _attraction(spec, with_files=bool(request.files)))
     seen: set[str] = set()
     found: list[str] = []
     for spec in first_choice:
@@ -47,6 +47,11 @@ def examples_for(request: PlanRequest) -> list[str]:
             seen |= about
             found.append(example)
     return found[:SHOWN]
+
+
+def _attraction(spec: ToolSpec, *, with_files: bool) -> tuple[bool, bool, int]:
+    """Order tools for show: those for the files at hand, then pictures, then what can be said in the most ways."""
+    return not (spec.file_parameters and with_files), not _draws(spec), -len(spec.examples)
 
 
 def _makes_files(spec: ToolSpec) -> bool:
