@@ -9,13 +9,12 @@ import stat
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.logs import redact
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from agent.config import AppConfig
 
 MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
@@ -55,6 +54,21 @@ def check_home(config: AppConfig) -> Finding:
         listed = " ".join(str(path) for path in open_to_all)
         return Finding("home", "warn", f"{folder}: others on this machine can read it", f"chmod go-rwx {listed}")
     return Finding("home", "ok", str(folder))
+
+
+def check_time(config: AppConfig) -> Finding:
+    """Say what time it is here, and see that it is not before what was written here already.
+
+    Where Telegram is set up, its clock is compared too (`check_telegram`).
+    """
+    now = time.time()
+    said = time.strftime("%Y-%m-%d %H:%M:%S %Z (UTC%z)", time.localtime(now))
+    written = [path.stat().st_mtime for path in (Path(__file__), config.folder / "journal.db") if path.exists()]
+    behind = max(written) - now
+    if behind <= SKEW_SECONDS:
+        return Finding("time", "ok", said)
+    text = f"{said}, which is {behind:.0f} s before the newest file of this installation"
+    return Finding("time", "warn", text, "Schedules fire at the wrong time: sudo timedatectl set-ntp true")
 
 
 def _secret_files(folder: Path) -> list[Path]:

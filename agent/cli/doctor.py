@@ -51,6 +51,7 @@ async def findings(config: AppConfig) -> AsyncIterator[Finding]:
     for name, check in (
         ("home", lambda: checks.check_home(config)),
         ("disk", lambda: checks.check_disk(config)),
+        ("time", lambda: checks.check_time(config)),
         ("journal", lambda: checks.check_store(config)),
         ("sandbox", checks.check_sandbox),
         ("plugins", lambda: checks.check_plugins(config)),

@@ -117,6 +117,14 @@ def test_little_disk_is_told(home: Path, monkeypatch: pytest.MonkeyPatch, free_m
     assert checks.check_disk(load_config()).state == state
 
 
+def test_a_clock_before_what_was_written_here_is_a_warning(home: Path, monkeypatch: pytest.MonkeyPatch):
+    assert checks.check_time(load_config(home=home)).state == "ok"
+    monkeypatch.setattr(checks.time, "time", lambda: 946_684_800.0)
+    found = checks.check_time(load_config(home=home))
+    assert found.state == "warn"
+    assert "timedatectl" in found.remedy
+
+
 async def test_a_check_that_breaks_is_a_finding_with_a_reference(home: Path):
     from agent.cli.doctor import _checked
 
@@ -133,7 +141,7 @@ def test_doctor_checks_everything_and_is_json_for_programs(dirigent, monkeypatch
     monkeypatch.setenv("DIRIGENT_MODEL", "offline")
     code, out, _ = dirigent("doctor", "--json")
     found: dict[str, Any] = {finding["name"]: finding for finding in json.loads(out)}
-    assert {"python", "home", "disk", "journal", "sandbox", "plugins", "model", "telegram"} <= found.keys()
+    assert {"python", "home", "disk", "time", "journal", "sandbox", "plugins", "model", "telegram"} <= found.keys()
     assert code == int(any(finding["state"] == "fail" for finding in found.values()))
 
 
