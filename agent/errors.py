@@ -9,13 +9,11 @@ DirigentError                 message: what happened; hint: the way on
 ├── LimitReached              a limit held; carries its name, value, what was used and where it is set
 ├── ToolError                 a tool could not do its work
 │   ├── ToolUnknown           no such tool, or not for this profile
-│   ├── ToolArguments         the arguments do not fit the tool's parameters
-│   └── ToolTimeout           it took longer than it may
+│   └── ToolArguments         the arguments do not fit the tool's parameters
 ├── ModelError                the model could not answer
 │   ├── ModelUnavailable      try again: busy, unreachable, overloaded, stalled
 │   ├── ModelRefused          failed for good: wrong key, unknown model, bad request
 │   └── ModelRubbish          it answered, but not in a form that can be used
-├── SandboxRefused            nothing safe is available to run this; the hint is the remedy
 └── ChannelError              a message could not be delivered
     ├── DeliveryRefused       failed for good: chat gone, bot blocked, content refused
     ├── DeliveryDelayed       try again after `retry_after` seconds
@@ -96,10 +94,6 @@ class ToolArguments(ToolError):
     """The arguments do not fit the tool's parameters."""
 
 
-class ToolTimeout(ToolError):
-    """The tool took longer than it may."""
-
-
 class ModelError(DirigentError):
     """The model could not answer."""
 
@@ -114,10 +108,6 @@ class ModelRefused(ModelError):
 
 class ModelRubbish(ModelError):
     """The model answered, but not in a form that can be used."""
-
-
-class SandboxRefused(DirigentError):
-    """Nothing safe is available to run this; the hint is the remedy."""
 
 
 class ChannelError(DirigentError):

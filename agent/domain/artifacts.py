@@ -40,8 +40,3 @@ class Artifact:
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """Read what `to_json` wrote."""
         return cls(**{**stored, "provenance": Provenance.from_json(stored.get("provenance"))})
-
-    @property
-    def is_picture(self) -> bool:
-        """True for what a chat shows as a photo."""
-        return self.mime in {"image/png", "image/jpeg", "image/webp"}

@@ -63,10 +63,6 @@ class LocalEngine:
             self._push(job)
         self._pump()
 
-    def working_on(self, run_id: int) -> bool:
-        """See Engine.working_on."""
-        return run_id in self._tasks
-
     async def cancel(self, run_id: int) -> bool:
         """Cancel a run; see Engine.cancel."""
         task = self._tasks.get(run_id)

@@ -20,9 +20,6 @@ class Engine(Protocol):
     async def cancel(self, run_id: int) -> bool:
         """Stop working on the run and return when that has ended; False when it was not being worked on."""
 
-    def working_on(self, run_id: int) -> bool:
-        """True while the run is being worked on here."""
-
     async def idle(self) -> None:
         """Return when nothing is queued or worked on."""
 
