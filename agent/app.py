@@ -105,7 +105,7 @@ def build_app(
     bell = Bell(config.folder / "bells")
     automation = AutomationScheduler(parts.store, orchestrator, plan_pipeline=plan_pipeline, bell=bell)
     time_zone = config.plugins.get("time", {}).get("time_zone", "")
-    reception.schedules = ScheduleDesk(automation, parts.store, time.time, time_zone)
+    reception.doors.append(ScheduleDesk(automation, parts.store, time.time, time_zone))
     return App(
         config,
         parts.store,

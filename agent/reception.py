@@ -59,7 +59,7 @@ class Reception:
         self._store = store
         self._catalogue = catalogue
         self.about = about
-        self.schedules: Door | None = None
+        self.doors: list[Door] = []
 
     # --- messages -----------------------------------------------------------------------------------------------
     async def hear(self, message: InboundMessage) -> None:
@@ -184,14 +184,15 @@ class Reception:
 
     # --- commands -----------------------------------------------------------------------------------------------
     async def _taken(self, message: InboundMessage, command: commands.Command | None) -> bool:
-        """Leave to the schedules what is theirs."""
-        if self.schedules is None:
-            return False
-        if command is None:
-            return await self.schedules.wish(message)
-        if command.name in self.schedules.commands:
-            await self.schedules.obey(message)
-        return command.name in self.schedules.commands
+        """Leave to the doors what is theirs; the first one that wants a message has it."""
+        for door in self.doors:
+            if command is None:
+                if await door.wish(message):
+                    return True
+            elif command.name in door.commands:
+                await door.obey(message)
+                return True
+        return False
 
     async def _obeyed(self, session: Session, message: InboundMessage, command: commands.Command) -> bool:
         """Answer a command of Dirigent's own; False for those of plugins."""
@@ -293,8 +294,9 @@ class Reception:
             return await self._press_approval(message, name, choice)
         if kind == "r" and choice == "stop":
             return await self._press_stop(message, name)
-        if kind == "t" and self.schedules is not None:
-            return await self.schedules.press(message)
+        for door in self.doors:
+            if kind in door.actions:
+                return await door.press(message)
         return "This button is no longer known."
 
     async def _press_question(self, message: InboundMessage, question_id: str, choice: str) -> str:

@@ -36,6 +36,7 @@ class ScheduleDesk:
     """What a chat can do with schedules. `zone_name` is the person's time zone, "" for the machine's."""
 
     commands = frozenset({COMMAND})
+    actions = frozenset({"t"})
 
     def __init__(
         self, automation: AutomationScheduler, store: Store, clock: Callable[[], float], zone_name: str

@@ -1,4 +1,4 @@
-"""What was used and what it cost."""
+"""What was used and what it cost, and what is set aside for what is under way."""
 
 from __future__ import annotations
 
@@ -19,3 +19,41 @@ class Usage:
     completion_tokens: int = 0
     money: float | None = None
     estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """What may be spent on one account: `run:ID`, `project:NAME`, `session:ID`, `user:ID`, `day:2026-11-21` or the like.
+
+    `money` in US dollars and `tokens` are the most that may be spent and reserved together; None means no limit.
+    """
+
+    account: str
+    money: float | None = None
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Where an account stands. `reserved_*` is set aside for calls that have not ended yet. Money in US dollars."""
+
+    account: str
+    money: float = 0.0
+    tokens: int = 0
+    reserved_money: float = 0.0
+    reserved_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What is set aside for one call, on each of `accounts`. `balances` are those accounts afterwards, in order.
+
+    When `refused` names an account, nothing was set aside, because that account's cap would be passed.
+    """
+
+    id: int
+    run_id: int | None
+    money: float
+    tokens: int
+    balances: tuple[Balance, ...] = ()
+    refused: str = ""

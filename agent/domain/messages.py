@@ -137,9 +137,13 @@ class Bot(Protocol):
 
 
 class Door(Protocol):
-    """What takes messages, commands and presses of its own (`t/…`) before they become runs, such as schedules."""
+    """What takes messages, commands and presses of its own before they become runs, such as schedules.
+
+    `commands` are with their slash; `actions` are the first parts of its buttons' actions (`t` for `t/ID/run`).
+    """
 
     commands: frozenset[str]
+    actions: frozenset[str]
 
     async def wish(self, message: InboundMessage) -> bool:
         """Take a message that is its own; False for every other."""

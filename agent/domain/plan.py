@@ -25,7 +25,8 @@ class StepType(StrEnum):
 
     `tool` calls one tool with arguments; `task` is a bounded tool-calling loop of the model; `ask` is a question to the
     person; `llm` writes or extracts text from its inputs without tools. `value` (in pipelines only) is its argument
-    `value` with its templates filled in.
+    `value` with its templates filled in; `publish` (in pipelines only) publishes an event, its arguments
+    `type`, `payload` and `project` (by default the run's).
     """
 
     TOOL = "tool"
@@ -33,6 +34,7 @@ class StepType(StrEnum):
     ASK = "ask"
     LLM = "llm"
     VALUE = "value"
+    PUBLISH = "publish"
 
 
 class OnFailure(StrEnum):

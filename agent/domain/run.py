@@ -28,7 +28,9 @@ class Run:
     `ref` is the short random id that buttons carry. `epoch` grows with every lease; a write with an older one fails.
     `plan_complete` turns True when the last step of the (newest) plan is journalled. Times are seconds since 1970, UTC.
     `given` is the plan that the run was opened with, when it is a pipeline's: `pipeline` (its name), `steps`, `inputs`,
-    `env` (names), and `kept` when it goes on from another run's results.
+    `env` (names), and `kept` when it goes on from another run's results. `source` says what it is one execution of:
+    `pipeline:NAME` or `chain:ID`, "" for a request. `project` is what its spending is counted for and which runs do
+    not overlap with it; `budget` is what it may spend itself, in US dollars (None: `limits.money`).
     """
 
     session_id: str
@@ -56,6 +58,9 @@ class Run:
     started_at: float | None = None
     completed_at: float | None = None
     given: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+    project: str = ""
+    budget: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,8 @@ class Question:
 class Approval:
     """A request for consent to exactly one call with exactly these arguments.
 
-    `decision` is None while it is open, then `allow` or `deny`. `digest` is the SHA-256 of the tool and its arguments.
+    `decision` is None while it is open, then one of `choices`: `allow`, `deny`, or (at a checkpoint) `revise`, whose
+    `comment` says what is to be different. `digest` is the SHA-256 of the tool and its arguments.
     """
 
     id: str
@@ -141,3 +147,5 @@ class Approval:
     asked_at: float = 0.0
     decided_at: float | None = None
     expires_at: float | None = None
+    choices: tuple[str, ...] = ("allow", "deny")
+    comment: str = ""

@@ -45,7 +45,9 @@ class Trigger:
     webhook `{"type": "order.*", "conditions": {"total": {"ge": 100}}}`; manual `{}`. `target` is what happens:
     `{"request": text}` is run as if it was asked in the chat, `{"pipeline": name, "inputs": {…}}`, or
     `{"notice": text}` for a reminder, which needs no run. `misfire_cap` bounds `Misfire.ALL`. Times are
-    seconds since 1970; `next_fire` is None when no further time is known.
+    seconds since 1970; `next_fire` is None when no further time is known. `priority` (higher first), `project` and
+    `budget` (US dollars) are those of the runs that it opens; an event's own project wins. `approval` is a text that a
+    person must agree to before such a run begins. `source` names the pipeline whose file declares the trigger.
     """
 
     id: str
@@ -64,6 +66,11 @@ class Trigger:
     created_by: str = ""
     trusted: bool = True
     created_at: float = 0.0
+    priority: int = 5
+    project: str = ""
+    budget: float | None = None
+    approval: str = ""
+    source: str = ""
 
 
 class FireStatus(StrEnum):
