@@ -23,7 +23,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """What may be spent on one account: `run:ID`, `project:NAME`, `session:ID`, `user:ID`, `day:2026-11-21` or the like.
+    """What may be spent on one account, such as `run:ID`, `project:NAME`, `session:ID`, `user:ID`, `day:2026-11-21`.
 
     `money` in US dollars and `tokens` are the most that may be spent and reserved together; None means no limit.
     """
