@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
 
 from plugins import api
-from plugins.api import Context, File, PluginError, command, spec_of, tool
+from plugins.api import Context, File, PluginError, command, service, service_of, spec_of, tool
 
 if TYPE_CHECKING:
     from plugins.api import Context as Surroundings
@@ -68,6 +69,8 @@ def test_a_missing_docstring_is_an_error_that_says_so():
         ({"effect": "reed"}, "effect='reed' is not one of pure, read"),
         ({"timeot": 3}, "unknown option 'timeot'. Did you mean 'timeout'"),
         ({"timeout": 0}, "timeout=0 must be a number of seconds above 0"),
+        ({"cost": -1}, "cost=-1 must be US dollars from 0 up"),
+        ({"cost": "4 cents"}, "cost='4 cents' must be US dollars from 0 up"),
         ({"egress": ["url"]}, "egress names 'url', which is no parameter. Its parameters: path"),
         ({"content_args": ["body"]}, "content_args names 'body'"),
         ({"examples": ["read {file}"]}, "an example names 'file'"),
@@ -196,3 +199,66 @@ def test_importing_the_door_loads_no_pydantic():
     code = "import sys, plugins.api; print('pydantic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_price_is_a_number_or_depends_on_settings_and_arguments():
+    @tool(cost=0.04)
+    def draw(words: str) -> str:
+        """Draw."""
+        return words
+
+    @tool(cost=lambda settings, arguments: float(settings["each"]) * arguments["count"])
+    def draw_many(count: int = 1) -> int:
+        """Draw many."""
+        return count
+
+    assert declared(draw).price({}, {"words": "a cat"}) == 0.04
+    assert declared(draw_many).price({"each": "0.5"}, {"count": 3}) == 1.5
+    assert spec_of(test_a_price_is_a_number_or_depends_on_settings_and_arguments) is None
+
+
+@pytest.mark.parametrize(
+    ("cost", "reason"),
+    [
+        (lambda settings, _arguments: settings["each"], "its cost can't be worked out: KeyError: 'each'"),
+        (lambda _settings, _arguments: float("nan"), "its cost must be US dollars from 0 up, not nan"),
+        (lambda _settings, _arguments: -1, "not -1.0"),
+    ],
+)
+def test_a_price_that_cannot_be_worked_out_says_so(cost: Any, reason: str):
+    @tool(cost=cost)
+    def draw(words: str) -> str:
+        """Draw."""
+        return words
+
+    with pytest.raises(PluginError, match=reason):
+        declared(draw).price({}, {})
+
+
+def test_a_service_is_declared_with_what_it_needs():
+    @service(secrets="token", settings=["url"])
+    async def shop(ctx: api.ServiceContext) -> AsyncIterator[str]:
+        """The shop's client."""
+        yield ctx.settings["url"]
+
+    spec = service_of(shop)
+    assert spec is not None
+    assert (spec.name, spec.secrets, spec.settings) == ("shop", ("token",), ("url",))
+    assert spec_of(shop) is None
+
+
+def test_what_is_no_service_is_told_how_to_become_one():
+    async def plain(ctx: api.ServiceContext) -> str:
+        """Not a generator."""
+        return ctx.secret("x")
+
+    async def bare() -> AsyncIterator[int]:
+        """Without a context."""
+        yield 1
+
+    async def silent(ctx: api.ServiceContext) -> AsyncIterator[int]:
+        yield 1
+
+    for function, reason in ((plain, "yields its instance once"), (bare, "takes one parameter"), (silent, "docstring")):
+        with pytest.raises(PluginError, match=reason):
+            service(function)
