@@ -9,13 +9,17 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A place in a channel: chat, and topic within it. `reply_to` is the message that an answer replies to."""
+    """A place in a channel: chat, and topic within it. `reply_to` is the message that an answer replies to.
+
+    `language` is that of the person who is spoken to, when it is another of ours than English.
+    """
 
     channel: str
     chat_id: str
     thread_id: str = ""
     chat_type: str = "private"
     reply_to: str = ""
+    language: str = ""
 
     @property
     def session_id(self) -> str:
@@ -30,6 +34,7 @@ class Destination:
             "thread_id": self.thread_id,
             "chat_type": self.chat_type,
             "reply_to": self.reply_to,
+            **({"language": self.language} if self.language else {}),
         }
 
     @classmethod
@@ -41,6 +46,7 @@ class Destination:
             thread_id=str(stored.get("thread_id") or ""),
             chat_type=str(stored.get("chat_type", "private")),
             reply_to=str(stored.get("reply_to") or ""),
+            language=str(stored.get("language") or ""),
         )
 
 
