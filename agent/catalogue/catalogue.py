@@ -1,47 +1,28 @@
-"""Tools and commands: found, validated, described compactly, and filtered by profile.
-
-A tool has a bare name (`fetch`) and a full one (`web.fetch`). Where two plugins use the same bare name it belongs to
-the built-in one, or else to the one that loaded first; the other is reached by its full name. That does not depend on
-a profile: what a name means never changes because something is forbidden.
-"""
+"""Tools, commands and services: found by name, filtered by profile, checked, and described."""
 
 from __future__ import annotations
 
 import difflib
 import json
-import math
-import re
-import types
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal, Self, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Self
 
 from loguru import logger
 
+from agent.catalogue.arguments import converted
+from agent.catalogue.narrowing import Narrowing
+from agent.catalogue.signatures import signature
 from agent.errors import ConfigError, ToolArguments, ToolUnknown
-from plugins.api import Form, PluginError, ToolSpec
+from plugins.api import Form, ToolSpec
 from plugins.loader import LoadedPlugin, discover
 
 if TYPE_CHECKING:
     from agent.config import AppConfig
     from agent.domain.session import Profile
 
-CORE = ("python", "read_file", "write_file", "fetch", "search_web")
-"""What narrowing keeps in any case: with these a planner can do what no other tool was made for."""
-WORD = re.compile(r"[^\W_]+")
-CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-SHOWN = 80
+
 NAMED_IN_ERRORS = 12
-FUZZY = 86
-SHORT_TYPES: dict[Any, str] = {dict: "dict", list: "list", types.NoneType: "None", Any: "any"}
-EMPTY_WORDS = frozenset(
-    WORD.findall(
-        "a an and are as at be by can could do does for from give i in into is it its me my of on or please show tell"
-        " than that the their them then this to us was what when which with would you your"
-        " der die das und ein eine mir bitte von aus im zu mit für le la les un une de des du et en pour",
-    ),
-)
 
 
 class Catalogue:
@@ -65,7 +46,7 @@ class Catalogue:
             for spec in plugin.tools:
                 self._bare.setdefault(spec.name, spec)
         self._names = _names(self._all, self._bare)
-        self._words: dict[str, Counter[str]] = {}
+        self._narrowing = Narrowing()
         self._check_settings()
 
     @classmethod
@@ -177,10 +158,10 @@ class Catalogue:
         known = list(spec.hints)
         problems = [self._unknown_argument(name, known) for name in args if name not in known]
         now = {name: value for name, value in args.items() if name in known and name not in unresolved}
-        good, wrong = _converted(spec, now, later={name for name in unresolved if name in args})
+        good, wrong = converted(spec, now, later={name for name in unresolved if name in args})
         problems += wrong
         if problems:
-            listed = f"Its parameters: {self._signature(spec)}." if known else "It takes no arguments."
+            listed = f"Its parameters: {signature(spec)}." if known else "It takes no arguments."
             raise ToolArguments(f"{self.name_of(spec)}: " + "; ".join(problems) + ".", hint=listed)
         return {name: good.get(name, value) for name, value in args.items() if name in good or name in unresolved}
 
@@ -193,7 +174,7 @@ class Catalogue:
 
     def describe(self, specs: Iterable[ToolSpec]) -> str:
         """Return one line a tool, such as `fetch(url: str, max_chars: int = 20000) — Fetch a page as readable text`."""
-        return "\n".join(f"{self.name_of(spec)}({self._signature(spec)}) — {spec.summary}" for spec in specs)
+        return "\n".join(f"{self.name_of(spec)}({signature(spec)}) — {spec.summary}" for spec in specs)
 
     def schema(self, spec: ToolSpec) -> dict[str, Any]:
         """Return the tool as an OpenAI function schema; `find` understands the name in it."""
@@ -206,46 +187,7 @@ class Catalogue:
 
     def narrow(self, request: str, specs: Sequence[ToolSpec], limit: int) -> list[ToolSpec]:
         """Return at most `limit` of the tools: the best matches of the request and a small core, in their old order."""
-        if len(specs) <= limit:
-            return list(specs)
-        scores = self._scores(request, specs)
-        room = max(limit // 3, 1)
-        core = sorted((spec for spec in specs if spec.name in CORE), key=lambda spec: CORE.index(spec.name))[:room]
-        ranked = sorted(specs, key=lambda spec: -scores[spec.full_name])
-        best = [spec for spec in ranked if scores[spec.full_name] > 0]
-        # The best matches come before the core, which comes before what matches nothing.
-        wanted = [*best[: limit - len(core)], *core, *best, *ranked]
-        chosen = {spec.full_name for spec in list({spec.full_name: spec for spec in wanted}.values())[:limit]}
-        return [spec for spec in specs if spec.full_name in chosen]
-
-    def _scores(self, request: str, specs: Sequence[ToolSpec]) -> dict[str, float]:
-        asked = _stems(request)
-        if "://" in request or "www." in request:
-            asked |= {"url", "page"}
-        bags = {spec.full_name: self._bag(spec) for spec in specs}
-        spread = Counter(word for bag in bags.values() for word in bag)
-        rarity = {word: math.log(1 + len(bags) / count) for word, count in spread.items()}
-        meant = {word: near for word in asked for near in _near(word, rarity)}
-        return {name: sum(bag[near] * rarity[near] for near in meant.values()) for name, bag in bags.items()}
-
-    def _bag(self, spec: ToolSpec) -> Counter[str]:
-        """Return the words that stand for a tool with their weights: its name 3, its examples 2, its summary 1."""
-        bag = self._words.get(spec.full_name)
-        if bag is None:
-            bag = Counter()
-            examples = re.sub(r"\{\w+\}", " ", " ".join(spec.examples))
-            parts = ((3, spec.name), (2, examples), (1, f"{spec.plugin} {spec.summary} {' '.join(spec.produces)}"))
-            for weight, text in parts:
-                for word in _stems(text):
-                    bag[word] = max(bag[word], weight)
-            self._words[spec.full_name] = bag
-        return bag
-
-    def _signature(self, spec: ToolSpec) -> str:
-        import inspect
-
-        given = inspect.signature(spec.function).parameters
-        return ", ".join(_parameter(name, hint, given[name].default) for name, hint in spec.hints.items())
+        return self._narrowing.narrow(request, specs, limit)
 
     # --- in words -----------------------------------------------------------------------------------------------
 
@@ -283,168 +225,3 @@ def _names(specs: Iterable[ToolSpec], bare: Mapping[str, ToolSpec]) -> dict[str,
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.55)
     return f"Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
-
-
-def _stems(text: str) -> set[str]:
-    words = (word.lower() for word in WORD.findall(CAMEL.sub(" ", text)))
-    return {_stem(word) for word in words if word not in EMPTY_WORDS and len(word) > 1}
-
-
-def _stem(word: str) -> str:
-    """Cut the endings that make `files` and `file`, `searching` and `search` differ."""
-    for ending in ("ing", "ies", "es", "ed", "s", "e"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word[: -len(ending)]
-    return word
-
-
-def _near(word: str, known: Mapping[str, float]) -> list[str]:
-    """Return the word itself where some tool has it, else the likeliest one that it is a misspelling of."""
-    if word in known or len(word) < 4:
-        return [word] if word in known else []
-    from rapidfuzz import fuzz, process
-
-    best = process.extractOne(word, known.keys(), scorer=fuzz.ratio, score_cutoff=FUZZY)
-    return [best[0]] if best else []
-
-
-# --- arguments ------------------------------------------------------------------------------------------------------
-
-
-def _converted(spec: ToolSpec, args: Mapping[str, Any], *, later: Collection[str]) -> tuple[dict[str, Any], list[str]]:
-    """Return the arguments as JSON values, and what is wrong with them in words."""
-    from pydantic import ValidationError
-
-    try:
-        model = spec.arguments
-    except PluginError as problem:
-        raise ToolArguments(str(problem)) from problem
-    given = dict(args)
-    for _ in range(2):
-        try:
-            made = model.model_validate({**given, **_stand_ins(model, later)})
-        except ValidationError as problem:
-            mended = _mended(model, given, problem.errors(include_url=False))
-            if mended != given:
-                given = mended
-                continue
-            wrong = [_in_words(error) for error in problem.errors(include_url=False) if error["loc"][0] not in later]
-            if wrong:
-                return {}, list(dict.fromkeys(wrong))
-            made = None
-        break
-    if made is None:
-        # Only what is still to be resolved does not fit its stand-in, which proves nothing: the rest is as given.
-        return given, []
-    return {name: value for name, value in made.model_dump(mode="json").items() if name in given}, []
-
-
-def _stand_ins(model: Any, later: Collection[str]) -> dict[str, Any]:
-    """Return a value for each argument that is not known yet, so that it is not reported as missing."""
-    return {name: None for name in later if name in model.model_fields}
-
-
-def _mended(model: Any, given: Mapping[str, Any], errors: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    mended = dict(given)
-    for error in errors:
-        name = error["loc"][0]
-        if len(error["loc"]) != 1 or name not in given:
-            continue
-        value = given[name]
-        if value is None and not model.model_fields[name].is_required():
-            del mended[name]
-        elif error["type"] in {"list_type", "dict_type"} and isinstance(value, str) and value[:1] in "[{":
-            mended[name] = _parsed(value)
-        elif error["type"] == "list_type" and isinstance(value, (str, int, float)):
-            mended[name] = [value]
-        elif error["type"] == "literal_error" and isinstance(value, str):
-            mended[name] = _choice(value, error["ctx"]["expected"])
-    return mended
-
-
-def _choice(value: str, expected: str) -> str:
-    """Return the choice that differs from the value in case or in the plural's `s` alone, else the value."""
-    plain = value.strip().lower().removesuffix("s")
-    choices: list[str] = re.findall(r"'([^']*)'", expected)
-    same = [choice for choice in choices if choice.lower().removesuffix("s") == plain]
-    return same[0] if len(same) == 1 and plain else value
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return [text]
-
-
-EXPECTED = {
-    "int_parsing": "a whole number",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_parsing": "a number",
-    "float_type": "a number",
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "list_type": "a list",
-    "dict_type": "an object",
-    "date_from_datetime_parsing": "a date such as 2026-12-24",
-    "date_parsing": "a date such as 2026-12-24",
-    "date_type": "a date such as 2026-12-24",
-    "datetime_parsing": "a time such as 2026-12-24T18:30",
-    "datetime_from_date_parsing": "a time such as 2026-12-24T18:30",
-}
-
-
-def _in_words(error: Mapping[str, Any]) -> str:
-    where = str(error["loc"][0]) + "".join(f"[{part!r}]" for part in error["loc"][1:] if isinstance(part, int))
-    if error["type"] == "missing":
-        return f"'{where}' is missing"
-    value = _shown(error["input"])
-    if error["type"] == "literal_error":
-        return f"'{where}' must be one of {error['ctx']['expected'].replace(' or ', ', ')}, not {value}"
-    expected = EXPECTED.get(error["type"])
-    if expected:
-        return f"'{where}' must be {expected}, not {value}"
-    reason = str(error["msg"])
-    return f"'{where}': {reason[:1].lower()}{reason[1:]}, not {value}"
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = repr(value)
-    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
-
-
-# --- signatures -----------------------------------------------------------------------------------------------------
-
-
-def _parameter(name: str, hint: Any, default: Any) -> str:
-    import inspect
-
-    shown = f"{name}: {_type(hint)}"
-    if default is inspect.Parameter.empty:
-        return shown
-    if default is None:
-        return f"{name}: {_type(hint).removesuffix(' | None')} = None"
-    return f"{shown} = {_shown(default)}"
-
-
-def _type(hint: Any) -> str:
-    """Return an annotation in few words: `list[str]`, `line|bar`, `date`."""
-    if hint in SHORT_TYPES:
-        return SHORT_TYPES[hint]
-    origin, parts = get_origin(hint), get_args(hint)
-    if hasattr(hint, "__metadata__"):
-        return _type(hint.__origin__)
-    if origin is Literal:
-        # Quotes cost tokens, and a word is a word without them.
-        return "|".join(part if isinstance(part, str) and part.isidentifier() else _shown(part) for part in parts)
-    if origin in {Union, types.UnionType}:
-        return " | ".join(_type(part) for part in parts)
-    if origin is not None:
-        inside = ", ".join(_type(part) for part in parts if part is not ...)
-        return f"{_type(origin)}[{inside}]" if origin in {list, set, tuple} and inside else _type(origin)
-    return getattr(hint, "__name__", str(hint)).replace("Path", "str")
