@@ -73,7 +73,9 @@ class RunLifecycle(Housekeeping, ABC):
         self._bot: Bot = bot or Outbox(used.store)
         toolbox = Toolbox(config, used.catalogue, used.boxes)
         self._executor = Executor(config, used.store, used.catalogue, toolbox)
-        self._dispatcher = Dispatcher(config, used.store, used.catalogue, toolbox, self._executor)
+        self._dispatcher = Dispatcher(
+            config, used.store, used.catalogue, toolbox, self._executor, published=self._tell_published
+        )
         self._started = False
         self._owner = own_name()
         self._slots = Slots(config.limits.steps_total)
@@ -86,6 +88,7 @@ class RunLifecycle(Housekeeping, ABC):
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         self._present: RunContext | None = None
         self.when_finished: list[Callable[[int], None]] = []  # each is called with the id of a run that has ended
+        self.when_published: list[Callable[[], None]] = []  # each is called when a run may have published an event
 
     # --- life ---------------------------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -382,6 +385,10 @@ class RunLifecycle(Housekeeping, ABC):
         if session_id not in self._session_slots:
             self._session_slots[session_id] = Slots(self._config.limits.steps_per_session, self._slots)
         return self._session_slots[session_id]
+
+    def _tell_published(self) -> None:
+        for listener in self.when_published:
+            listener()
 
     def _tell_finished(self, run_id: int) -> None:
         if run_id in self._finished:

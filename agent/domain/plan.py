@@ -113,6 +113,8 @@ class PlanStep(BaseModel):
             raise ValueError(f"step {self.id!r} is of type tool and names no tool")
         if self.step_type is StepType.VALUE and (self.pipe is None or "value" not in self.args):
             raise ValueError(f"step {self.id!r} is of type value, which only pipelines have")
+        if self.step_type is StepType.PUBLISH and (self.pipe is None or "type" not in self.args):
+            raise ValueError(f"step {self.id!r} is of type publish, which only pipelines have")
         if self.step_type is StepType.ASK:
             if not self.question:
                 raise ValueError(f"step {self.id!r} asks and has no question")

@@ -24,12 +24,15 @@ from agent.domain.states import Status
 from agent.errors import DirigentError, ModelUnavailable, StaleLease, ToolError, reference_id
 from agent.execution.people import People, Settled
 from agent.execution.pipes import Pipes, skipped_for_want
+from agent.execution.publishing import publish
 from agent.execution.retry import with_retries
 from agent.execution.template_words import SkippedValue
 from agent.execution.toolbox import Call
 from agent.policy import consent, provenance
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.catalogue import Catalogue
     from agent.config import AppConfig
     from agent.domain.artifacts import Artifact
@@ -51,7 +54,10 @@ TO_RUNNING: dict[Status, tuple[Status, ...]] = {
 
 
 class Dispatcher:
-    """Carries out single steps of any run. It keeps nothing between calls; the journal does."""
+    """Carries out single steps of any run. It keeps nothing between calls; the journal does.
+
+    `published` is called when an event may have been stored.
+    """
 
     def __init__(
         self,
@@ -60,12 +66,15 @@ class Dispatcher:
         catalogue: Catalogue,
         toolbox: Toolbox,
         executor: Executor,
+        *,
+        published: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._store = store
         self._catalogue = catalogue
         self._toolbox = toolbox
         self._executor = executor
+        self._published = published
         self._people = People(store, config.limits.questions)
         self._pipes = Pipes(config, store, catalogue)
 
@@ -108,7 +117,7 @@ class Dispatcher:
                 return True
         if step.step_type is StepType.TASK:
             return any(spec.effect == "effect" for spec in self._executor.tools_of(ctx, step))
-        return step.step_type is StepType.ASK
+        return step.step_type in {StepType.ASK, StepType.PUBLISH}
 
     # --- the way of a step --------------------------------------------------------------------------------------
     async def _advance(self, ctx: RunContext, step: PlanStep) -> ExecutorResponse:
@@ -117,8 +126,8 @@ class Dispatcher:
             if early is not None:
                 return early
         request = self._resolve(ctx, step) if step.pipe is None else self._pipes.resolve(ctx, step)
-        if step.step_type is StepType.VALUE:
-            return self._pipes.value(request)
+        if step.step_type in {StepType.VALUE, StepType.PUBLISH}:
+            return await self._in_house(ctx, request)
         once = self._once(ctx, step)
         settled = await self._people.settled(ctx, request, once=once)
         if settled.response is not None:
@@ -133,6 +142,14 @@ class Dispatcher:
             0 if once else step.retries,
             lambda text: ctx.on_progress(step.id, text, None, None),
         )
+
+    async def _in_house(self, ctx: RunContext, request: ExecutorRequest) -> ExecutorResponse:
+        """Carry out a `value` or `publish` step: nobody is asked, and repeating it changes nothing."""
+        if request.step.step_type is StepType.VALUE:
+            return self._pipes.value(request)
+        response = await publish(self._store, ctx.run, request)
+        self._published()
+        return response
 
     async def _with_model(self, ctx: RunContext, request: ExecutorRequest, settled: Settled) -> ExecutorResponse:
         """Carry out an `llm` or `task` step; what may pass when it is tried again becomes a response here."""

@@ -18,8 +18,8 @@ STEP_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,29}$")
 ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")
 OWN_ENV = ("DIRIGENT_", "OPENAI_")
 NESTED = "pipeline:"
-ASK, LLM, TASK, VALUE = "ask", "llm", "task", "value"
-BUILT_IN = (ASK, LLM, TASK, VALUE)
+ASK, LLM, TASK, VALUE, PUBLISH = "ask", "llm", "task", "value", "publish"
+BUILT_IN = (ASK, LLM, TASK, VALUE, PUBLISH)
 
 
 def _listed(value: Any) -> Any:
@@ -59,11 +59,16 @@ class PipelineStep(_Record):
     id: str
     """A name: letters, digits and `_`. Templates see the result as `steps.ID.output`, `.text`, `.files`, `.status`."""
     use: str
-    """A tool or a plugin's command, `pipeline:NAME`, `ask`, `llm`, `task` or `value`."""
+    """A tool or a plugin's command, `pipeline:NAME`, `ask`, `llm`, `task`, `value` or `publish`."""
     title: str = ""
     """What the live plan shows."""
     args: dict[str, Any] = Field(default_factory=dict)
-    """Arguments; texts may hold templates. `ask`: question, options. `llm`: prompt, material. `task`: prompt, tools."""
+    """Arguments; texts may hold templates. `ask`: question, options. `llm`: prompt, material. `task`: prompt, tools.
+
+    `llm` may also have `choices` (the answer is one of them), `schema` (the answer is a value of this JSON Schema),
+    `model` (another one of the same server) and `otherwise` (the value where there is no model). `publish` publishes an
+    event, once: type, payload (by name), project (by default the run's), key (by default one of this run's step).
+    """
     when: str | bool | None = None
     """A condition, such as `steps.check.output > 3`; when it is false the step is skipped."""
     depends_on: Names = ()

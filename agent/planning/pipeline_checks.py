@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.domain.inputs import InputType, convert, typed
 from agent.errors import DirigentError, PlanError
-from agent.planning.pipeline import ASK, BUILT_IN, LLM, NESTED, TASK, VALUE, Pipeline, PipelineStep
+from agent.planning.pipeline import ASK, BUILT_IN, LLM, NESTED, PUBLISH, TASK, VALUE, Pipeline, PipelineStep
 from agent.planning.pipeline_plan import Language, Load, Mentions, levels, wants
 
 if TYPE_CHECKING:
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from agent.planning.pipeline_reading import Path, Source
 
 MAX_NESTING = 5
-KNOWN_ARGS = {ASK: ("question", "options"), TASK: ("prompt", "tools"), VALUE: ("value",)}
-NEEDED_ARGS = {ASK: "question", LLM: "prompt", TASK: "prompt", VALUE: "value"}
+KNOWN_ARGS = {
+    ASK: ("question", "options"),
+    TASK: ("prompt", "tools"),
+    VALUE: ("value",),
+    PUBLISH: ("type", "payload", "project", "key"),
+}
+NEEDED_ARGS = {ASK: "question", LLM: "prompt", TASK: "prompt", VALUE: "value", PUBLISH: "type"}
 Found = Iterator[tuple["Path", str]]
 
 
@@ -79,7 +84,7 @@ class Checker:
             yield from self._template(pipeline, (*path, "foreach"), step.foreach.entries, self.language.mentions)
             if isinstance(step.foreach.entries, str) and "{{" not in step.foreach.entries:
                 yield (*path, "foreach"), "`foreach` needs a list or a template of one, such as `{{ steps.a.output }}`"
-        if step.outputs and (step.use in {ASK, VALUE} or step.use.startswith(NESTED)):
+        if step.outputs and (step.use in {ASK, VALUE, PUBLISH} or step.use.startswith(NESTED)):
             yield (*path, "outputs"), f"`use: {step.use}` makes no files; `outputs` belong to the steps that do"
         for place, name in enumerate(step.outputs):
             if "{{" in name:
@@ -139,6 +144,9 @@ class Checker:
                 yield path, "a step that asks has neither `approval` nor `foreach`"
         if step.use == TASK:
             yield from self._tools(step, path)
+        payload = step.args.get("payload", {})
+        if step.use == PUBLISH and not (isinstance(payload, dict) or _holds_template(payload)):
+            yield (*path, "args", "payload"), "`payload` holds values by name: `payload: {count: 3}`"
 
     def _tools(self, step: PipelineStep, path: Path) -> Found:
         names = step.args.get("tools", [])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agent.domain.plan import OUTPUTS, OnFailure, Pipe, PlanStep, StepType
-from agent.planning.pipeline import ASK, LLM, NESTED, TASK, VALUE, Pipeline, PipelineStep
+from agent.planning.pipeline import ASK, LLM, NESTED, PUBLISH, TASK, VALUE, Pipeline, PipelineStep
 
 INPUTS = "inputs"
 Load = Callable[[str], Pipeline]
@@ -140,6 +140,8 @@ def _kind(step: PipelineStep) -> dict[str, Any]:
     if step.use == TASK:
         tools = tuple(map(str, step.args.get("tools", ())))
         return {"step_type": StepType.TASK, "instruction": prompt, "args": rest, "allowed_tools": tools}
+    if step.use == PUBLISH:
+        return {"step_type": StepType.PUBLISH, "args": step.args}
     if step.use == VALUE or step.use.startswith(NESTED):
         value = step.args.get("value") if step.use == VALUE else step.args
         return {"step_type": StepType.VALUE, "args": {"value": value}}

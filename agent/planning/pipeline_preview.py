@@ -96,6 +96,8 @@ def _does(step: PlanStep, find: Callable[[str], ToolSpec]) -> tuple[str, bool]:
         return "asks", True
     if step.step_type is StepType.VALUE:
         return DOES["pure"], False
+    if step.step_type is StepType.PUBLISH:
+        return "publishes an event", False
     if step.step_type is StepType.LLM:
         return "asks the model", False
     if step.step_type is StepType.TASK:
