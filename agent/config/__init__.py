@@ -81,13 +81,20 @@ class Model(_Section):
     """Attempts at a call when the server is busy or unreachable."""
     prices: dict[str, tuple[float, float]] = Field(default_factory=dict)
     """Model → US dollars per million prompt and completion tokens; adds to and overrides the built-in list."""
+    transcription_model: str = "auto"
+    """The model that understands voice messages, `auto` (what the server offers for it), or `off`."""
+    transcription_base_url: Url | None = None
+    """Root of another OpenAI-compatible server for voice messages, such as `http://localhost:8000/v1`."""
 
 
 class Telegram(_Section):
     """How the bot behaves in chats, beyond its token."""
 
-    groups: Literal["mention", "all", "never"] = "mention"
-    """In groups answer `mention` (mentioned, replied to, or commanded), `all`, or `never`."""
+    groups: Literal["mention", "commands", "all", "never"] = "mention"
+    """In groups answer `mention` (mentioned, replied to, or commanded), `commands`, `all`, or `never`; an owner may
+    choose for a group with /group."""
+    voice_minutes: Annotated[float, Field(ge=0)] = 15.0
+    """The longest voice message that is listened to; a longer one is kept as a file."""
     poll_seconds: Annotated[int, Field(ge=0, le=50)] = 25
     """Long-poll time of one getUpdates call."""
 

@@ -55,7 +55,8 @@ class Attachment:
     """A file that came with a message.
 
     `path` is where the channel has stored it (outside every workspace) or "" until it is downloaded with `file_id`.
-    `trusted` is False for a forwarded file or one of a group member who is no owner.
+    `trusted` is False for a forwarded file or one of a group member who is no owner. `kind`: `photo`, `voice`,
+    `video_note`, `audio`, …, "" when the channel does not tell; `seconds` is how long a recording is.
     """
 
     name: str
@@ -64,6 +65,8 @@ class Attachment:
     mime: str = ""
     size: int = 0
     trusted: bool = True
+    kind: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,26 +11,26 @@ import difflib
 import importlib
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from loguru import logger
 
 from agent.domain.ledger import Usage
 from agent.errors import ModelError, ModelRefused, ModelRubbish
-from agent.llm import failures
+from agent.llm import breakage, failures
 from agent.llm.addresses import is_address, is_local, without_credentials
 from agent.llm.failures import Failure, Place, Tries
 from agent.llm.prices import assumed_window, price
 from agent.llm.protocol import Finished, Notice, TextDelta
 from agent.llm.quirks import Quirks, build_body, rung_of, size_of
-from agent.llm.reading import BrokenOff, NoStream, Patience, Silence, as_stream, read_stream
-from agent.llm.reply import Reply, StreamFault
+from agent.llm.reading import Patience, Silence, as_stream, read_stream
+from agent.llm.reply import Reply
 from agent.llm.structured import Rung, read_shape, repair_request
 from agent.llm.tokens import TokenCounter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     import openai
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     Item = TextDelta | Notice | Finished
 
-CONNECT_SECONDS = 10.0
+T = TypeVar("T")
 KEEP_ALIVE_SECONDS = 30.0
 NO_KEY = "none"
 SHORTEST_KEY = 6  # a shorter one is a placeholder, and part of ordinary words
@@ -123,6 +123,20 @@ class OpenAIModel:
         except Exception as error:
             raise self._explain(error, self._place(self.name)).error from None
         return tuple(entry.id for entry in page.data)
+
+    async def ask(self, call: Callable[[openai.AsyncOpenAI], Awaitable[T]]) -> T:
+        """Make a call of another kind, trying again where that is right. Raises ModelError."""
+        tries = Tries(self.settings.tries, self.settings.first_token_seconds)
+        while True:
+            try:
+                return await call(await self._client())
+            except Exception as error:
+                failure = self._explain(error, self._place(self.name))
+            await asyncio.sleep(tries.pause(failure, 0))
+
+    def beside(self, name: str) -> OpenAIModel:
+        """Return another model of the same server."""
+        return OpenAIModel(name, self.base_url, self._api_key or None, self.settings)
 
     # --- structured answers -------------------------------------------------------------------------------------
     async def _shaped(self, request: LLMRequest, *, visible: bool) -> AsyncGenerator[Item, None]:
@@ -283,11 +297,13 @@ class OpenAIModel:
                 body = error.body if error.body is not None else error.response.text
                 failure = failures.of_status(error.status_code, {"error": body}, error.response.headers, place)
             case openai.APIConnectionError():
-                failure = failures.of_connection(place, connect=_at_connect(error), detail=_detail(error))
+                failure = failures.of_connection(
+                    place, connect=breakage.at_connect(error), detail=breakage.detail(error)
+                )
             case openai.OpenAIError():
                 failure = failures.of_garbage(place, type(error).__name__)
             case _:
-                failure = _explain_reading(error, place)
+                failure = breakage.of_reading(error, place)
         return self._redacted(failure)
 
     def _redacted(self, failure: Failure) -> Failure:
@@ -323,7 +339,7 @@ class OpenAIModel:
         import openai
 
         importlib.import_module("jsonschema")  # here, so that the first shaped answer does not hold up the loop
-        timeout = httpx2.Timeout(None, connect=CONNECT_SECONDS)
+        timeout = httpx2.Timeout(None, connect=breakage.CONNECT_SECONDS)
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=KEEP_ALIVE_SECONDS)
         http = openai.DefaultAsyncHttpxClient(timeout=timeout, limits=limits, trust_env=not self.local)
         return openai.AsyncOpenAI(
@@ -359,38 +375,3 @@ def _sum(first: Usage, second: Usage) -> Usage:
         money,
         first.estimated or second.estimated,
     )
-
-
-def _explain_reading(error: Exception, place: Place) -> Failure:
-    """Say what an exception means that came while a stream was read, below the SDK."""
-    import httpx2
-
-    match error:
-        case StreamFault():
-            return failures.of_stream_fault(error.payload, place)
-        case Silence():
-            return failures.of_silence(place, error.seconds, first=error.first)
-        case BrokenOff():
-            return failures.of_connection(place, connect=False, detail="the stream ended early")
-        case NoStream():
-            return failures.of_status(404, str(error), {}, place)
-        case httpx2.HTTPError() | OSError():
-            return failures.of_connection(place, connect=False, detail=_detail(error))
-        case httpx2.StreamError() | ValueError() | KeyError() | TypeError() | AttributeError():
-            return failures.of_garbage(place, type(error).__name__)
-    raise error
-
-
-def _at_connect(error: Exception) -> bool:
-    import httpx2
-
-    return isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
-
-
-def _detail(error: Exception) -> str:
-    """Return the shortest useful words for a broken connection."""
-    cause = error.__cause__ or error
-    if type(cause).__name__ == "ConnectTimeout":
-        return f"no answer within {CONNECT_SECONDS:.0f} s"
-    said = str(cause).strip()
-    return "connection refused" if "All connection attempts failed" in said else said or type(cause).__name__

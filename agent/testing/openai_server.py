@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from agent.errors import DirigentError
+from agent.testing.openai_ears import take_recording
 from agent.testing.openai_rules import Refusal, check_request
 from agent.testing.openai_script import Answer, Playbook, Rule, Script, Scripted, load_script, tokens_of
 
@@ -44,6 +45,9 @@ class FakeOpenAI:
 
     `requests` are the bodies that came, `headers` their headers, `connections` the number of connections that were
     opened, `aborted` counts the streams whose reader went away and `left` is set when that happens.
+
+    `spoken` is what the next recordings say (empty: there is no speech recognition here, 404); `recordings` are those
+    that came: name, bytes, model, language.
     """
 
     def __init__(
@@ -69,6 +73,8 @@ class FakeOpenAI:
         self.window = window
         self.native = native or {}
         self.port = port
+        self.spoken: list[str] = []
+        self.recordings: list[dict[str, Any]] = []
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
@@ -102,6 +108,7 @@ class FakeOpenAI:
 
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/audio/transcriptions", self._transcribe)
         app.router.add_get("/v1/models", self._list)
         for path in ("/api/show", "/api/ps", "/props", "/api/v0/models"):
             app.router.add_route("*", path, self._native)
@@ -167,6 +174,14 @@ class FakeOpenAI:
             self.aborted += 1
             self.left.set()
             raise
+
+    async def _transcribe(self, request: web.Request) -> web.StreamResponse:
+        self.paths.append(request.path)
+        try:
+            self._check_key(request)
+            return _json({"text": await take_recording(request, self.recordings, self.spoken)})
+        except Refusal as refusal:
+            return _refuse(refusal)
 
     async def _read(self, request: web.Request) -> dict[str, Any]:
         """Read, keep and check a request. Raises Refusal."""

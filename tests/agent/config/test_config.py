@@ -188,7 +188,7 @@ def test_everything_wrong_is_said_at_once(home: Path, monkeypatch: pytest.Monkey
     assert f'limits.steps = "many" ({file}): must be a whole number.' in said
     assert 'limits.replans = "99" (DIRIGENT_LIMITS__REPLANS): must be at most 25.' in said
     assert 'telegram.groups = "loud"' in said
-    assert "'mention', 'all' or 'never'" in said
+    assert "'mention', 'commands', 'all' or 'never'" in said
     assert "must be an address that begins with http:// or https://" in said
 
 
