@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import or_, select, update
 
 from agent.domain.states import FINAL, Status
+from agent.store import records
 from agent.store.dialect import insert
 from agent.store.rows import approval as read_approval
 from agent.store.rows import dump, plain
@@ -53,6 +54,7 @@ def approval_row(approval: Approval, now: float) -> dict[str, Any]:
         "because": plain(approval.because),
         "asked_at": approval.asked_at or now,
         "expires_at": approval.expires_at,
+        "choices": dump(approval.choices),
     }
 
 
@@ -112,8 +114,15 @@ def request(connection: Connection, row: dict[str, Any]) -> None:
     connection.execute(insert(connection, approvals).values(**row))
 
 
-def decide(connection: Connection, approval_id: str, decision: str, by: str, now: float) -> Approval | None:
-    """Record the first decision; None when the approval is unknown, decided or expired, or its run has ended."""
+def decide(connection: Connection, approval_id: str, said: tuple[str, str], by: str, now: float) -> Approval | None:
+    """Record the first decision, `said` with its comment, and note it in the audit log.
+
+    None when the approval is unknown, decided or expired, its run has ended, or the decision is none of its choices.
+    """
+    decision, comment = said
+    known = approval(connection, approval_id)
+    if known is None or decision not in known.choices:
+        return None
     row = connection.execute(
         update(approvals)
         .where(
@@ -122,10 +131,14 @@ def decide(connection: Connection, approval_id: str, decision: str, by: str, now
             approvals.c.run_id.in_(_unfinished()),
             or_(approvals.c.expires_at.is_(None), approvals.c.expires_at > now),
         )
-        .values(decision=decision, decided_by=by, decided_at=now)
+        .values(decision=decision, decided_by=by, decided_at=now, comment=comment)
         .returning(*approvals.c),
     ).first()
-    return None if row is None else read_approval(row)
+    if row is None:
+        return None
+    detail = {"id": approval_id, "decision": decision, "by": by, "tool": row.tool, "digest": row.digest}
+    records.note(connection, "approval", row.session_id, dump(detail | ({"comment": comment} if comment else {})), now)
+    return read_approval(row)
 
 
 def approval(connection: Connection, approval_id: str) -> Approval | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, true, update
 
 from agent.domain.event import Event
 from agent.store.dialect import insert
 from agent.store.rows import dump, dump_provenance, load_provenance, plain
-from agent.store.tables import events
+from agent.store.tables import events, projects
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
+
+NEW, HANDLED, DEAD = STATUSES = ("new", "handled", "dead")
 
 
 def event_row(event: Event, now: float) -> dict[str, Any]:
@@ -56,10 +58,31 @@ def publish(connection: Connection, row: dict[str, Any]) -> Event | None:
     return None if made is None else _event(made)
 
 
-def listed(connection: Connection, status: str, limit: int) -> list[Event]:
-    """Return events with a status, oldest first."""
+def listed(connection: Connection, status: str, limit: int, project: str | None) -> list[Event]:
+    """Return events with a status, oldest first; new ones of a paused project only when it is asked for."""
     query = select(events).where(events.c.status == status).order_by(events.c.id).limit(limit)
+    if project is not None:
+        query = query.where(events.c.project == project)
+    elif status == NEW:
+        paused = select(projects.c.name).where(projects.c.paused == true())
+        query = query.where(events.c.project.not_in(paused))
     return [_event(row) for row in connection.execute(query)]
+
+
+def requeue(connection: Connection, event_id: int) -> bool:
+    """Make a dead event new again; False when it is not dead."""
+    dead = (events.c.id == event_id, events.c.status == DEAD)
+    fresh = {"status": NEW, "error": "", "handled_at": None}
+    return connection.execute(update(events).where(*dead).values(**fresh)).rowcount == 1
+
+
+def counted(connection: Connection, project: str) -> dict[str, int]:
+    """Return how many events of a project stand in each status."""
+    of_project = (events.c.status.in_(STATUSES), events.c.project == project)  # the index begins with the status
+    rows = connection.execute(
+        select(events.c.status, func.count().label("number")).where(*of_project).group_by(events.c.status)
+    )
+    return {row.status: row.number for row in rows}
 
 
 def settle(connection: Connection, event_id: int, status: str, error: str, now: float) -> None:

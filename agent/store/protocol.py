@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.domain.artifacts import Artifact
+    from agent.domain.chain import Chain
     from agent.domain.event import Event
-    from agent.domain.ledger import Usage
+    from agent.domain.ledger import Balance, Cap, Reservation, Usage
     from agent.domain.messages import InboundMessage, OutboundMessage
     from agent.domain.plan import PlanStep
+    from agent.domain.project import Project, ProjectStatus
     from agent.domain.provenance import Provenance
     from agent.domain.run import Approval, Question, Run, StepChange, StepRecord
     from agent.domain.states import Status
@@ -74,6 +76,12 @@ class Store(Protocol):
     async def recent_runs(self, session_id: str | None = None, limit: int = 20) -> list[Run]:
         """Return the newest runs, newest first."""
 
+    async def runs_of(self, source: str, limit: int = 20) -> list[Run]:
+        """Return the newest runs with this `Run.source`, newest first."""
+
+    async def outcomes(self, source: str) -> dict[str, int]:
+        """Return how many runs with this `Run.source` stand in each status."""
+
     async def lease_run(self, run_id: int, owner: str, seconds: float) -> Run | None:
         """Take the run for `owner` and return it with its new epoch; None when another owner's lease is still good.
 
@@ -123,11 +131,12 @@ class Store(Protocol):
         """Insert a question, put its step into WAITING_APPROVAL and post the message, in one transaction."""
 
     async def answer_question(
-        self, question_id: str, answer: str, by: str, *, inbox_id: int | None = None
+        self, question_id: str, answer: str, by: str, *, inbox_id: int | None = None, budget: float | None = None
     ) -> Question | None:
         """Record the first answer and return the question; None when unknown or already answered.
 
-        With `inbox_id` the message that answers counts as heard in the same transaction, if it is the answer.
+        In the same transaction, if it is the answer: with `inbox_id` the message that answers counts as heard, and
+        with `budget` the question's run may spend that much in all, in US dollars.
         """
 
     async def get_question(self, question_id: str) -> Question | None:
@@ -139,8 +148,11 @@ class Store(Protocol):
     async def request_approval(self, approval: Approval, change: StepChange, message: OutboundMessage) -> None:
         """Insert an approval, put its step into WAITING_APPROVAL and post the message, in one transaction."""
 
-    async def decide_approval(self, approval_id: str, decision: str, by: str) -> Approval | None:
-        """Record the first decision; None when unknown, decided or expired."""
+    async def decide_approval(self, approval_id: str, decision: str, by: str, *, comment: str = "") -> Approval | None:
+        """Record the first decision; None when unknown, decided, expired, or none of the approval's choices.
+
+        A decision and its entry in the audit log are one transaction.
+        """
 
     async def get_approval(self, approval_id: str) -> Approval | None:
         """Return an approval."""
@@ -195,6 +207,31 @@ class Store(Protocol):
     ) -> dict[str, float]:
         """Return {"money", "prompt_tokens", "completion_tokens", "calls", "unpriced_calls"}."""
 
+    async def reserve(
+        self, caps: Sequence[Cap], *, money: float, tokens: int, run_id: int | None = None
+    ) -> Reservation:
+        """Set an amount aside on every account, or on none when a cap would be passed (`Reservation.refused`).
+
+        Atomic, also between processes: spent and reserved together never pass a cap.
+        """
+
+    async def settle(
+        self, reservation_id: int, session_id: str, run_id: int | None, step_id: str, usage: Sequence[Usage]
+    ) -> tuple[Balance, ...]:
+        """Put what was really used in the place of a reservation, and append it to the ledger, in one transaction.
+
+        Returns the accounts afterwards. A reservation that is settled already changes nothing and returns none.
+        """
+
+    async def settle_lost(self, run_id: int) -> int:
+        """Settle what a worker that died had reserved for a run, as if all of it was used; return how many.
+
+        `lease_run` does the same in its own transaction.
+        """
+
+    async def balance(self, account: str) -> Balance:
+        """Return where an account stands; zeros for one that is unknown."""
+
     async def audit(self, kind: str, session_id: str, detail: dict[str, Any]) -> None:
         """Append to the audit log."""
 
@@ -216,6 +253,12 @@ class Store(Protocol):
 
     async def triggers(self, session_id: str | None = None, kind: TriggerKind | None = None) -> list[Trigger]:
         """Return triggers, the oldest first."""
+
+    async def update_trigger(self, trigger: Trigger, *, moved: bool) -> bool:
+        """Replace a trigger but for its id, its history and its beginning; its next time too if it `moved`.
+
+        False when there is none.
+        """
 
     async def enable_trigger(self, trigger_id: str, next_fire: float | None) -> bool:
         """Switch a trigger on, with its next time; False when there is none."""
@@ -268,11 +311,51 @@ class Store(Protocol):
     async def publish(self, event: Event) -> Event | None:
         """Store an event; None when one with its key is there already."""
 
-    async def events(self, status: str, limit: int = 1000) -> list[Event]:
-        """Return events with a status (`new`, `handled`, `dead`), oldest first."""
+    async def events(self, status: str, limit: int = 1000, *, project: str | None = None) -> list[Event]:
+        """Return events with a status (`new`, `handled`, `dead`), oldest first.
+
+        New events of a paused project are left out, unless that `project` is asked for.
+        """
+
+    async def requeue_event(self, event_id: int) -> bool:
+        """Make a dead event new again; False when it is not dead."""
 
     async def get_event(self, key: str) -> Event | None:
         """Return the event with this key."""
 
     async def settle_event(self, event_id: int, status: str, error: str = "") -> None:
         """Note what became of an event."""
+
+    # --- projects and chains ------------------------------------------------------------------------------------
+    async def put_project(self, project: Project) -> Project:
+        """Insert a project, or change budget, warn_at and dest of the one with its name; return it as it is stored.
+
+        With another budget it may warn again. What it has spent and whether it is paused stay as they are.
+        """
+
+    async def get_project(self, name: str) -> Project | None:
+        """Return a project."""
+
+    async def projects(self) -> list[Project]:
+        """Return every project, oldest first."""
+
+    async def pause_project(self, name: str, *, paused: bool) -> bool:
+        """Pause a project or let it go on; False when there is none."""
+
+    async def warn_project(self, name: str, message: OutboundMessage) -> bool:
+        """Note that a project's warning was given and post it, in one transaction; False when it was given before."""
+
+    async def project_status(self, name: str) -> ProjectStatus | None:
+        """Return a project with its balance (account `project:NAME`), its runs and its events, counted by status."""
+
+    async def create_chain(self, chain: Chain) -> bool:
+        """Insert a chain; False when its id or its name is there already, which is left as it is."""
+
+    async def get_chain(self, name: str) -> Chain | None:
+        """Return the chain with this id or name."""
+
+    async def chains(self) -> list[Chain]:
+        """Return every chain, oldest first."""
+
+    async def delete_chain(self, chain_id: str) -> bool:
+        """Delete a chain; its runs stay. False when there is none."""

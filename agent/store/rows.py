@@ -156,6 +156,9 @@ def run(row: Row[Any]) -> Run:
         started_at=row.started_at,
         completed_at=row.completed_at,
         given=json.loads(row.given),
+        source=row.source,
+        project=row.project,
+        budget=row.budget,
     )
 
 
@@ -209,7 +212,7 @@ def question(row: Row[Any]) -> Question:
 def approval(row: Row[Any]) -> Approval:
     """Read a row of `approvals`."""
     fields = row._asdict()
-    return Approval(**{**fields, "args": json.loads(row.args)})
+    return Approval(**{**fields, "args": json.loads(row.args), "choices": tuple(json.loads(row.choices))})
 
 
 def artifact(row: Row[Any]) -> Artifact:

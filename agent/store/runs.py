@@ -9,7 +9,7 @@ from sqlalchemy import func, or_, select, update
 from agent.domain.provenance import Provenance
 from agent.domain.states import FINAL, Status, check_transition, sources_of
 from agent.errors import IllegalTransition, NotFound
-from agent.store import inbox
+from agent.store import accounts, inbox
 from agent.store.dialect import insert
 from agent.store.rows import dump, dump_provenance, plain, short_id
 from agent.store.rows import run as read
@@ -24,7 +24,19 @@ if TYPE_CHECKING:
 
 UNFINISHED = sorted(set(Status) - FINAL)
 CHANGEABLE = frozenset(
-    {"title", "plan_complete", "replans", "starts", "answer", "error", "request", "priority", "corr_id", "provenance"},
+    {
+        "title",
+        "plan_complete",
+        "replans",
+        "starts",
+        "answer",
+        "error",
+        "request",
+        "priority",
+        "corr_id",
+        "provenance",
+        "budget",
+    },
 )
 
 
@@ -52,6 +64,9 @@ def open_(connection: Connection, run: Run, now: float) -> Run:
             provenance=dump_provenance(run.provenance),
             created_at=run.created_at or now,
             given=dump(run.given),
+            source=plain(run.source),
+            project=plain(run.project),
+            budget=run.budget,
         )
         .on_conflict_do_nothing(index_elements=[runs.c.inbox_id])
         .returning(*runs.c),
@@ -93,8 +108,23 @@ def recent(connection: Connection, session_id: str | None, limit: int) -> list[R
     return [read(row) for row in connection.execute(query)]
 
 
+def of_source(connection: Connection, source: str, limit: int) -> list[Run]:
+    """Return the newest runs with this source, newest first."""
+    query = select(runs).where(runs.c.source == source).order_by(runs.c.id.desc()).limit(limit)
+    return [read(row) for row in connection.execute(query)]
+
+
+def outcomes(connection: Connection, source: str) -> dict[str, int]:
+    """Return how many runs with this source stand in each status."""
+    counted = select(runs.c.status, func.count().label("number")).where(runs.c.source == source).group_by(runs.c.status)
+    return {row.status: row.number for row in connection.execute(counted)}
+
+
 def lease(connection: Connection, run_id: int, owner: str, seconds: float, now: float) -> Run | None:
-    """Take the run; None when another owner's lease is still good or the run is over. Raises NotFound."""
+    """Take the run; None when another owner's lease is still good or the run is over. Raises NotFound.
+
+    What a former worker of it has set aside and never settled counts as used.
+    """
     free = or_(runs.c.lease_owner.in_(["", owner]), runs.c.lease_until <= now)
     row = connection.execute(
         update(runs)
@@ -111,6 +141,7 @@ def lease(connection: Connection, run_id: int, owner: str, seconds: float, now: 
     if row is None:
         get(connection, run_id)
         return None
+    accounts.settle_lost(connection, run_id, now)
     return read(row)
 
 
@@ -145,6 +176,11 @@ def change(
     if stored and connection.execute(update(runs).where(*guard).values(**stored)).rowcount == 1:
         return
     refuse(connection, run_id, epoch, status)
+
+
+def grant(connection: Connection, run_id: int, budget: float) -> None:
+    """Let a run spend so much, in US dollars: a person has said so, whoever works on it."""
+    connection.execute(update(runs).where(runs.c.id == run_id).values(budget=budget))
 
 
 def refuse(connection: Connection, run_id: int, epoch: int, status: Status | None) -> None:

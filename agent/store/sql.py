@@ -6,20 +6,17 @@ What is stored is taken as it is at the moment of the call; changing a record's 
 from __future__ import annotations
 
 import asyncio
-import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any
 
 from agent.domain.messages import InboundMessage, OutboundMessage
-from agent.store import consents, events, inbox, outbox, records, runs, schema, triggers
+from agent.store import accounts, consents, inbox, outbox, records, runs
 from agent.store import steps as tasks
+from agent.store.automation import Automation
 from agent.store.batch import Operation
-from agent.store.dialect import url_of
-from agent.store.faults import translate
 from agent.store.rows import dump, plain
 from agent.store.transitions import change as change_one
 from agent.store.transitions import transition
-from agent.store.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,70 +25,19 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from agent.domain.artifacts import Artifact
-    from agent.domain.event import Event
-    from agent.domain.ledger import Usage
+    from agent.domain.ledger import Balance, Cap, Reservation, Usage
     from agent.domain.plan import PlanStep
     from agent.domain.provenance import Provenance
     from agent.domain.run import Approval, Question, Run, StepChange, StepRecord
     from agent.domain.states import Status
-    from agent.domain.trigger import Fire, FireStatus, Trigger, TriggerKind
     from agent.store.protocol import Store
-    from agent.store.transitions import Owner
 
 
-Result = TypeVar("Result")
-Arguments = TypeVarTuple("Arguments")
-
-
-class SqlStore:
+class SqlStore(Automation):
     """The journal in an SQLite file (`path`) or a database (`url`). `clock` gives seconds since 1970.
 
     It belongs to the event loop that called `open()`.
     """
-
-    def __init__(self, url_or_path: str | Path, *, clock: Callable[[], float] = time.time) -> None:
-        self.url = url_of(url_or_path)
-        self.outbox_changed = asyncio.Event()
-        self._clock = clock
-        self._writer = Writer(
-            lambda: schema.open_journal(self.url),
-            translate=lambda error: translate(error, self.url),
-            ring=self.outbox_changed.set,
-        )
-
-    @property
-    def commits(self) -> int:
-        """How many transactions have been committed that wrote something."""
-        return self._writer.commits
-
-    async def open(self) -> None:
-        await self._writer.start()
-
-    async def close(self) -> None:
-        await self._writer.stop()
-
-    def _do(
-        self,
-        work: Callable[[Connection, *Arguments], Result],
-        *args: *Arguments,
-        writes: bool = True,
-        rings: bool = False,
-        owner: Owner | None = None,
-    ) -> asyncio.Future[Result]:
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-
-        def carry_out(connection: Connection) -> Result:
-            return work(connection, *args)
-
-        self._writer.submit(Operation(carry_out, future=future, writes=writes, rings=rings, owner=owner))
-        return future
-
-    def _read(
-        self,
-        work: Callable[[Connection, *Arguments], Result],
-        *args: *Arguments,
-    ) -> asyncio.Future[Result]:
-        return self._do(work, *args, writes=False)
 
     # --- sessions -----------------------------------------------------------------------------------------------
     async def touch_session(self, session_id: str, folder: Path, dest: dict[str, str]) -> None:
@@ -139,6 +85,12 @@ class SqlStore:
 
     async def recent_runs(self, session_id: str | None = None, limit: int = 20) -> list[Run]:
         return await self._read(runs.recent, session_id, limit)
+
+    async def runs_of(self, source: str, limit: int = 20) -> list[Run]:
+        return await self._read(runs.of_source, source, limit)
+
+    async def outcomes(self, source: str) -> dict[str, int]:
+        return await self._read(runs.outcomes, source)
 
     async def lease_run(self, run_id: int, owner: str, seconds: float) -> Run | None:
         return await self._do(runs.lease, run_id, owner, seconds, self._clock())
@@ -224,7 +176,7 @@ class SqlStore:
         await self._do(carry_out, rings=True, owner=None if change is None else (change.run_id, change.epoch))
 
     async def answer_question(
-        self, question_id: str, answer: str, by: str, *, inbox_id: int | None = None
+        self, question_id: str, answer: str, by: str, *, inbox_id: int | None = None, budget: float | None = None
     ) -> Question | None:
         now = self._clock()
 
@@ -232,6 +184,8 @@ class SqlStore:
             question = consents.answer(connection, question_id, plain(answer), by, now)
             if question is not None and inbox_id is not None:
                 inbox.heard(connection, inbox_id, now)
+            if question is not None and budget is not None:
+                runs.grant(connection, question.run_id, budget)
             return question
 
         return await self._do(answered)
@@ -245,8 +199,8 @@ class SqlStore:
     async def questions_of(self, run_id: int) -> list[Question]:
         return await self._read(consents.questions_of, run_id)
 
-    async def decide_approval(self, approval_id: str, decision: str, by: str) -> Approval | None:
-        return await self._do(consents.decide, approval_id, decision, by, self._clock())
+    async def decide_approval(self, approval_id: str, decision: str, by: str, *, comment: str = "") -> Approval | None:
+        return await self._do(consents.decide, approval_id, (decision, plain(comment)), by, self._clock())
 
     async def get_approval(self, approval_id: str) -> Approval | None:
         return await self._read(consents.approval, approval_id)
@@ -300,6 +254,24 @@ class SqlStore:
     ) -> dict[str, float]:
         return await self._read(records.spent, run_id, session_id, since)
 
+    async def reserve(
+        self, caps: Sequence[Cap], *, money: float, tokens: int, run_id: int | None = None
+    ) -> Reservation:
+        amount = (accounts.billionths(money), tokens)
+        return await self._do(accounts.reserve, tuple(caps), amount, run_id, self._clock())
+
+    async def settle(
+        self, reservation_id: int, session_id: str, run_id: int | None, step_id: str, usage: Sequence[Usage]
+    ) -> tuple[Balance, ...]:
+        rows = records.usage_rows(session_id, run_id, step_id, usage, self._clock())
+        return await self._do(partial(accounts.settle, spent=accounts.used(usage)), reservation_id, rows)
+
+    async def settle_lost(self, run_id: int) -> int:
+        return await self._do(accounts.settle_lost, run_id, self._clock())
+
+    async def balance(self, account: str) -> Balance:
+        return await self._read(accounts.balance, account)
+
     async def audit(self, kind: str, session_id: str, detail: dict[str, Any]) -> None:
         await self._do(records.note, kind, session_id, dump(detail), self._clock())
 
@@ -308,73 +280,6 @@ class SqlStore:
 
     async def set_value(self, key: str, value: str) -> None:
         await self._do(records.set_value, key, plain(value))
-
-    # --- triggers and events ------------------------------------------------------------------------------------
-    async def create_trigger(self, trigger: Trigger) -> bool:
-        return await self._do(triggers.create, triggers.trigger_row(trigger, self._clock()))
-
-    async def get_trigger(self, trigger_id: str) -> Trigger | None:
-        return await self._read(triggers.get, trigger_id)
-
-    async def triggers(self, session_id: str | None = None, kind: TriggerKind | None = None) -> list[Trigger]:
-        return await self._read(triggers.listed, session_id, kind)
-
-    async def enable_trigger(self, trigger_id: str, next_fire: float | None) -> bool:
-        return await self._do(partial(triggers.set_enabled, enabled=True), trigger_id, next_fire)
-
-    async def disable_trigger(self, trigger_id: str) -> bool:
-        return await self._do(partial(triggers.set_enabled, enabled=False), trigger_id, None)
-
-    async def delete_trigger(self, trigger_id: str) -> bool:
-        return await self._do(triggers.remove, trigger_id)
-
-    async def due_triggers(self, limit: int = 100, channel: str = "") -> list[Trigger]:
-        return await self._read(triggers.due, self._clock(), limit, channel)
-
-    async def next_due(self, channel: str = "") -> float | None:
-        return await self._read(triggers.next_due, channel)
-
-    async def fire(
-        self,
-        fire: Fire,
-        *,
-        run: Run | None = None,
-        message: OutboundMessage | None = None,
-        moved: tuple[float, float | None] | None = None,
-    ) -> tuple[Fire, Run | None] | None:
-        posted = None if message is None else outbox.posted(message)
-        row = triggers.fire_row(fire)
-        return await self._do(triggers.fire, row, (run, posted), moved, self._clock(), rings=message is not None)
-
-    async def start_waiting(self, fire_id: int, run: Run | None) -> tuple[Fire, Run | None] | None:
-        return await self._do(triggers.start_waiting, fire_id, run, self._clock())
-
-    async def settle_fire(self, fire_id: int, status: FireStatus, *, run_id: int | None = None, why: str = "") -> None:
-        await self._do(triggers.settle, fire_id, status, run_id, why)
-
-    async def unsettled_fires(self, status: FireStatus, limit: int = 1000) -> list[Fire]:
-        return await self._read(triggers.unsettled, status, limit)
-
-    async def reschedule(self, trigger_id: str, expected: float, next_fire: float | None) -> bool:
-        return await self._do(triggers.reschedule, trigger_id, expected, next_fire)
-
-    async def fires_of(self, trigger_id: str, limit: int = 20) -> list[Fire]:
-        return await self._read(triggers.fires_of, trigger_id, limit)
-
-    async def fired_keys(self, trigger_id: str, keys: Sequence[str]) -> set[str]:
-        return await self._read(triggers.fired_keys, trigger_id, tuple(keys))
-
-    async def publish(self, event: Event) -> Event | None:
-        return await self._do(events.publish, events.event_row(event, self._clock()))
-
-    async def events(self, status: str, limit: int = 1000) -> list[Event]:
-        return await self._read(events.listed, status, limit)
-
-    async def get_event(self, key: str) -> Event | None:
-        return await self._read(events.by_key, key)
-
-    async def settle_event(self, event_id: int, status: str, error: str = "") -> None:
-        await self._do(events.settle, event_id, status, error, self._clock())
 
 
 if TYPE_CHECKING:

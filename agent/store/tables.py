@@ -118,8 +118,13 @@ runs = Table(
     _maybe_time("started_at"),
     _maybe_time("completed_at"),
     _json("given", "{}"),
+    _words("source"),
+    _words("project"),
+    Column("budget", Double),
     Index(None, "status", "session_id"),
     Index(None, "session_id", "id"),
+    Index(None, "source", "id"),
+    Index(None, "project", "status"),
 )
 
 tasks = Table(
@@ -188,6 +193,8 @@ approvals = Table(
     _time("asked_at"),
     _maybe_time("decided_at"),
     _maybe_time("expires_at"),
+    _json("choices", '["allow","deny"]'),
+    _words("comment"),
     Index(None, "run_id"),
 )
 
@@ -251,6 +258,53 @@ ledger = Table(
     Index(None, "run_id"),
     Index(None, "session_id", "at"),
     Index(None, "at"),
+)
+
+# Money in accounts and reservations is in billionths of a US dollar: sums of whole numbers stay exact.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account", Text, primary_key=True),
+    *(
+        Column(name, BigInteger, nullable=False, server_default=text("0"))
+        for name in ("money", "tokens", "reserved_money", "reserved_tokens")
+    ),
+)
+
+# A row is there while a call is under way. Its id is random: one that is used again would be settled twice.
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    _run(required=False),
+    _json("accounts", "[]"),
+    Column("money", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    _time("made_at"),
+    Index(None, "run_id"),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("session_id", Text, nullable=False),
+    _json("dest", "{}"),
+    Column("budget", Double),
+    Column("warn_at", Double, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("warned", Boolean, nullable=False),
+    _time("created_at"),
+)
+
+chains = Table(
+    "chains",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    _json("workflows", "[]"),
+    _words("session_id"),
+    _time("created_at"),
 )
 
 events = Table(

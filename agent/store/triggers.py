@@ -41,6 +41,11 @@ def trigger_row(trigger: Trigger, now: float) -> dict[str, Any]:
         "created_by": trigger.created_by,
         "trusted": trigger.trusted,
         "misfire_cap": trigger.misfire_cap,
+        "priority": trigger.priority,
+        "project": trigger.project,
+        "budget": trigger.budget,
+        "approval": trigger.approval,
+        "source": trigger.source,
     }
     return {
         "id": trigger.id,
@@ -82,6 +87,13 @@ def create(connection: Connection, row: dict[str, Any]) -> bool:
     """Insert the trigger; False when its id is there already, which is left as it is."""
     added = insert(connection, triggers).values(**row).on_conflict_do_nothing(index_elements=[triggers.c.id])
     return connection.execute(added.returning(triggers.c.id)).first() is not None
+
+
+def replace(connection: Connection, row: dict[str, Any], *, moved: bool) -> bool:
+    """Replace the trigger with this id; False when there is none."""
+    kept = {"id", "created_at", "last_at"} | (set() if moved else {"next_at"})
+    values = {name: value for name, value in row.items() if name not in kept}
+    return connection.execute(update(triggers).where(triggers.c.id == row["id"]).values(**values)).rowcount == 1
 
 
 def get(connection: Connection, trigger_id: str) -> Trigger | None:

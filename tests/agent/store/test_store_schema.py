@@ -280,3 +280,31 @@ def test_two_processes_may_create_the_same_journal_at_the_same_time(tmp_path: Pa
     connection = sqlite3.connect(file)
     assert connection.execute('SELECT count(*) FROM "values"').fetchone() == (3,)
     connection.close()
+
+
+async def test_a_journal_of_schema_0002_is_upgraded_with_all_that_is_in_it(tmp_path: Path):
+    file = tmp_path / "journal.db"
+    by_migrations(file, "0002")
+    execute(
+        file,
+        "INSERT INTO inbox (id, channel, update_id, session_id, text, body, received_at) "
+        "VALUES (1, 'telegram', '1', 's', 'hi', '{}', 1)",
+        "INSERT INTO runs (id, ref, session_id, inbox_id, user_id, origin, request, dest, status, provenance, "
+        "created_at) VALUES (1, 'r', 's', 1, '7', 'message', 'do it', '{}', 'RUNNING', '{\"sources\":[]}', 1)",
+        "INSERT INTO approvals (id, run_id, step_id, session_id, tool, asked_at) VALUES ('a', 1, 'x', 's', 'mail', 1)",
+        "INSERT INTO ledger (session_id, run_id, step_id, kind, prompt_tokens, money, estimated, at) "
+        "VALUES ('s', 1, '', 'plan', 100, 0.1, 0, 1763730000), ('s', 1, '', 'plan', 50, 0.2, 0, 1763730000), "
+        "('s', NULL, '', 'memory', 5, NULL, 0, 1763730000)",
+    )
+    store = await opened(file)
+
+    run = await store.get_run(1)
+    [approval] = await store.approvals_of(1)
+    of_run, of_session = await store.balance("run:1"), await store.balance("session:s")
+    of_month = await store.balance("month:2025-11")
+    await store.close()
+    assert (run.request, run.source, run.project, run.budget) == ("do it", "", "", None)
+    assert (approval.choices, approval.comment) == (("allow", "deny"), "")
+    assert (of_run.money, of_run.tokens) == (0.3, 150)
+    assert (of_session.money, of_session.tokens) == (of_month.money, of_month.tokens) == (0.3, 155)
+    assert len(schema.backups_of(file)) == 1

@@ -1,0 +1,72 @@
+"""An open journal: hands functions of the connection to the writer and waits for what they return."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+
+from agent.store import schema
+from agent.store.batch import Operation
+from agent.store.dialect import url_of
+from agent.store.faults import translate
+from agent.store.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from agent.store.transitions import Owner
+
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
+
+
+class Journal:
+    """An open journal. `clock` gives seconds since 1970. It belongs to the event loop that called `open()`."""
+
+    def __init__(self, url_or_path: str | Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.url = url_of(url_or_path)
+        self.outbox_changed = asyncio.Event()
+        self._clock = clock
+        self._writer = Writer(
+            lambda: schema.open_journal(self.url),
+            translate=lambda error: translate(error, self.url),
+            ring=self.outbox_changed.set,
+        )
+
+    @property
+    def commits(self) -> int:
+        """How many transactions have been committed that wrote something."""
+        return self._writer.commits
+
+    async def open(self) -> None:
+        await self._writer.start()
+
+    async def close(self) -> None:
+        await self._writer.stop()
+
+    def _do(
+        self,
+        work: Callable[[Connection, *Arguments], Result],
+        *args: *Arguments,
+        writes: bool = True,
+        rings: bool = False,
+        owner: Owner | None = None,
+    ) -> asyncio.Future[Result]:
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+        def carry_out(connection: Connection) -> Result:
+            return work(connection, *args)
+
+        self._writer.submit(Operation(carry_out, future=future, writes=writes, rings=rings, owner=owner))
+        return future
+
+    def _read(
+        self,
+        work: Callable[[Connection, *Arguments], Result],
+        *args: *Arguments,
+    ) -> asyncio.Future[Result]:
+        return self._do(work, *args, writes=False)
