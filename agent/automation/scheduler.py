@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from agent.automation import times
+from agent.automation.checking import changed, check_terms, checked, same_time
 from agent.automation.events import EventDesk
-from agent.automation.files import FileWatch, check_files
+from agent.automation.files import FileWatch
 from agent.automation.launching import Launcher, by_hand
 from agent.domain.trigger import Fire, FireStatus, Misfire, Trigger, TriggerKind
 from agent.errors import ConfigError, NotFound
@@ -134,19 +135,27 @@ class AutomationScheduler:
         """
         self.launcher.check(trigger)
         now = self._clock()
-        made = replace(trigger, created_at=trigger.created_at or now)
-        if trigger.kind is TriggerKind.SCHEDULE:
-            times.check(trigger.spec)
-            made = replace(made, next_fire=times.following(trigger.spec, made.created_at, now))
-            if made.next_fire is None:
-                raise ConfigError(f"The time of {trigger.name!r} is in the past.", hint="Give a time to come.")
-        elif trigger.kind is TriggerKind.FILE:
-            made = replace(made, spec=check_files(trigger.spec))
-        elif trigger.kind in {TriggerKind.EVENT, TriggerKind.WEBHOOK} and not trigger.spec.get("type"):
-            raise ConfigError(f"The trigger {trigger.name!r} names no type of event.", hint='Give {"type": "order.*"}.')
-        await self._store.create_trigger(made)
+        await self._store.create_trigger(checked(replace(trigger, created_at=trigger.created_at or now), now))
         self._tell()
-        return await self.get(made.id)
+        return await self.get(trigger.id)
+
+    async def update(self, trigger_id: str, **changes: Any) -> Trigger:
+        """Change a trigger and return it as it is stored: checked as a new one, with its history and its beginning.
+
+        Its next time stays as it is unless its times change or it is switched on. Raises NotFound, ConfigError.
+        """
+        before = await self.get(trigger_id)
+        after = changed(before, changes)
+        self.launcher.check(after)
+        if after.enabled or after.spec != before.spec:
+            after = checked(after, self._clock())
+        else:  # one that is off, also when its time has passed
+            check_terms(after)
+            after = replace(after, next_fire=None)
+        moved = before.enabled is not after.enabled or not same_time(before, after)
+        await self._store.update_trigger(after, moved=moved)
+        self._tell()
+        return await self.get(trigger_id)
 
     async def get(self, trigger_id: str) -> Trigger:
         """Return a trigger. Raises NotFound."""
