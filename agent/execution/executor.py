@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from agent.domain.artifacts import Artifact
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
+from agent.domain.plan import StepType
 from agent.domain.provenance import Provenance
 from agent.domain.states import Status
 from agent.errors import ModelRefused, ToolError
 from agent.execution.people import People
+from agent.execution.pipes import in_words
+from agent.execution.shaped import shaped_answer, wishes
 from agent.execution.toolbox import Call, fingerprint
 from agent.llm.protocol import ChatMessage, Finished, LLMRequest, Notice, TextDelta, ToolRequest
 from agent.policy import consent, provenance
@@ -97,18 +100,40 @@ class Executor:
         return self._catalogue.narrow(step.instruction, everything, 12)
 
     async def write(self, ctx: RunContext, request: ExecutorRequest) -> ExecutorResponse:
-        """Carry out an `llm` step: one call without tools; a promised file gets the text."""
-        model = _model(ctx)
-        material = [f"{name}:\n<data>\n{_preview(v, MAX_INPUT)}\n</data>" for name, v in request.args.items()]
-        prompt = "\n\n".join([request.instruction[:MAX_INPUT], *material])
-        messages = (ChatMessage("system", WRITER), ChatMessage("user", prompt))
-        text, finished = await self._stream(ctx, model, LLMRequest("step", messages), request.step.id)
+        """Carry out an `llm` step: one call without tools, a second to mend a shape; a promised file gets the text."""
+        step, wanted = request.step, wishes(request)
         labels = Provenance.union(request.arg_provenance.values())
-        status = ResponseStatus.PARTIAL if finished.reason in {"length", "repeated"} else ResponseStatus.OK
+        if ctx.llm is None and wanted.has_otherwise:
+            return self._wrote(
+                ctx, request, wanted.otherwise, labels, told="No model is in use; this is its `otherwise`."
+            )
+        model = _model(ctx, step)
+        material = [f"{name}:\n<data>\n{_preview(v, MAX_INPUT)}\n</data>" for name, v in wanted.material.items()]
+        words = [wanted.shape.words] if wanted.shape is not None and wanted.shape.words else []
+        prompt = "\n\n".join([request.instruction[:MAX_INPUT], *material, *words])
+        call = LLMRequest("step", (ChatMessage("system", WRITER), ChatMessage("user", prompt)), model=wanted.model)
+        if wanted.shape is not None:
+            call = replace(call, schema=wanted.shape.schema, schema_name=step.id)
+            value, calls = await shaped_answer(model, call, wanted.shape, step.id)
+            return self._wrote(ctx, request, value, labels, usage=tuple(one.usage for one in calls))
+        text, finished = await self._stream(ctx, model, call, step.id)
+        cut = "The answer was cut short." if finished.reason in {"length", "repeated"} else ""
+        return self._wrote(ctx, request, text, labels, told=cut, usage=(finished.usage,))
+
+    @staticmethod
+    def _wrote(  # noqa: PLR0917
+        ctx: RunContext,
+        request: ExecutorRequest,
+        value: Any,
+        labels: Provenance,
+        told: str = "",
+        usage: tuple[Usage, ...] = (),
+    ) -> ExecutorResponse:
+        """Return what was written, with `told` as partial; a promised file gets the text."""
+        text = in_words(value)
         files = tuple(_written(ctx, name, text) for name in request.step.outputs[:1])
-        return ExecutorResponse(
-            request.step.id, status, text, text, files=files, usage=(finished.usage,), provenance=labels
-        )
+        status = ResponseStatus.PARTIAL if told else ResponseStatus.OK
+        return ExecutorResponse(request.step.id, status, value, text, files, told, usage=usage, provenance=labels)
 
     async def _stream(
         self,
@@ -139,7 +164,7 @@ class Executor:
         denied: bool,  # noqa: FBT001
     ) -> ExecutorResponse:
         """Carry out a `task` step: let the model call tools until it answers, `limits.task_rounds` times at most."""
-        model = _model(ctx)
+        model = _model(ctx, request.step)
         tools = {spec.name: spec for spec in self.tools_of(ctx, request.step)}
         log = await self._transcript(ctx, request)
         while True:
@@ -283,9 +308,12 @@ def _object(arguments: str) -> str:
         return "{}"
 
 
-def _model(ctx: RunContext) -> LLM:
+def _model(ctx: RunContext, step: PlanStep) -> LLM:
     if ctx.llm is None:
-        raise ModelRefused("This step needs a model, and none is in use.", hint="`dirigent init` sets one up.")
+        hint = "`dirigent init` adds a model."
+        if step.pipe is not None and step.step_type is StepType.LLM:
+            hint += " The argument `otherwise` gives a step a value without one."
+        raise ModelRefused(f"Step {step.id!r} needs a model, and none is in use.", hint=hint)
     return ctx.llm
 
 

@@ -127,6 +127,18 @@ def _problem(value: Any, schema: dict[str, Any]) -> str:
     return f"At {error.json_path}: {error.message[:500]}"
 
 
+def schema_problem(schema: Any) -> str:
+    """Return what is wrong with a JSON Schema itself, in a sentence without its full stop, or ""."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        return f"at {error.json_path}: {error.message[:300]}"
+    return ""
+
+
 def repair_request(request: LLMRequest, answer: str, problem: str) -> LLMRequest:
     """Return the request for the one turn in which the model may mend its answer."""
     complaint = f"That cannot be used. {problem}\n\n{in_words(request.schema or {})}"

@@ -144,6 +144,8 @@ class Checker:
                 yield path, "a step that asks has neither `approval` nor `foreach`"
         if step.use == TASK:
             yield from self._tools(step, path)
+        if step.use == LLM:
+            yield from _shape(step, path)
         payload = step.args.get("payload", {})
         if step.use == PUBLISH and not (isinstance(payload, dict) or _holds_template(payload)):
             yield (*path, "args", "payload"), "`payload` holds values by name: `payload: {count: 3}`"
@@ -213,6 +215,25 @@ def _check_names(child: Pipeline, step: PipelineStep) -> None:
     problems += [f"input '{name}' is missing" for name in missing]
     if problems:
         raise PlanError(problems)
+
+
+def _shape(step: PipelineStep, path: Path) -> Found:
+    """Find what is wrong with the shape of answer that an `llm` step asks for."""
+    choices, schema, model = (step.args.get(name) for name in ("choices", "schema", "model"))
+    if schema is not None and not _holds_template(schema):
+        problem = _schema_problem(schema)
+        if problem:
+            yield (*path, "args", "schema"), f"`schema` is no JSON Schema: {problem}"
+    if choices is not None and not _holds_template(choices) and not (isinstance(choices, list) and len(choices) > 1):
+        yield (*path, "args", "choices"), "`choices` is a list of at least 2 words or numbers"
+    if model is not None and not isinstance(model, str):
+        yield (*path, "args", "model"), "`model` is the name of a model"
+
+
+def _schema_problem(schema: Any) -> str:
+    from agent.llm.structured import schema_problem
+
+    return schema_problem(schema) if isinstance(schema, dict) else "it is a mapping, such as {type: number}"
 
 
 def _holds_template(value: Any) -> bool:
