@@ -71,7 +71,7 @@ class RunLifecycle(Housekeeping, ABC):
         self._store = used.store
         self._engine = used.engine
         self._bot: Bot = bot or Outbox(used.store)
-        toolbox = Toolbox(config, used.catalogue, used.boxes)
+        toolbox = self._toolbox = Toolbox(config, used.catalogue, used.boxes)
         self._executor = Executor(config, used.store, used.catalogue, toolbox)
         self._dispatcher = Dispatcher(
             config, used.store, used.catalogue, toolbox, self._executor, published=self._tell_published
@@ -123,13 +123,21 @@ class RunLifecycle(Housekeeping, ABC):
             task.cancel()
         if self._background:
             await asyncio.wait(self._background)
+        await self._toolbox.close()
         if self._own is not None:
             await self._own.boxes.close()
             await self._store.close()
 
     def submit(self, run: Run) -> None:
         """Have a run worked on (again)."""
-        self._engine.submit(run.id, session_id=run.session_id, user_id=run.user_id, priority=run.priority)
+        self._engine.submit(
+            run.id,
+            session_id=run.session_id,
+            user_id=run.user_id,
+            priority=run.priority,
+            line=f"project:{run.project}" if run.project else "",
+            since=run.created_at,
+        )
 
     @abstractmethod
     async def _work(self, run_id: int) -> None:

@@ -24,15 +24,17 @@ from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from loguru import logger
 
 import plugins
-from plugins.api import Form, Menu, Plugin, PluginError, ToolSpec, spec_of
+from plugins.api import Form, Menu, Plugin, PluginError, ServiceSpec, ToolSpec, service_of, spec_of
 
 GROUP = "dirigent.plugins"
 PRIVATE = "_dirigent_plugin_"
 NOT_PLUGINS = {"api", "loader"}
+Spec = TypeVar("Spec", ToolSpec, ServiceSpec)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class LoadedPlugin:
     error: str | None = None
     sha256: str = ""
     builtin: bool = False
+    services: tuple[ServiceSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +100,13 @@ def discover(
 
 def from_functions(name: str, functions: Iterable[Callable[..., object]], *, source: str = "") -> LoadedPlugin:
     """Return a plugin made of functions that carry `@tool` or `@command`; for tests and for programs that embed us."""
-    specs = [spec for spec in map(spec_of, functions) if spec is not None]
+    listed = list(functions)
+    specs = [spec for spec in map(spec_of, listed) if spec is not None]
     source = source or (specs[0].function.__module__ if specs else name)
     tools = _named(name, specs)
-    return LoadedPlugin(name, source, tools=tools, commands=tuple(spec for spec in tools if spec.command))
+    services = _named(name, [spec for spec in map(service_of, listed) if spec is not None])
+    commands = tuple(spec for spec in tools if spec.command)
+    return LoadedPlugin(name, source, tools=tools, commands=commands, services=services)
 
 
 def _builtin_places() -> Iterator[_Found]:
@@ -185,11 +191,13 @@ def _read(place: _Found, module: ModuleType) -> LoadedPlugin:
     said = getattr(module, "plugin", None)
     about = said if isinstance(said, Plugin) else Plugin()
     name = about.name or place.name
-    tools = _named(name, _specs(module))
-    if not tools and not about.ui:
+    tools = _named(name, _declared(module, spec_of))
+    services = _named(name, _declared(module, service_of))
+    if not tools and not services and not about.ui:
         raise PluginError("it declares no tool; put @tool above a function.")
     _check(module, tools, quick=place.builtin)
     _check_forms(about.ui, tools)
+    _check_services(services, about)
     doc = inspect.getdoc(module) or ""
     return LoadedPlugin(
         name=name,
@@ -200,27 +208,38 @@ def _read(place: _Found, module: ModuleType) -> LoadedPlugin:
         commands=tuple(spec for spec in tools if spec.command),
         ui=tuple(about.ui),
         settings=dict(about.settings),
+        services=services,
     )
 
 
-def _specs(module: ModuleType) -> list[ToolSpec]:
-    """Return the tools that the module or its submodules define; tools imported from another plugin stay there."""
-    own: dict[int, ToolSpec] = {}
+def _declared(module: ModuleType, read: Callable[[object], Spec | None]) -> list[Spec]:
+    """Return what the module or its submodules declare; what is imported from another plugin stays there."""
+    own: dict[int, Spec] = {}
     for value in vars(module).values():
-        spec = spec_of(value)
+        spec = read(value)
         home = getattr(value, "__module__", "") or ""
         if spec is not None and (home == module.__name__ or home.startswith(f"{module.__name__}.")):
             own[id(value)] = spec
     return list(own.values())
 
 
-def _named(plugin: str, specs: Iterable[ToolSpec]) -> tuple[ToolSpec, ...]:
-    tools = tuple(replace(spec, plugin=plugin) for spec in specs)
-    names = [spec.name for spec in tools]
+def _named(plugin: str, specs: Iterable[Spec]) -> tuple[Spec, ...]:
+    named = tuple(replace(spec, plugin=plugin) for spec in specs)
+    names = [spec.name for spec in named]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise PluginError(f"the name '{twice[0]}' is used by two of its tools; rename one, or give it name=.")
-    return tools
+        kind = "services" if isinstance(named[0], ServiceSpec) else "tools"
+        raise PluginError(f"the name '{twice[0]}' is used by two of its {kind}; rename one, or give it name=.")
+    return named
+
+
+def _check_services(services: Iterable[ServiceSpec], about: Plugin) -> None:
+    for spec in services:
+        unknown = [name for name in spec.settings if name not in about.settings]
+        if unknown:
+            raise PluginError(
+                f"the service '{spec.name}' has the setting '{unknown[0]}', which Plugin(settings=…) lacks."
+            )
 
 
 def _check(module: ModuleType, tools: Sequence[ToolSpec], *, quick: bool) -> None:

@@ -14,7 +14,7 @@ from agent.catalogue.arguments import converted
 from agent.catalogue.narrowing import Narrowing
 from agent.catalogue.signatures import signature
 from agent.errors import ConfigError, ToolArguments, ToolUnknown
-from plugins.api import Form, ToolSpec
+from plugins.api import Form, ServiceSpec, ToolSpec
 from plugins.loader import LoadedPlugin, discover
 
 if TYPE_CHECKING:
@@ -145,6 +145,31 @@ class Catalogue:
                 # JSON's own types: tuples become lists.
                 shown[plugin.name] = json.loads(json.dumps({"summary": plugin.summary, "elements": elements}))
         return shown
+
+    # --- services -----------------------------------------------------------------------------------------------
+
+    @property
+    def services(self) -> tuple[ServiceSpec, ...]:
+        """Every service of every plugin."""
+        return tuple(spec for plugin in self.plugins for spec in plugin.services)
+
+    def service(self, name: str, plugin: str = "") -> ServiceSpec:
+        """Return a service: of the plugin itself, else by `plugin.service` or a name that only one has.
+
+        Raises ToolUnknown, naming the nearest.
+        """
+        every = self.services
+        own = [spec for spec in every if spec.plugin == plugin and spec.name == name]
+        found = own or [spec for spec in every if name in {spec.name, spec.full_name}]
+        if len(found) > 1:
+            listed = ", ".join(spec.full_name for spec in found)
+            raise ToolUnknown(f"More than one plugin has a service '{name}'.", hint=f"Write one of {listed}.")
+        if not found:
+            names = [spec.full_name for spec in every]
+            near = _did_you_mean(name, [*names, *(spec.name for spec in every)])
+            there = f"There are {', '.join(names)}." if names else "No plugin has one."
+            raise ToolUnknown(f"There is no service '{name}'.", hint=near or there)
+        return found[0]
 
     # --- arguments ----------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from agent.execution.people import People, Settled
 from agent.execution.pipes import Pipes, skipped_for_want
 from agent.execution.publishing import publish
 from agent.execution.retry import with_retries
+from agent.execution.services import named_services
 from agent.execution.template_words import SkippedValue
 from agent.execution.toolbox import Call
 from agent.policy import consent, provenance
@@ -186,6 +187,7 @@ class Dispatcher:
             seconds=self._toolbox.seconds(spec, step.timeout),
             report=lambda progress: _report(ctx, step.id, progress),
             memory=ctx.memory,
+            services=named_services(ctx.run.given),
         )
         repeatable = not once and not asks  # an approval is for one execution; a `once` tool is never repeated unasked
         made: dict[str, Artifact] = {}

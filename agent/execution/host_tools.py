@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from agent.execution.services import Named, Services
     from plugins.api import Memory
     from sandbox.api import Progress
     from sandbox.boxes import Boxes
@@ -32,6 +33,9 @@ class HostContext:
         boxes: Boxes,
         source: str,
         on_progress: Callable[[Progress], None],
+        plugin: str = "",
+        services: Services | None = None,
+        named: Mapping[str, Named] | None = None,
     ) -> None:
         self.workdir = workdir
         self.settings = settings
@@ -42,6 +46,10 @@ class HostContext:
         self._boxes = boxes
         self._source = source
         self._on_progress = on_progress
+        self._plugin = plugin
+        self._services = services
+        self._named = named or {}
+        self.asked: set[str] = set()  # the services that the call has asked for
 
     @property
     def memory(self) -> Memory:
@@ -66,6 +74,14 @@ class HostContext:
         if name not in self._secrets:
             raise ToolFailure(f"The secret {name} is not set.", hint=f'Add it under [secrets] as {name} = "…".')
         return self._secrets[name]
+
+    async def service(self, name: str) -> Any:
+        """Return the shared instance of a service, by its own name or the pipeline's name for it."""
+        if self._services is None:
+            raise ToolFailure(f"There is no service {name!r} here.")
+        spec, settings = self._services.spec(name, self._plugin, self._named)
+        self.asked.add(spec.full_name)
+        return await self._services.get(spec, settings)
 
     async def save(self, name: str, data: bytes) -> str:
         """Write a file into the workspace, following no links; return its path there."""

@@ -7,8 +7,8 @@ import hashlib
 import inspect
 import mimetypes
 import traceback
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -17,6 +17,7 @@ from agent.domain.artifacts import Artifact
 from agent.domain.execution import ExecutorResponse, ResponseStatus
 from agent.errors import reference_id
 from agent.execution.host_tools import HostContext
+from agent.execution.services import Services
 from agent.logs import SHORTEST_SECRET, Redactor
 from plugins.api import Output, ToolFailure
 from sandbox.api import Job, JobStatus, Limits, Progress, SandboxError, ToolCall
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from agent.catalogue import Catalogue
     from agent.config import AppConfig
     from agent.domain.session import Session
+    from agent.execution.services import Named
     from plugins.api import Memory, ToolSpec
     from sandbox.api import JobResult
     from sandbox.boxes import Boxes
@@ -44,7 +46,10 @@ ENDINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a tool with validated arguments. `seconds` is how long it may take; `report` is told its progress."""
+    """One call of a tool with validated arguments. `seconds` is how long it may take; `report` is told its progress.
+
+    `services` are the names that the run's pipeline gives to services.
+    """
 
     session: Session
     spec: ToolSpec
@@ -53,15 +58,24 @@ class Call:
     seconds: float
     report: Report
     memory: Memory | None = None
+    services: Mapping[str, Named] = field(default_factory=dict)
 
 
 class Toolbox:
-    """Runs tools by their specification. `settings` and `secrets` come from the configuration."""
+    """Runs tools by their specification. `settings` and `secrets` come from the configuration.
+
+    It holds the services, which live as long as it does: close it at the end.
+    """
 
     def __init__(self, config: AppConfig, catalogue: Catalogue, boxes: Boxes) -> None:
         self._config = config
         self._catalogue = catalogue
         self._boxes = boxes
+        self._services = Services(config, catalogue)
+
+    async def close(self) -> None:
+        """Close what host tools share."""
+        await self._services.close()
 
     def seconds(self, spec: ToolSpec, wanted: float | None) -> float:
         """Return how long a call may take: the step's word, else the tool's, never more than a run."""
@@ -86,7 +100,16 @@ class Toolbox:
             boxes=self._boxes,
             source=self._catalogue.source(spec),
             on_progress=call.report,
+            plugin=spec.plugin,
+            services=self._services,
+            named=call.services,
         )
+        response = await self._settled(call, ctx)
+        return _without(self._services.secrets(), response) if ctx.asked else response
+
+    async def _settled(self, call: Call, ctx: HostContext) -> ExecutorResponse:
+        """Call a host tool and return what came of it, whatever that is."""
+        spec = call.spec
         try:
             async with asyncio.timeout(call.seconds):
                 value = await _invoke(spec, ctx, call.args)
@@ -152,21 +175,25 @@ class Toolbox:
 
     def _without_secrets(self, spec: ToolSpec, response: ExecutorResponse) -> ExecutorResponse:
         """Hide the secrets that a tool was given in what it says: results go to the journal, the model and the chat."""
-        given = [value for value in self._secrets(spec).values() if len(value) >= SHORTEST_SECRET]
-        if not given:
-            return response
-        hide = Redactor(given)
-        return replace(
-            response,
-            output=_with_texts(response.output, hide),
-            text=hide(response.text),
-            error=hide(response.error),
-            hint=hide(response.hint),
-        )
+        return _without(self._secrets(spec).values(), response)
 
     def _secrets(self, spec: ToolSpec) -> dict[str, str]:
         known = self._config.secrets
         return {name: known[name].get_secret_value() for name in spec.secrets if name in known}
+
+
+def _without(secrets: Iterable[str], response: ExecutorResponse) -> ExecutorResponse:
+    given = [value for value in secrets if len(value) >= SHORTEST_SECRET]
+    if not given:
+        return response
+    hide = Redactor(given)
+    return replace(
+        response,
+        output=_with_texts(response.output, hide),
+        text=hide(response.text),
+        error=hide(response.error),
+        hint=hide(response.hint),
+    )
 
 
 async def _invoke(spec: ToolSpec, ctx: HostContext, args: dict[str, Any]) -> Any:
