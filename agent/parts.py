@@ -53,5 +53,8 @@ def make_parts(
         store or SqlStore(config.folder / JOURNAL),
         catalogue or Catalogue.load(config),
         boxes or Boxes(policy),
-        engine or LocalEngine(runs_total=limits.runs_total, runs_per_user=limits.runs_per_user),
+        engine
+        or LocalEngine(
+            runs_total=limits.runs_total, runs_per_user=limits.runs_per_user, ageing_seconds=limits.ageing_seconds
+        ),
     )

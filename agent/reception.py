@@ -329,7 +329,6 @@ class Reception:
         settled = await self._orchestrator.decide_approval(approval_id, choice, message.user_id)
         if settled is None:
             return TOO_LATE
-        await self._store.audit("approval", approval.session_id, {"id": approval_id, "decision": choice})
         return "Allowed" if choice == "allow" else "Denied"
 
     async def _press_stop(self, message: InboundMessage, ref: str) -> str:
