@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from agent.domain.messages import InboundMessage
 
+FIND_AMONG = 300
 NewMessage = dict[str, str | float]
 
 
@@ -67,3 +68,11 @@ def edit(connection: Connection, inbox_id: int, words: str) -> bool:
     """Replace the text of a message that is still unheard; False when it is too late."""
     waiting = (inbox.c.id == inbox_id, inbox.c.heard_at.is_(None))
     return connection.execute(update(inbox).where(*waiting).values(text=words)).rowcount == 1
+
+
+def find(connection: Connection, channel: str, session_id: str, message_id: str) -> InboundMessage | None:
+    """Return the newest message of a session that has this id in its chat; presses are none."""
+    where = (inbox.c.channel == channel, inbox.c.session_id == session_id)
+    rows = connection.execute(select(inbox).where(*where).order_by(inbox.c.id.desc()).limit(FIND_AMONG))
+    found = (inbound(row) for row in rows)
+    return next((message for message in found if message.message_id == message_id and not message.action), None)

@@ -156,3 +156,10 @@ def of_session(connection: Connection, session_id: str, limit: int) -> list[Outb
     """Return the newest messages of a session, newest first."""
     query = select(outbox).where(outbox.c.session_id == session_id).order_by(outbox.c.id.desc()).limit(limit)
     return [outbound(row) for row in connection.execute(query)]
+
+
+def hasten(connection: Connection, session_prefix: str) -> bool:
+    """Have what waits for its next attempt in a chat and its topics sent now; False when nothing does."""
+    there = or_(outbox.c.session_id == session_prefix, outbox.c.session_id.startswith(f"{session_prefix}:"))
+    waiting = update(outbox).where(outbox.c.state.in_([PENDING, SENDING]), outbox.c.not_before > 0, there)
+    return connection.execute(waiting.values(not_before=0.0)).rowcount > 0

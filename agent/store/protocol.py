@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agent.domain.event import Event
     from agent.domain.ledger import Balance, Cap, Reservation, Usage
     from agent.domain.messages import InboundMessage, OutboundMessage
+    from agent.domain.people import Pairing, Person
     from agent.domain.plan import PlanStep
     from agent.domain.project import Project, ProjectStatus
     from agent.domain.provenance import Provenance
@@ -359,3 +360,29 @@ class Store(Protocol):
 
     async def delete_chain(self, chain_id: str) -> bool:
         """Delete a chain; its runs stay. False when there is none."""
+
+    # --- people -------------------------------------------------------------------------------------------------
+    async def people(self, channel: str = "") -> list[Person]:
+        """Return everybody who was let in or blocked ("" means on every channel), the earliest first."""
+
+    async def put_person(self, person: Person) -> None:
+        """Insert a person, or change the name, role and language of the one who is there."""
+
+    async def remove_person(self, channel: str, user_id: str) -> bool:
+        """Forget a person; False when there is none."""
+
+    async def add_pairing_code(self, digest: str, role: str, seconds: float) -> None:
+        """Note the hash of a code that lets one person in, with a role, within so many seconds."""
+
+    async def pair(self, person: Person, digest: str) -> Pairing:
+        """Let a person in by a code, which is used up with it; their role is the code's.
+
+        Every try counts: five of one person and thirty of all within ten minutes, then `Pairing.wait`. An owner stays
+        one, and somebody who is blocked stays blocked.
+        """
+
+    async def hasten(self, session_prefix: str) -> None:
+        """Have what waits for its next attempt in a chat and its topics (`telegram:4711`) sent now."""
+
+    async def find_message(self, channel: str, session_id: str, message_id: str) -> InboundMessage | None:
+        """Return a message of a session by its id in the chat, if it is among the newest few hundred."""

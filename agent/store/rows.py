@@ -84,6 +84,8 @@ def inbound_body(message: InboundMessage) -> str:
                     "mime": file.mime,
                     "size": file.size,
                     "trusted": file.trusted,
+                    "kind": file.kind,
+                    "seconds": file.seconds,
                 }
                 for file in message.attachments
             ],

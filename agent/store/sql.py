@@ -14,6 +14,7 @@ from agent.store import accounts, consents, inbox, outbox, records, runs
 from agent.store import steps as tasks
 from agent.store.automation import Automation
 from agent.store.batch import Operation
+from agent.store.registry import Registry
 from agent.store.rows import dump, plain
 from agent.store.transitions import change as change_one
 from agent.store.transitions import transition
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from agent.store.protocol import Store
 
 
-class SqlStore(Automation):
+class SqlStore(Automation, Registry):
     """The journal in an SQLite file (`path`) or a database (`url`). `clock` gives seconds since 1970.
 
     It belongs to the event loop that called `open()`.

@@ -87,6 +87,7 @@ inbox = Table(
     _maybe_time("heard_at"),
     UniqueConstraint("channel", "update_id"),
     Index(None, "channel", "heard_at"),
+    Index(None, "session_id", "id"),
 )
 
 runs = Table(

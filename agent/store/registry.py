@@ -1,0 +1,39 @@
+"""The journal's methods about people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.store import inbox, outbox, people
+from agent.store.journal import Journal
+
+if TYPE_CHECKING:
+    from agent.domain.messages import InboundMessage
+    from agent.domain.people import Pairing, Person
+
+
+class Registry(Journal):
+    """What `SqlStore` does about people and their chats; see `Store`."""
+
+    async def people(self, channel: str = "") -> list[Person]:
+        return await self._read(people.listed, channel)
+
+    async def put_person(self, person: Person) -> None:
+        await self._do(people.put, people.person_row(person, self._clock()))
+
+    async def remove_person(self, channel: str, user_id: str) -> bool:
+        return await self._do(people.remove, channel, user_id)
+
+    async def add_pairing_code(self, digest: str, role: str, seconds: float) -> None:
+        now = self._clock()
+        await self._do(people.add_code, digest, str(role), now, now + seconds)
+
+    async def pair(self, person: Person, digest: str) -> Pairing:
+        now = self._clock()
+        return await self._do(people.pair, digest, people.person_row(person, now), now)
+
+    async def hasten(self, session_prefix: str) -> None:
+        await self._do(outbox.hasten, session_prefix, rings=True)
+
+    async def find_message(self, channel: str, session_id: str, message_id: str) -> InboundMessage | None:
+        return await self._read(inbox.find, channel, session_id, message_id)
