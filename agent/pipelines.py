@@ -1,12 +1,17 @@
 """The pipelines of an installation: found, read, checked, and made into what a run is opened with.
 
-They lie in `pipelines/` of the home, one YAML file each. Reading one is cheap; Jinja and YAML are loaded only then.
+They lie in `pipelines/` of the home, one YAML file each, and in the `pipelines/` folders of plugins; the home's count
+where both have one of a name. Reading one is cheap; Jinja and YAML are loaded only then.
 """
 
 from __future__ import annotations
 
+import asyncio
 import difflib
+import functools
+import importlib.util
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,21 +23,29 @@ from agent.errors import DirigentError, NotFound, PlanError
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
+    from agent.domain.chain import Chain
     from agent.domain.plan import PlanStep
     from agent.domain.run import Run, StepRecord
     from agent.domain.session import Profile
     from agent.planning.pipeline import Pipeline
+    from agent.planning.pipeline_reading import Source
+    from agent.store.protocol import Store
+    from plugins.loader import LoadedPlugin
 
 SUFFIXES = (".yaml", ".yml")
+FOLDER = "pipelines"
+NAMED_IN_ERRORS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A checked pipeline and its plan."""
+    """A checked pipeline and its plan. `source` is what its runs are counted as (`Run.source`)."""
 
     pipeline: Pipeline
     steps: tuple[PlanStep, ...]
     env: tuple[str, ...] = ()
+    name: str = ""
+    source: str = ""
 
     def given(self, inputs: Mapping[str, Any], workspace: Path | None = None) -> dict[str, Any]:
         """Return what a run is opened with (`Run.given`).
@@ -40,7 +53,8 @@ class Ready:
         Raises PlanError for inputs that are missing or wrong, files that the workspace lacks, environment values that
         are not set.
         """
-        values = typed(self.pipeline.inputs, inputs, f"Pipeline '{self.pipeline.name}'")
+        kind, _, _ = self.source.partition(":")
+        values = typed(self.pipeline.inputs, inputs, f"{kind.capitalize() or 'Pipeline'} '{self.name}'")
         problems = [f"the environment value {name} is not set" for name in self.env if name not in os.environ]
         for name, spec in self.pipeline.inputs.items():
             if spec.type is InputType.FILE and workspace is not None and values[name] is not None:
@@ -48,10 +62,11 @@ class Ready:
         if problems:
             raise PlanError(problems, hint="Nothing was run.")
         return {
-            "pipeline": self.pipeline.name,
+            "pipeline": self.name or self.pipeline.name,
             "steps": [step.model_dump(mode="json", exclude={"status"}) for step in self.steps],
             "inputs": values,
             "env": list(self.env),
+            **({"quiet": True} if self.pipeline.quiet else {}),
         }
 
 
@@ -88,24 +103,48 @@ def _missing_file(name: str, path: str, workspace: Path) -> list[str]:
     return [f"input '{name}': there is no file {path!r} here" + (f" (did you mean {near[0]!r}?)" if near else "")]
 
 
-class Pipelines:
-    """The pipelines in a folder. Nothing is kept: a changed file counts from the next run on."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a pipeline lies. `plugin` is the one that ships it, "" for the home's."""
 
-    def __init__(self, folder: Path, catalogue: Catalogue) -> None:
-        self._folder = folder
+    file: Path
+    plugin: str = ""
+
+
+class Pipelines:
+    """The pipelines in `folder` and those of plugins. Nothing is kept: a changed file counts from the next run on.
+
+    With a `store` the names of chains can be run as well.
+    """
+
+    def __init__(self, folder: Path, catalogue: Catalogue, store: Store | None = None) -> None:
+        self.folder = folder
         self._catalogue = catalogue
+        self._store = store
+
+    # --- what there is ------------------------------------------------------------------------------------------
+    def places(self) -> dict[str, Place]:
+        """Return name → place of every pipeline, sorted by name."""
+        found = {name: Place(file, plugin) for plugin, folder in self._shipped for name, file in _files(folder)}
+        found |= {name: Place(file) for name, file in _files(self.folder)}
+        return dict(sorted(found.items()))
+
+    @functools.cached_property
+    def _shipped(self) -> list[tuple[str, Path]]:
+        """The folders of plugins that have pipelines; of two with the same name the first plugin's counts."""
+        found = [(plugin.name, _folder_of(plugin)) for plugin in reversed(self._catalogue.plugins)]
+        return [(name, folder) for name, folder in found if folder is not None and folder.is_dir()]
 
     def names(self) -> list[str]:
-        """Return the names under which pipelines lie in the folder, sorted."""
-        if not self._folder.is_dir():
-            return []
-        return sorted(file.stem for file in self._folder.iterdir() if file.suffix in SUFFIXES and file.is_file())
+        """Return the names of all pipelines, sorted."""
+        return list(self.places())
 
     def listed(self) -> list[tuple[str, str]]:
         """Return (name, what it does and takes) of every pipeline; of one that is wrong, the first mistake."""
-        return [(name, self._described(name)) for name in self.names()]
+        return [(name, self.described(name)) for name in self.names()]
 
-    def _described(self, name: str) -> str:
+    def described(self, name: str) -> str:
+        """Return what a pipeline does and takes, or its first mistake."""
         try:
             pipeline = self.read(self.file_of(name))[0]
         except DirigentError as error:
@@ -115,16 +154,20 @@ class Pipelines:
 
     def file_of(self, name: str) -> Path:
         """Return the file of a pipeline. Raises NotFound, naming the nearest."""
-        known = self.names()
+        known = self.places()
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            there = f"There are {', '.join(known[:12])}." if known else f"Put its YAML file into {self._folder}."
-            raise NotFound(
-                f"There is no pipeline '{name}'.", hint=f"Did you mean '{near[0]}'? {there}" if near else there
-            )
-        return next(file for suffix in SUFFIXES if (file := self._folder / f"{name}{suffix}").is_file())
+            raise self._unknown(name, list(known))
+        return known[name].file
 
-    def read(self, file: Path) -> tuple[Pipeline, Any]:
+    def _unknown(self, name: str, known: list[str]) -> NotFound:
+        near = difflib.get_close_matches(name, known, n=1)
+        there = f"There are {', '.join(known[:NAMED_IN_ERRORS])}."
+        if not known:
+            there = f"Put its YAML file into {self.folder}."
+        hint = f"Did you mean '{near[0]}'? {there}" if near else there
+        return NotFound(f"There is no pipeline '{name}'.", hint=hint)
+
+    def read(self, file: Path) -> tuple[Pipeline, Source]:
         """Return the pipeline in a file and its source, not checked yet. Raises PipelineWrong or NotFound."""
         from agent.planning.pipeline_reading import read_pipeline
 
@@ -136,17 +179,51 @@ class Pipelines:
             raise PlanError([f"{file}: this is no text in UTF-8"], hint="Nothing was run.") from None
         return read_pipeline(text, file.name)
 
+    # --- what can be run ----------------------------------------------------------------------------------------
+    async def ready(self, name: str | Path, profile: Profile | None = None) -> Ready:
+        """Return a pipeline, by name or file, or a chain, by name or id, checked as a whole.
+
+        Raises PipelineWrong with every mistake, or NotFound.
+        """
+        if isinstance(name, str) and self._store is not None and name not in self.places():
+            chain = await self._store.get_chain(name)
+            if chain is not None:
+                return await asyncio.to_thread(self.load_chain, chain, profile)
+            known = [*self.places(), *(one.name for one in await self._store.chains())]
+            raise self._unknown(name, known)
+        return await asyncio.to_thread(self.load, name, profile)
+
     def load(self, name: str | Path, profile: Profile | None = None) -> Ready:
         """Return a pipeline, by name or file, checked as a whole. Raises PipelineWrong with every mistake."""
+        pipeline, source = self.read(name if isinstance(name, Path) else self.file_of(name))
+        called = pipeline.name if isinstance(name, Path) else name
+        return self._checked(pipeline, source, profile, called, f"pipeline:{called}")
+
+    def load_chain(self, chain: Chain, profile: Profile | None = None) -> Ready:
+        """Return a chain, checked as a whole. Raises NotFound for a pipeline that is gone, PipelineWrong."""
+        from agent.planning.chain_plan import pipeline_of
+        from agent.planning.pipeline_reading import Source
+
+        def of_the_chain(name: str) -> Pipeline:
+            try:
+                return self._nested(name)
+            except NotFound as error:
+                raise NotFound(f"The chain '{chain.name}' cannot run. {error.message}", hint=error.hint) from None
+
+        pipeline = pipeline_of(chain, of_the_chain)
+        return self._checked(pipeline, Source(f"chain '{chain.name}'"), profile, chain.name, f"chain:{chain.id}")
+
+    def _checked(self, pipeline: Pipeline, source: Source, profile: Profile | None, called: str, counted: str) -> Ready:
         from agent.execution.templates import condition_mentions, mentions
+        from agent.execution.trigger_values import check_names
         from agent.planning.pipeline_checks import Checker
         from agent.planning.pipeline_plan import Language, steps_of
         from agent.planning.pipeline_reading import PipelineWrong
+        from agent.planning.trigger_checks import trigger_problems
 
-        pipeline, source = self.read(name if isinstance(name, Path) else self.file_of(name))
         language = Language(mentions, condition_mentions)
         checker = Checker(self._catalogue, language, self._nested, profile)
-        problems = checker.problems(pipeline, source)
+        problems = checker.problems(pipeline, source) + trigger_problems(pipeline, source, check_names)
         if problems:
             raise PipelineWrong(problems)
         used = [pipeline]
@@ -159,10 +236,37 @@ class Pipelines:
             steps = tuple(steps_of(pipeline, language, load_nested))
         except ValueError as error:
             raise PipelineWrong([f"{source.file}: names of nested steps are too long: {error}"]) from None
-        return Ready(pipeline, steps, tuple(sorted({env for one in used for env in one.env})))
+        return Ready(pipeline, steps, tuple(sorted({env for one in used for env in one.env})), called, counted)
 
     def _nested(self, name: str) -> Pipeline:
         return self.read(self.file_of(name))[0]
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    """Return (name, file) of the pipelines in a folder."""
+    try:
+        found = sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES and file.is_file())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [(file.stem, file) for file in reversed(found)]  # of a.yaml and a.yml the first one counts
+
+
+def _folder_of(plugin: LoadedPlugin) -> Path | None:
+    """Return where a plugin's pipelines would lie; None for one that is a single file."""
+    if os.sep in plugin.source:
+        place = Path(plugin.source)
+        return place / FOLDER if place.is_dir() else None
+    module = sys.modules.get(plugin.source)
+    origin = getattr(module, "__file__", None) or _origin(plugin.source)
+    return Path(origin).with_name(FOLDER) if origin and Path(origin).name == "__init__.py" else None
+
+
+def _origin(module: str) -> str | None:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return spec.origin if spec else None
 
 
 def going_on_from(old: Run, records: Sequence[StepRecord], step_id: str) -> dict[str, Any]:

@@ -79,6 +79,7 @@ class Scope:
     """What a template sees. `results` has an entry with output, text, files and status for each finished step.
 
     `skipped` names the steps that a false condition left out. `now` is the moment that stays the same for a whole run.
+    `more` are further names, such as `event` where a trigger's inputs are filled in.
     """
 
     results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -88,6 +89,7 @@ class Scope:
     now: dt.datetime = EPOCH
     item: Any = None
     index: int | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +260,7 @@ class _Work:
             "now": Allowed(lambda: scope.now),
             "range": Allowed(bounded_range),
         }
+        self._seen |= scope.more
         if scope.index is not None:
             self._seen |= {"item": scope.item, "index": scope.index}
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from agent.domain.inputs import InputSpec, InputType
 from agent.domain.plan import OUTPUTS, OnFailure
+from agent.planning.pipeline_triggers import PipelineTrigger
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
 STEP_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,29}$")
@@ -112,6 +113,10 @@ class Pipeline(_Record):
     """Environment values that its templates may read."""
     steps: Annotated[tuple[PipelineStep, ...], Field(min_length=1, max_length=500)]
     """What is done. Steps that do not need each other run at the same time."""
+    triggers: Annotated[tuple[PipelineTrigger, ...], Field(max_length=50)] = ()
+    """What starts it by itself: schedules, files, events, webhooks."""
+    quiet: bool = False
+    """True: the chat sees only failures, questions and approvals; what went well is in the journal."""
     outputs: dict[str, Any] = Field(default_factory=dict)
     """What comes out, by name; texts may hold templates. Without it the answer is made of the steps' results."""
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from agent.domain.inputs import InputSpec
 from agent.errors import PlanError
 from agent.planning.pipeline import Foreach, Pipeline, PipelineStep
+from agent.planning.pipeline_triggers import Files, OnEvent, PipelineTrigger, Schedule, Webhook
 
 MAX_BYTES = 256_000
 MAX_NODES = 20_000
@@ -139,7 +140,14 @@ def _scalar(node: Any) -> Any:
 _RECORDS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("steps", PipelineStep),
     ("inputs", InputSpec),
+    ("triggers", PipelineTrigger),
 )
+_WAITED_FOR: dict[str | int, type[BaseModel]] = {
+    "schedule": Schedule,
+    "file": Files,
+    "event": OnEvent,
+    "webhook": Webhook,
+}
 
 
 @functools.cache
@@ -150,6 +158,8 @@ def _keys(record: type[BaseModel]) -> tuple[str, ...]:
 def _record_at(path: Path) -> type[BaseModel]:
     if "foreach" in path:
         return Foreach
+    if path[:1] == ("triggers",) and len(path) > 2:
+        return _WAITED_FOR.get(path[2], PipelineTrigger)
     return next((record for name, record in _RECORDS if path and path[0] == name), Pipeline)
 
 
