@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from agent.domain.inputs import InputSpec
 from agent.domain.states import Status
 
-STEP_ID = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
+STEP_ID = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,127}$")
 LABEL_VALUE = 30
 LABEL_CHARS = 60
 OUTPUTS = "outputs"
@@ -45,13 +45,50 @@ class OnFailure(StrEnum):
     REPLAN = "replan"
 
 
+class Checkpoint(BaseModel):
+    """What a person sees and may have done anew before a step begins, beside the text `Pipe.approval`.
+
+    `show` are steps whose results are shown, `files` patterns of files. `timeout` is in seconds, after which nobody has
+    approved. `revise` are the steps that a comment is for, `anew` all that is then carried out anew, in order.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = ""
+    show: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    timeout: float | None = None
+    revise: tuple[str, ...] = ()
+    anew: tuple[str, ...] = ()
+
+
+class Revision(BaseModel):
+    """Why a step is carried out anew: it is revision `number` (from 2) of the step `of`, and replaces `previous`.
+
+    `comment` says what was to be different, in round `turn` (from 1) of the checkpoint before the step `asked_before`.
+    `meant` is False for a step that is only carried out again because what it needs was.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int
+    comment: str
+    of: str
+    previous: str
+    asked_before: str
+    turn: int
+    meant: bool = True
+
+
 class Pipe(BaseModel):
     """What a step of a pipeline has beyond a model's: its texts are templates, filled in when its turn has come.
 
     `scope` is put before the step ids that its templates name, `given` is the step that holds their inputs ("" for the
     run's). `after` must have ended, however. `when` is a condition, `foreach` a list (or a template of one) of which
     `parallel` entries are worked on at once, `approval` a text that a person must agree to first. A step that was made
-    for one entry has its `parent`, `item` and `index`. `inputs` checks the value of a nested pipeline's inputs.
+    for one entry has its `parent`, `item` and `index`. `inputs` checks the value of a nested pipeline's inputs, `typed`
+    that of outputs. `checkpoint` says more about `approval`, `revision` why a step was made to be carried out anew.
+    `body` holds the steps (as JSON) of a nested pipeline that is carried out for each entry.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,6 +104,10 @@ class Pipe(BaseModel):
     item: Any = None
     index: int | None = None
     inputs: dict[str, InputSpec] | None = None
+    typed: dict[str, InputSpec] | None = None
+    checkpoint: Checkpoint | None = None
+    revision: Revision | None = None
+    body: tuple[dict[str, Any], ...] = ()
 
 
 class PlanStep(BaseModel):
@@ -103,7 +144,7 @@ class PlanStep(BaseModel):
     @classmethod
     def _id_is_a_name(cls, value: str) -> str:
         if not STEP_ID.match(value):
-            message = f"step id {value!r} must start with a letter and hold letters, digits, '-' and '_' (at most 64)"
+            message = f"step id {value!r} must start with a letter and hold letters, digits, '-' and '_' (at most 128)"
             raise ValueError(message)
         return value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from agent.errors import DirigentError
 
-KNOWN = ("inputs", "steps", "item", "index", "env", "get_pipe_result", "get_env", "fail", "now", "range")
+KNOWN = ("inputs", "steps", "item", "index", "revision", "env", "get_pipe_result", "get_env", "fail", "now", "range")
 ROOTS = ("output", "text", "files", "status")
 FILTERS = frozenset(
     """

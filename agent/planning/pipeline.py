@@ -12,6 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from agent.domain.inputs import InputSpec, InputType
 from agent.domain.plan import OUTPUTS, OnFailure
+from agent.planning.pipeline_consent import Alternatives
+from agent.planning.pipeline_services import PipelineService
 from agent.planning.pipeline_triggers import PipelineTrigger
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
@@ -38,6 +40,15 @@ def _entries(value: Any) -> Any:
     return {"in": value} if isinstance(value, (str, list)) else value
 
 
+def _texted(value: Any) -> Any:
+    """`approval: text` is short for `approval: {text: text}`."""
+    if isinstance(value, str):
+        return {"text": value} if value else None
+    if value is not None and not isinstance(value, (dict, StepApproval)):
+        raise ValueError("must be a text or a record with `text`")
+    return value
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 
 
@@ -52,6 +63,24 @@ class Foreach(_Record):
     """A list, or a template of one: the step runs once for each entry, seen as `item`, its place as `index`."""
     parallel: Annotated[int, Field(ge=1, le=32)] = 4
     """Entries worked on at the same time."""
+
+
+class StepApproval(_Record):
+    """A checkpoint: what a person must agree to before a step runs, may reject, or have revised."""
+
+    text: Annotated[str, Field(min_length=1)]
+    """What the person is asked; it may hold templates."""
+    name: str = ""
+    """What the checkpoint is called, such as `SCENE_WRITTEN`."""
+    show: Names = ()
+    """Steps whose results, and files (or patterns of them) that are shown; by default the steps that are needed."""
+    timeout: Annotated[float, Field(gt=0, le=31_622_400)] | None = None
+    """Seconds after which nobody has approved, which is a rejection; by default `limits.approval_seconds`."""
+    revise: Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])] | None = None
+    """Steps that are carried out anew, with the person's comment, when something should be different.
+
+    By default the needed steps that are `llm` or `task`, or whose templates mention `revision`; an empty list for none.
+    """
 
 
 class PipelineStep(_Record):
@@ -84,10 +113,12 @@ class PipelineStep(_Record):
     """Seconds that one attempt may take."""
     retry: Annotated[int, Field(ge=0, le=10)] = 0
     """Further attempts; a tool whose effect may not happen twice is never repeated."""
-    approval: str = ""
-    """A text that a person must agree to before the step runs."""
+    approval: Annotated[StepApproval | None, BeforeValidator(_texted, json_schema_input_type=str | StepApproval)] = None
+    """A text that a person must agree to before the step runs, or a record that says more."""
     outputs: Names = ()
     """Files (or patterns) that the step must make."""
+    consent: dict[str, Alternatives] | None = None
+    """Argument → what it may be, for the owner to agree to once: values, `{listed: STEP}` or `{pattern: TEXT}`."""
 
     @field_validator("id")
     @classmethod
@@ -113,6 +144,8 @@ class Pipeline(_Record):
     """Environment values that its templates may read."""
     steps: Annotated[tuple[PipelineStep, ...], Field(min_length=1, max_length=500)]
     """What is done. Steps that do not need each other run at the same time."""
+    services: dict[str, PipelineService] = Field(default_factory=dict)
+    """Names for what its tools share: name → `use` (a plugin's service) and its settings."""
     triggers: Annotated[tuple[PipelineTrigger, ...], Field(max_length=50)] = ()
     """What starts it by itself: schedules, files, events, webhooks."""
     quiet: bool = False

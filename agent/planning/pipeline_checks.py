@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from agent.domain.inputs import InputType, convert, typed
 from agent.errors import DirigentError, PlanError
 from agent.planning.pipeline import ASK, BUILT_IN, LLM, NESTED, PUBLISH, TASK, VALUE, Pipeline, PipelineStep
-from agent.planning.pipeline_plan import Language, Load, Mentions, levels, wants
+from agent.planning.pipeline_consent import consent_problems
+from agent.planning.pipeline_plan import Language, Load, Mentions, levels, needs_of
+from agent.planning.pipeline_revising import anew, before, left_behind, shown_steps
+from agent.planning.pipeline_services import service_problems
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
@@ -41,7 +44,10 @@ class Checker:
         """Return every mistake with its place; nothing when the pipeline can run."""
         found = [*self._inputs(pipeline), *self._steps(pipeline, (*above, pipeline.name))]
         found += self._template(pipeline, ("outputs",), pipeline.outputs, self.language.mentions)
-        return [f"{source.at(path)}: {said}" for path, said in found] + self._circles(pipeline, source, bad=bool(found))
+        found += service_problems(pipeline, self.catalogue)
+        found += consent_problems(pipeline, self.catalogue, self.language.mentions)
+        found = found or [*self._circles(pipeline)] or [*self._revisions(pipeline)]
+        return [f"{source.at(path)}: {said}" for path, said in found]
 
     # --- inputs -------------------------------------------------------------------------------------------------
     @staticmethod
@@ -70,6 +76,7 @@ class Checker:
             for place, name in enumerate(step.depends_on):
                 if name not in ids:
                     yield (*path, "depends_on", place), f"there is no step '{name}'{_near(name, ids)}"
+            yield from _shown(step, path, ids)
             yield from self._use(step, path, above)
             yield from self._templates(pipeline, step, path)
 
@@ -79,7 +86,8 @@ class Checker:
             yield from self._template(pipeline, (*path, "args", name), value, self.language.mentions, entry=entry)
         if step.when is not None:
             yield from self._template(pipeline, (*path, "when"), step.when, self.language.condition, entry=entry)
-        yield from self._template(pipeline, (*path, "approval"), step.approval, self.language.mentions)
+        if step.approval is not None:
+            yield from self._template(pipeline, (*path, "approval"), step.approval.text, self.language.mentions)
         if step.foreach is not None:
             yield from self._template(pipeline, (*path, "foreach"), step.foreach.entries, self.language.mentions)
             if isinstance(step.foreach.entries, str) and "{{" not in step.foreach.entries:
@@ -140,7 +148,7 @@ class Checker:
             options = step.args.get("options", [])
             if not isinstance(options, list) or (options and not 2 <= len(options) <= 4):
                 yield (*path, "args", "options"), "`options` are a list of 2 to 4 choices"
-            if step.approval or step.foreach is not None:
+            if step.approval is not None or step.foreach is not None:
                 yield path, "a step that asks has neither `approval` nor `foreach`"
         if step.use == TASK:
             yield from self._tools(step, path)
@@ -185,17 +193,35 @@ class Checker:
         for said in self.problems(child, Source(name), above):
             yield (*path, "use"), f"pipeline '{name}': {said}"
 
-    # --- circles ------------------------------------------------------------------------------------------------
-    def _circles(self, pipeline: Pipeline, source: Source, *, bad: bool) -> list[str]:
-        if bad:
-            return []
-        needs = {step.id: frozenset().union(*wants(step, self.language)) for step in pipeline.steps}
+    # --- what needs what ----------------------------------------------------------------------------------------
+    def _circles(self, pipeline: Pipeline) -> Found:
+        needs = needs_of(pipeline, self.language)
         left = needs.keys() - {name for level in levels(needs) for name in level}
-        if not left:
-            return []
-        ring = _ring({name: sorted(needs[name] & left) for name in left})
-        place = next(n for n, step in enumerate(pipeline.steps) if step.id == ring[0])
-        return [f"{source.at(('steps', place))}: steps need each other in a circle: " + " → ".join(ring)]
+        if left:
+            ring = _ring({name: sorted(needs[name] & left) for name in left})
+            place = next(n for n, step in enumerate(pipeline.steps) if step.id == ring[0])
+            yield ("steps", place), "steps need each other in a circle: " + " → ".join(ring)
+
+    def _revisions(self, pipeline: Pipeline) -> Found:
+        """Find what a checkpoint names to be revised and cannot be."""
+        needs = needs_of(pipeline, self.language)
+        places = {step.id: n for n, step in enumerate(pipeline.steps)}
+        for n, step in enumerate(pipeline.steps):
+            revised = (step.approval.revise if step.approval else None) or ()
+            path: Path = ("steps", n, "approval", "revise")
+            useless = [name for name in revised if name not in before(needs, step.id)]
+            for name in useless:
+                yield path, f"step '{step.id}' does not need '{name}', so revising that would change nothing here"
+            if useless or not revised:
+                continue
+            for late, old in left_behind(needs, step.id, anew(needs, step.id, frozenset(revised))):
+                yield (
+                    ("steps", places[late]),
+                    (
+                        f"step '{late}' needs '{old}', which may be revised at the checkpoint of '{step.id}', and "
+                        f"would keep the old result; write `depends_on: {step.id}`"
+                    ),
+                )
 
 
 def _ring(needs: dict[str, list[str]]) -> list[str]:
@@ -206,6 +232,21 @@ def _ring(needs: dict[str, list[str]]) -> list[str]:
         if then in way:
             return [*way[way.index(then) :], then]
         way.append(then)
+
+
+def _shown(step: PipelineStep, path: Path, ids: list[str]) -> Found:
+    """Find names in a checkpoint that are no steps; what is to be shown may be a file too."""
+    if step.approval is None:
+        return
+    for name in shown_steps(step):
+        if name not in ids:
+            hint = "; a file has an ending, or its folder before it"
+            yield (*path, "approval", "show"), f"there is no step '{name}'{_near(name, ids)}{hint}"
+    for name in step.approval.revise or ():
+        if name not in ids:
+            yield (*path, "approval", "revise"), f"there is no step '{name}'{_near(name, ids)}"
+        elif name == step.id:
+            yield (*path, "approval", "revise"), f"'{name}' is what waits for the approval: it has no result to revise"
 
 
 def _check_names(child: Pipeline, step: PipelineStep) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agent.domain.plan import OUTPUTS, OnFailure, Pipe, PlanStep, StepType
+from agent.domain.plan import OUTPUTS, Checkpoint, OnFailure, Pipe, PlanStep, StepType
 from agent.planning.pipeline import ASK, LLM, NESTED, PUBLISH, TASK, VALUE, Pipeline, PipelineStep
+from agent.planning.pipeline_revising import anew, revisable, shown_steps
 
 INPUTS = "inputs"
 Load = Callable[[str], Pipeline]
@@ -54,13 +55,20 @@ def steps_of(pipeline: Pipeline, language: Language, load: Load) -> list[PlanSte
 
 def wants(step: PipelineStep, language: Language) -> tuple[frozenset[str], frozenset[str]]:
     """Return the steps that one needs, and those that must only have ended: it asks for their status."""
-    values = [step.args, step.approval, step.foreach.entries if step.foreach else None]
+    text = step.approval.text if step.approval else ""
+    values = [step.args, text, step.foreach.entries if step.foreach else None]
     found = [language.mentions(value) for value in values]
     if step.when is not None:
         found.append(language.condition(step.when))
     watched = frozenset[str]().union(*(one.watched for one in found))
-    needed = frozenset(step.depends_on).union(*(one.steps - one.watched for one in found))
+    named = (*step.depends_on, *shown_steps(step))
+    needed = frozenset(named).union(*(one.steps - one.watched for one in found))
     return needed, watched - needed
+
+
+def needs_of(pipeline: Pipeline, language: Language) -> dict[str, frozenset[str]]:
+    """Return, for each step, those that have ended before it begins."""
+    return {step.id: frozenset[str]().union(*wants(step, language)) for step in pipeline.steps}
 
 
 class _Builder:
@@ -69,7 +77,39 @@ class _Builder:
         self._load = load
 
     def steps(self, pipeline: Pipeline, scope: str, given: str) -> list[PlanStep]:
-        return [made for step in pipeline.steps for made in self._made(step, scope, given)]
+        """Return the steps of a pipeline, those with a checkpoint knowing what it may have carried out anew."""
+        groups = {step.id: self._made(step, scope, given) for step in pipeline.steps}
+        needs = needs_of(pipeline, self._language)
+        for step in pipeline.steps:
+            if step.approval is not None:
+                first = groups[step.id][0]  # of a nested pipeline: the step that holds its inputs
+                found = self._checkpoint(pipeline, step, needs, {name: groups[name] for name in needs}, scope)
+                pipe = (first.pipe or Pipe()).model_copy(update={"checkpoint": found})
+                groups[step.id][0] = first.model_copy(update={"pipe": pipe})
+        return [made for group in groups.values() for made in group]
+
+    def _checkpoint(
+        self,
+        pipeline: Pipeline,
+        step: PipelineStep,
+        needs: dict[str, frozenset[str]],
+        groups: dict[str, list[PlanStep]],
+        scope: str,
+    ) -> Checkpoint:
+        approval = step.approval
+        assert approval is not None, "only steps with a checkpoint come here"
+        revised = revisable(pipeline, step, needs, self._language)
+        again = anew(needs, step.id, frozenset(revised))
+        named = shown_steps(step)
+        shown = named or (() if approval.show else wants(step, self._language)[0])
+        return Checkpoint(
+            name=approval.name,
+            show=tuple(scope + name for name in (named or [one.id for one in pipeline.steps if one.id in shown])),
+            files=tuple(name for name in approval.show if name not in named),
+            timeout=approval.timeout,
+            revise=tuple(scope + name for name in revised),
+            anew=tuple(made.id for one in pipeline.steps if one.id in again for made in groups[one.id]),
+        )
 
     def outputs(self, pipeline: Pipeline, step_id: str, scope: str, given: str) -> PlanStep:
         """Return the step that puts the outputs together, when every step of the pipeline has ended."""
@@ -113,7 +153,7 @@ class _Builder:
             when=step.when,
             foreach=step.foreach.entries if step.foreach else None,
             parallel=step.foreach.parallel if step.foreach else 4,
-            approval=step.approval,
+            approval=step.approval.text if step.approval else "",
         )
         return PlanStep(
             id=scope + step.id,

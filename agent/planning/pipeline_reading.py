@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from agent.domain.inputs import InputSpec
 from agent.errors import PlanError
-from agent.planning.pipeline import Foreach, Pipeline, PipelineStep
+from agent.planning.pipeline import Foreach, Pipeline, PipelineStep, StepApproval
 from agent.planning.pipeline_triggers import Files, OnEvent, PipelineTrigger, Schedule, Webhook
 
 MAX_BYTES = 256_000
@@ -142,6 +142,7 @@ _RECORDS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("inputs", InputSpec),
     ("triggers", PipelineTrigger),
 )
+_WITHIN: dict[str | int, type[BaseModel]] = {"foreach": Foreach, "approval": StepApproval}
 _WAITED_FOR: dict[str | int, type[BaseModel]] = {
     "schedule": Schedule,
     "file": Files,
@@ -156,8 +157,8 @@ def _keys(record: type[BaseModel]) -> tuple[str, ...]:
 
 
 def _record_at(path: Path) -> type[BaseModel]:
-    if "foreach" in path:
-        return Foreach
+    if path[:1] == ("steps",) and len(path) > 2 and path[2] in _WITHIN:
+        return _WITHIN[path[2]]
     if path[:1] == ("triggers",) and len(path) > 2:
         return _WAITED_FOR.get(path[2], PipelineTrigger)
     return next((record for name, record in _RECORDS if path and path[0] == name), Pipeline)
@@ -177,7 +178,7 @@ def _in_words(error: Mapping[str, Any], source: Source) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     if error["type"] == "value_error":
-        return f"{where}: {message}"
+        return f"{where}: `{name}`: {message}" if message.startswith("must be") else f"{where}: {message}"
     if error["type"] == "enum":
         message = f"must be {error['ctx']['expected']}"
         near = difflib.get_close_matches(str(error["input"]), message.replace("'", " ").split(), n=1)

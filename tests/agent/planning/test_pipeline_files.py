@@ -217,3 +217,66 @@ def test_a_preview_says_what_changes_outside_and_what_it_costs(pipelines, tmp_pa
 def test_only_pipelines_have_value_steps():
     with pytest.raises(ValueError, match="only pipelines have"):
         PlanStep(id="a", step_type=StepType.VALUE, args={"value": 1})
+
+
+DRAFT = """
+    steps:
+      - {id: facts, use: echo, args: {text: x}}
+      - {id: write, use: llm, args: {prompt: Write., facts: "{{ steps.facts.output }}"}}
+      - {id: look, use: echo, args: {text: "{{ steps.write.output }}"}}
+      - id: done
+        use: echo
+        args: {text: "{{ steps.look.output }}{{ steps.write.output }}"}
+        approval: APPROVAL
+"""
+
+
+def checkpoint(pipelines, tmp_path, approval: str, more: str = ""):
+    steps = load(pipelines, tmp_path, dedent(DRAFT).replace("APPROVAL", approval) + more).steps
+    return next(step for step in steps if step.id == "done").pipe.checkpoint
+
+
+def test_a_checkpoint_has_anew_what_a_comment_is_for_and_all_in_between(pipelines, tmp_path):
+    found = checkpoint(pipelines, tmp_path, "Fine?")
+
+    assert (found.revise, found.anew, found.show) == (("write",), ("write", "look"), ("write", "look"))
+
+
+def test_a_checkpoint_says_what_it_shows_and_how_long_it_waits(pipelines, tmp_path):
+    said = "{text: Fine?, name: TEXT_READY, show: [facts, poster.png], timeout: 60, revise: []}"
+    found = checkpoint(pipelines, tmp_path, said)
+
+    assert (found.name, found.show, found.files, found.timeout) == ("TEXT_READY", ("facts",), ("poster.png",), 60)
+    assert (found.revise, found.anew) == ((), ())
+
+
+def test_what_would_keep_an_old_result_is_not_offered_for_revision(pipelines, tmp_path):
+    other = "  - {id: other, use: echo, args: {text: '{{ steps.write.output }}'}}\n"
+    assert checkpoint(pipelines, tmp_path, "Fine?", other).revise == ()
+
+    later = "  - {id: other, use: echo, depends_on: done, args: {text: '{{ steps.write.output }}'}}\n"
+    assert checkpoint(pipelines, tmp_path, "Fine?", later).revise == ("write",)
+
+
+@pytest.mark.parametrize(
+    ("approval", "more", "said"),
+    [
+        ("{text: F, revise: write}", "  - {id: o, use: echo, args: {text: '{{ steps.write.text }}'}}\n", "p.yaml:11:5: step 'o' needs 'write', which may be revised at the checkpoint of 'done', and would keep the old result; write `depends_on: done`"),
+        ("{text: F, revise: facts}", "  - {id: o, use: echo, args: {text: x}}\n", ""),
+        ("{text: F, revise: o}", "  - {id: o, use: echo, args: {text: x}}\n", "p.yaml:10:25: step 'done' does not need 'o', so revising that would change nothing here"),
+        ("{text: F, revise: wriet}", "", "there is no step 'wriet'; did you mean 'write'?"),
+        ("{text: F, show: wriet}", "", "there is no step 'wriet'; did you mean 'write'?; a file has an ending"),
+        ("{text: F, timeuot: 3}", "", "unknown key `timeuot`; did you mean `timeout`?"),
+        ("{text: F, timeout: soon}", "", "p.yaml:10:25: `timeout`"),
+        ("{show: write}", "", "the key `text` is missing"),
+        ("{text: '{{ steps.zz.output }}'}", "", "there is no step 'zz'"),
+        ("[F]", "", "p.yaml:10:5: `approval`: must be a text or a record"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_checkpoint_is_named_with_its_place(pipelines, tmp_path, approval, more, said):
+    if not said:
+        assert checkpoint(pipelines, tmp_path, approval, more).anew == ("facts", "write", "look")
+        return
+    with pytest.raises(DirigentError) as raised:
+        checkpoint(pipelines, tmp_path, approval, more)
+    assert said in str(raised.value)
