@@ -8,7 +8,7 @@ Importing this module starts nothing and loads nothing heavy.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
@@ -55,8 +55,9 @@ class ToolCall:
 class Job:
     """One thing to run: Python source, a shell command line, or a tool call.
 
-    `net` are the `host:port` pairs it may reach (refused while no egress proxy is there); `secrets` the only ones it
-    sees. `data` asks for the worker that has the data libraries imported.
+    `net` are the places it may reach: `host:port`, `host` (ports 80 and 443), `*.host`. A job reaches nothing else but
+    what the policy allows every job, and that only over HTTP and TLS through the proxy that its environment names.
+    `secrets` are the only ones it sees. `data` asks for the worker that has the data libraries imported.
     """
 
     kind: Literal["python", "shell", "tool"]
@@ -120,6 +121,25 @@ class FileChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Connection:
+    """One attempt of a job to reach a host, for the audit log.
+
+    `address` is the one that was connected to, empty when none was. `reason` says why it was refused or ended early.
+    Bytes and seconds are those of the whole connection.
+    """
+
+    session: str
+    host: str
+    port: int
+    address: str = ""
+    allowed: bool = False
+    reason: str = ""
+    sent: int = 0
+    received: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """What a running tool reports through its context."""
 
@@ -134,7 +154,8 @@ class JobResult:
 
     `code` is the exit code or the signal's number. For a tool call `value` is its JSON value, `text`, `files` (handed
     over with `ctx.artifact` or `Output.files`) and `partial` are as in `plugins.api.Output`, and `failure` is what went
-    wrong in the tool ({"type", "message", "hint", "traceback"}) or None.
+    wrong in the tool ({"type", "message", "hint", "traceback"}) or None. `connections` are the hosts that it reached or
+    wanted to reach, the first hundred.
     """
 
     status: JobStatus
@@ -150,6 +171,7 @@ class JobResult:
     failure: Mapping[str, str] | None = None
     rung: str = ""
     warnings: tuple[str, ...] = ()
+    connections: tuple[Connection, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -163,6 +185,10 @@ class Policy:
 
     `plugin_folders` are the owner's plugin folders, mounted read-only. `read_only` are further host paths to show
     inside. `unsafe` runs without walls where none are available: only ever the owner's explicit choice.
+
+    `allow_hosts` may be reached by every job; of the hosts that a job declares itself, those in `tool_hosts` may.
+    `private_hosts` are the hosts whose addresses need not be public. `traffic_mb` is what one job may send and receive
+    in all. `on_connection` is told of each connection when it is over; it must not raise or wait.
     """
 
     plugin_folders: tuple[Path, ...] = ()
@@ -170,6 +196,11 @@ class Policy:
     disk_mb: int = 1024
     idle_s: float = 300.0
     unsafe: bool = False
+    allow_hosts: tuple[str, ...] = ()
+    tool_hosts: tuple[str, ...] = ("*",)
+    private_hosts: tuple[str, ...] = ()
+    traffic_mb: int = 512
+    on_connection: Callable[[Connection], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

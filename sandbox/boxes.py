@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,14 +15,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from loguru import logger
 
-from sandbox import cgroups, layout, results
-from sandbox.api import Job, JobResult, Policy, Progress, Rung, SandboxError
+from sandbox import cgroups, layout, network, orders, results
+from sandbox.api import Connection, Job, JobResult, Policy, Progress, Rung, SandboxError
 from sandbox.cell import Cell
 from sandbox.workspace import Snapshot, Workspace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from types import TracebackType
+
+    from sandbox.proxy import Grant
 
 LIGHT: tuple[str, ...] = ()
 TOOLS = ("pydantic", "plugins.api", "sandbox.tools", "asyncio")
@@ -122,9 +123,6 @@ class Box:
     def _refusal(self, job: Job) -> str:
         if self.rung.name == "E":
             raise SandboxError(f"Nothing on this machine can safely run a {job.kind} job.", remedy=self.rung.remedy)
-        if job.net:
-            where = ", ".join(job.net)
-            return f"This needs the network ({where}), and no egress proxy is there yet. Use a tool that works offline."
         if job.kind == "tool" and job.tool is None:
             raise ValueError("a job of kind tool needs its tool")
         return ""
@@ -145,6 +143,11 @@ class Box:
         room: int,
         on_progress: Callable[[Progress], None] | None,
     ) -> JobResult:
+        grant = network.grant(self._session_id, job, self._policy) if self.rung.safe else None
+        if grant is not None and not cell.own_network:
+            if job.net:
+                return results.refused(orders.no_network(job), self.rung)
+            grant = None
         launch = self._launch()
         group = cgroups.make(job.limits.memory_mb, job.limits.processes) if self._grouped else None
         guard: list[asyncio.Task[None]] = []
@@ -153,8 +156,9 @@ class Box:
             guard.append(asyncio.create_task(self._guard(before.used + room, strike)))
 
         try:
+            door = await self._let_out(cell, grant)
             outcome = await cell.run(
-                _order(job, launch, grouped=group is not None),
+                orders.order(job, launch, door, grouped=group is not None),
                 job.stdin.encode(),
                 job.limits,
                 group=group,
@@ -165,14 +169,31 @@ class Box:
             after = await self._look()
             grown = after.used > before.used + room
             changes = await self._changes(before, after)
-            return results.result(job, outcome, group, changes, self.rung, over_disk=grown, complete=after.complete)
+            found = results.result(job, outcome, group, changes, self.rung, over_disk=grown, complete=after.complete)
+            return results.with_connections(found, await self._fetch_in(cell, grant))
         finally:
+            await self._fetch_in(cell, grant)
             for task in guard:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
             if group is not None:
                 group.remove()
+
+    async def _let_out(self, cell: Cell, grant: Grant | None) -> dict[str, Any]:
+        """Open the way to the network for a job; return what its order needs for that."""
+        if grant is None:
+            return {}
+        proxy, port = await cell.network()
+        proxy.admit(grant)
+        return {"port": port, "env": network.environment(grant, port)}
+
+    async def _fetch_in(self, cell: Cell, grant: Grant | None) -> tuple[Connection, ...]:
+        """Close a job's way to the network; return which connections it made."""
+        if grant is None:
+            return ()
+        await cell.dismiss(grant)
+        return tuple(grant.made)
 
     @property
     def _grouped(self) -> bool:
@@ -287,34 +308,6 @@ class Box:
         self._workspace.close()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
-
-
-def _order(job: Job, launch: layout.Launch, *, grouped: bool) -> bytes:
-    limits = job.limits
-    tool = job.tool
-    return json.dumps(
-        {
-            "kind": job.kind,
-            "code": job.code,
-            "env": dict(job.env),
-            "secrets": dict(job.secrets),
-            "workdir": launch.workdir,
-            "limits": {
-                "cpu_s": limits.cpu_s,
-                "files": limits.files,
-                "file_mb": limits.file_mb,
-                "memory_mb": 0 if grouped else limits.memory_mb,
-                "processes": 0 if grouped else limits.processes,
-            },
-            "tool": tool
-            and {
-                "source": launch.source(tool.source),
-                "function": tool.function,
-                "arguments": dict(tool.arguments),
-                "wants_context": tool.wants_context,
-            },
-        },
-    ).encode()
 
 
 async def open_sandbox(session_id: str, workspace: Path, policy: Policy = Policy()) -> Box:  # noqa: B008 - frozen

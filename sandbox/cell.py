@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import itertools
 import os
 import signal
@@ -12,149 +11,32 @@ import socket
 import struct
 import subprocess
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from sandbox import frames
-from sandbox.api import Progress, SandboxError
-from sandbox.capture import Capture
+from sandbox.api import SandboxError
+from sandbox.proxy import Proxy
+from sandbox.running import Outcome, Running, memory_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.api import Limits
+    from sandbox.api import Limits, Progress
     from sandbox.cgroups import JobGroup
     from sandbox.layout import Launch
+    from sandbox.proxy import Grant
 
 START_S = 30.0
 KILL_S = 0.5
-FLOOD = 64
-EVENT_BYTES = 32 << 20
-_CHUNK = 1 << 16
 _CREDENTIALS = struct.Struct("iII")
-
-
-@dataclass
-class Outcome:
-    """How a job ended, as the host saw it. `status` is as from wait(); `cause` is why the host or init struck."""
-
-    status: int = 0
-    cause: str = ""
-    cpu: float = 0.0
-    wall: float = 0.0
-    peak: int = 0
-    out: Capture | None = None
-    err: Capture | None = None
-    record: dict[str, Any] = field(default_factory=dict)
-    note: str = ""
-
-
-class _Pipe:
-    """One pipe from a job, read as data comes."""
-
-    def __init__(self, take: Callable[[bytes], None]) -> None:
-        self._read, self.write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        flags = fcntl.fcntl(self.write, fcntl.F_GETFL)
-        fcntl.fcntl(self.write, fcntl.F_SETFL, flags & ~os.O_NONBLOCK)  # the job's end waits
-        self._take = take
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._read, self._ready)
-
-    def handed_over(self) -> None:
-        """Close the end that the job has by now."""
-        if self.write >= 0:
-            os.close(self.write)
-            self.write = -1
-
-    def _ready(self) -> None:
-        try:
-            data = os.read(self._read, _CHUNK)
-        except BlockingIOError:
-            return
-        if data:
-            self._take(data)
-        else:
-            self._loop.remove_reader(self._read)
-
-    def finish(self) -> None:
-        """Read what is left without waiting, and close."""
-        self._loop.remove_reader(self._read)
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._read, _CHUNK):
-                self._take(data)
-        self.close()
-
-    def close(self) -> None:
-        self.handed_over()
-        if self._read >= 0:
-            self._loop.remove_reader(self._read)
-            os.close(self._read)
-            self._read = -1
-
-
-def memory_file(data: bytes) -> int:
-    """Return a descriptor of an anonymous file with `data`, positioned at its start."""
-    descriptor = os.memfd_create("job", os.MFD_CLOEXEC)
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
+_ANCILLARY = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(struct.calcsize("i"))
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-class Running:
-    """A job in a cell: its pipes, its captures, and the future that its end resolves."""
-
-    def __init__(
-        self, limits: Limits, strike: Callable[[str], None], progress: Callable[[Progress], None] | None
-    ) -> None:
-        self.ended: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self.outcome = Outcome(out=Capture(limits.output_bytes), err=Capture(limits.output_bytes))
-        self._flood = limits.output_bytes * FLOOD
-        self._strike = strike
-        self._progress = progress
-        self._reader = frames.FrameReader()
-        self._event_bytes = 0
-        assert self.outcome.out is not None
-        assert self.outcome.err is not None
-        self.pipes = {
-            "out": _Pipe(lambda data: self._output(self.outcome.out, data)),
-            "err": _Pipe(lambda data: self._output(self.outcome.err, data)),
-            "events": _Pipe(self._events),
-        }
-
-    def _output(self, capture: Capture | None, data: bytes) -> None:
-        assert capture is not None
-        capture.feed(data)
-        if capture.total > self._flood:
-            self._strike("output")
-
-    def _events(self, data: bytes) -> None:
-        self._event_bytes += len(data)
-        if self._event_bytes > EVENT_BYTES:
-            self._strike("output")
-            return
-        for record in self._reader.feed(data):
-            self._event(record)
-
-    def _event(self, record: dict[str, Any]) -> None:
-        match record:
-            case {"progress": [str(text), int() | float() | None as done, int() | float() | None as total]}:
-                if self._progress is not None:
-                    self._progress(Progress(text, done, total))
-            case {"note": str(note)}:
-                self.outcome.note = note
-            case {"result": dict()} | {"failure": dict()}:
-                self.outcome.record = record
-            case _:
-                logger.debug("a sandboxed job sent an event of no known form")
 
 
 class Cell:
@@ -174,6 +56,9 @@ class Cell:
         self._outer = os.pidfd_open(process.pid)
         self.broken = False
         self.own_processes = False
+        self.own_network = False
+        self._proxy: Proxy | None = None
+        self._listening: asyncio.Future[tuple[socket.socket, int]] | None = None
 
     @classmethod
     async def start(cls, launch: Launch, name: str, preload: tuple[str, ...] = ()) -> Cell:
@@ -208,7 +93,8 @@ class Cell:
         self._loop.add_reader(self._control, self._receive)
         try:
             async with asyncio.timeout(START_S):
-                self.own_processes = bool((await self._hello)["own"])
+                hello = await self._hello
+                self.own_processes, self.own_network = bool(hello["own"]), bool(hello["network"])
         except (TimeoutError, SandboxError):
             said = self._said()
             await self.end()
@@ -225,7 +111,7 @@ class Cell:
     def _receive(self) -> None:
         while True:
             try:
-                raw, ancillary, _, _ = self._control.recvmsg(frames.PACKET, socket.CMSG_SPACE(_CREDENTIALS.size))
+                raw, ancillary, _, _ = self._control.recvmsg(frames.PACKET, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 return
             except OSError:
@@ -236,6 +122,8 @@ class Cell:
             record = frames.decode(raw)
             if "hello" in record:
                 self._greeted(record, ancillary)
+            elif "listening" in record:
+                self._listens(record["listening"], ancillary)
             elif (job := self._jobs.get(record["ended"])) and not job.ended.done():
                 job.ended.set_result(record)
 
@@ -249,9 +137,42 @@ class Cell:
         if not self._hello.done():
             self._hello.set_result(record)
 
+    async def network(self) -> tuple[Proxy, int]:
+        """Return the proxy of this box, started by the first who asks, and its port inside. Raises SandboxError."""
+        if self._listening is None:
+            self._listening = self._loop.create_future()
+            await self._send({"op": "listen"}, [])
+        try:
+            async with asyncio.timeout(START_S):
+                listener, port = await asyncio.shield(self._listening)
+        except TimeoutError:
+            raise SandboxError("The sandbox does not open its way to the network.") from None
+        if self._proxy is None:
+            self._proxy = Proxy(listener)
+            await self._proxy.start()
+        return self._proxy, port
+
+    async def dismiss(self, grant: Grant) -> None:
+        """End a job's connections. Doing so twice is harmless."""
+        if self._proxy is not None:
+            await self._proxy.dismiss(grant)
+
+    def _listens(self, port: int, ancillary: list[tuple[int, int, bytes]]) -> None:
+        """Take over the listening socket, which stays in the box's network."""
+        for _, kind, data in ancillary:
+            if kind == socket.SCM_RIGHTS:
+                listener = socket.socket(fileno=struct.unpack("i", data[:4])[0])
+                listener.setblocking(False)
+                if self._listening is None or self._listening.done():
+                    listener.close()
+                else:
+                    self._listening.set_result((listener, port))
+
     def _lost(self) -> None:
         self._loop.remove_reader(self._control)
         self.broken = True
+        if self._listening is not None and not self._listening.done():
+            self._listening.set_exception(SandboxError("The sandbox ended."))
         if not self._hello.done():
             self._hello.set_exception(SandboxError("The sandbox ended."))
         for job in self._jobs.values():
@@ -396,6 +317,7 @@ class Cell:
             return
         self._lost()
         self.kill()
+        await self._close_network()
         for descriptor in (self._pidfd, self._outer):
             if descriptor >= 0 and not await self._gone(descriptor):
                 self._process.kill()
@@ -406,6 +328,12 @@ class Cell:
                 os.close(descriptor)
         self._outer = -1
         self._control.close()
+
+    async def _close_network(self) -> None:
+        if self._proxy is not None:
+            await self._proxy.close()
+        elif self._listening is not None and self._listening.done() and not self._listening.exception():
+            self._listening.result()[0].close()
 
     async def _gone(self, pidfd: int) -> bool:
         """Wait for a process to end, 2 s at most; return whether it did."""

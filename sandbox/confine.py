@@ -21,21 +21,36 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"
 
 @dataclass(frozen=True, slots=True)
 class Walls:
-    """What is in force. `own_processes`: this is the init of a process namespace of its own."""
+    """What is in force. `own_processes`: this is the init of a process namespace (and of a network) of its own."""
 
     name: str
     own_processes: bool
     rules: int | None = None
+    allowed: tuple[tuple[str, int], ...] = ()
 
-    def enter(self) -> None:
-        """Called by each job after its fork: everything that is not already in force for the init itself."""
+    def enter(self, port: int = 0) -> None:
+        """Called by each job after its fork: everything that is not already in force for the init itself.
+
+        `port` is the proxy's, for a job that may use it.
+        """
         if self.name == "landlock":
             kernel.drop_capabilities()
-        if self.rules is not None:
-            landlock.restrict(self.rules)
-            os.close(self.rules)
+            if self.own_processes and not port:
+                seccomp.install("none")
+        rules = self.rules
+        if port and self.name == "landlock":
+            rules = landlock.wall(self.allowed)
+            landlock.allow_port(rules, port)
+        if rules is not None:
+            landlock.restrict(rules)
+            os.close(rules)
         if self.name != "bare":
             kernel.set_dumpable(allowed=True)
+
+    @property
+    def own_network(self) -> bool:
+        """True when nothing but loopback can be reached, so that one more listener there opens nothing."""
+        return self.own_processes and self.name != "bare"
 
 
 def put_up(settings: dict[str, Any]) -> Walls:
@@ -55,7 +70,7 @@ def _inside_bubblewrap() -> Walls:
     with contextlib.suppress(OSError):
         rules = landlock.fence()
     if seccomp.supported():
-        seccomp.install(sockets=True)
+        seccomp.install("own")
     return Walls("bwrap", os.getpid() == 1, rules)
 
 
@@ -70,8 +85,8 @@ def _landlock(settings: dict[str, Any]) -> Walls:
     if own:
         allowed.append(("/proc", landlock.READ))
     rules = landlock.wall(allowed)
-    seccomp.install(sockets=False)
-    return Walls("landlock", own, rules)
+    seccomp.install("tcp" if own else "none")
+    return Walls("landlock", own, rules, tuple(allowed))
 
 
 def _new_namespaces() -> bool:
@@ -92,6 +107,8 @@ def _new_namespaces() -> bool:
     _stay_behind()
     kernel.mount("none", "/", "", _MS_REC_PRIVATE)
     kernel.mount("proc", "/proc", "proc", 0)
+    with contextlib.suppress(OSError):  # without it there is no network at all
+        kernel.loopback_up()
     kernel.drop_capabilities()
     return True
 

@@ -55,7 +55,7 @@ def run(descriptors: dict[str, int], walls: Walls) -> int:
     events = Events(_settle(descriptors))
     _limit(order["limits"], walls)
     os.nice(NICE)  # the init must win every race with what it is to end
-    walls.enter()
+    walls.enter(order.get("port", 0))
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL if order["kind"] == "shell" else signal.SIG_IGN)
     os.environ.update(order["env"])
@@ -170,7 +170,7 @@ def _python(order: dict[str, Any], events: Events) -> int:
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     sys.argv = ["program.py"]
-    sys.path[:0] = [order["workdir"]]
+    sys.path[:0] = [order["workdir"], *_session_libraries()]
     code = order["code"]
     linecache.cache[SOURCE] = (len(code), None, code.splitlines(keepends=True), SOURCE)
     try:
@@ -182,6 +182,12 @@ def _python(order: dict[str, Any], events: Events) -> int:
         traceback.print_exception(error.with_traceback(own_part(error)))
         return 1
     return 0
+
+
+def _session_libraries() -> list[str]:
+    """Return the folder with what pip has installed for this session, when there is one."""
+    folder = os.environ.get("PYTHONPATH", "").partition(":")[0]
+    return [folder] if folder and os.path.isdir(folder) else []  # noqa: PTH112
 
 
 def own_part(error: BaseException) -> types.TracebackType | None:
@@ -227,6 +233,7 @@ def _can_fork() -> bool:
 def _tool(order: dict[str, Any], events: Events) -> int:
     from sandbox import tools
 
+    sys.path += _session_libraries()  # last: what the session installed must not stand in for what a tool relies on
     try:
         result = tools.call(order, events)
         try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
-_VERSION_FLAG, _PATH_BENEATH = 1, 1
+_VERSION_FLAG, _PATH_BENEATH, _NET_PORT = 1, 1, 2
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _MAKE_CHAR, _MAKE_SOCK, _MAKE_BLOCK = 1 << 6, 1 << 9, 1 << 11
@@ -41,6 +41,10 @@ class _Attributes(ctypes.Structure):
 class _PathRule(ctypes.Structure):
     _pack_ = 1
     _fields_ = (("allowed", ctypes.c_uint64), ("folder", ctypes.c_int32))
+
+
+class _PortRule(ctypes.Structure):
+    _fields_ = (("allowed", ctypes.c_uint64), ("port", ctypes.c_uint64))
 
 
 def abi() -> int:
@@ -79,6 +83,12 @@ def wall(allowed: Iterable[tuple[str, int]]) -> int:
         except FileNotFoundError:
             continue
     return rules
+
+
+def allow_port(rules: int, port: int) -> None:
+    """Let a rule set also connect to one TCP port, of any address: the network must be the box's own."""
+    rule = _PortRule(_CONNECT_TCP, port)
+    kernel.syscall(_ADD, rules, _NET_PORT, ctypes.byref(rule), 0)
 
 
 def fence() -> int | None:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sandbox import network
 from sandbox.api import SandboxError
+from sandbox.workspace import PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +33,10 @@ _ETC = (
     "/etc/fonts",
     "/etc/localtime",
     "/etc/mime.types",
+    "/etc/os-release",
+    "/etc/debian_version",
 )
+_ROOTS = "/opt/roots.pem"
 _TMP_BYTES, _SHM_BYTES = 256 << 20, 128 << 20
 _BOOT = (
     "import json,sys; s=json.loads(sys.argv[1]); sys.path[:0]=[s['home']]; sys.path+=s['site']; "
@@ -174,6 +179,11 @@ def bubblewrap(bwrap: str, workspace: Path, policy: Policy) -> Launch:
     _system(arguments)
     program, sites, extra = _python(arguments)
     arguments.list += ["--symlink", program, "/opt/bin/python3", "--symlink", program, "/opt/bin/python"]
+    for name in ("pip", "pip3"):
+        arguments.show(_package("sandbox") / "bin" / "pip", f"/opt/bin/{name}")
+    roots = network.roots()
+    if roots:
+        arguments.show(Path(roots).resolve(), _ROOTS)
     folders = [(_package("plugins"), "/opt/dirigent/plugins")]
     arguments.show(_package("sandbox"), "/opt/dirigent/sandbox")
     folders += [(folder, f"/opt/plugins/{n}") for n, folder in enumerate(policy.plugin_folders) if folder.is_dir()]
@@ -189,6 +199,7 @@ def bubblewrap(bwrap: str, workspace: Path, policy: Policy) -> Launch:
     for read_only in ("/dev", "/proc", "/"):
         arguments.add("--remount-ro", read_only)
     env = _environment("/work", "/tmp", "/opt/bin:/usr/local/bin:/usr/bin:/bin", sites) | extra  # noqa: S108
+    env |= network.trust(_ROOTS if roots else "")
     settings = {"mode": "bwrap", "workdir": "/work", "home": "/opt/dirigent", "site": sites}
     argv = (*arguments.list, "--", program, *_FLAGS, _BOOT)
     return Launch(argv, env, settings, "/work", tuple(folders))
@@ -199,7 +210,7 @@ _FLAGS = ("-I", "-S", "-B", "-X", "utf8", "-c")
 
 def _environment(home: str, temporary: str, path: str, sites: list[str]) -> dict[str, str]:
     return {
-        "PATH": path,
+        "PATH": f"{path}:{home}/{PACKAGES}/bin",  # last: a session's own programs replace none of the system's
         "HOME": home,
         "USER": "sandbox",
         "LOGNAME": "sandbox",
@@ -207,8 +218,9 @@ def _environment(home: str, temporary: str, path: str, sites: list[str]) -> dict
         "TMPDIR": temporary,
         "MPLCONFIGDIR": f"{temporary}/.matplotlib",
         "XDG_CACHE_HOME": f"{temporary}/.cache",
-        "PYTHONPATH": ":".join(sites),
+        "PYTHONPATH": ":".join([network.library_folder(home), *sites]),
         "PYTHONDONTWRITEBYTECODE": "1",
+        **network.packages(home),
         **_ONE_THREAD,
     }
 
@@ -222,7 +234,9 @@ def without_bubblewrap(mode: str, workspace: Path, temporary: Path, policy: Poli
     for site in site_folders():
         readable += _without_the_product(site)
     readable += map(str, (_package("sandbox"), *folders, *policy.read_only))
-    path = f"{program.parent}:/usr/local/bin:/usr/bin:/bin"
+    path = f"{_package('sandbox') / 'bin'}:{program.parent}:/usr/local/bin:/usr/bin:/bin"
+    roots = network.roots()
+    readable += [roots] if roots else []
     settings = {
         "mode": mode,
         "namespaces": True,
@@ -234,7 +248,8 @@ def without_bubblewrap(mode: str, workspace: Path, temporary: Path, policy: Poli
     }
     argv = (str(program), *_FLAGS, _BOOT)
     shown = tuple((folder, str(folder.resolve())) for folder in folders)
-    return Launch(argv, _environment(str(workspace), str(temporary), path, sites), settings, str(workspace), shown)
+    env = _environment(str(workspace), str(temporary), path, sites) | network.trust(roots)
+    return Launch(argv, env, settings, str(workspace), shown)
 
 
 def _without_the_product(site: Path) -> list[str]:

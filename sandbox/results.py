@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sandbox.api import Captured, FileChange, Job, JobResult, JobStatus, JobUsage, Rung
+from sandbox.api import Captured, Connection, FileChange, Job, JobResult, JobStatus, JobUsage, Rung
+from sandbox.proxy import SPENT
 
 if TYPE_CHECKING:
-    from sandbox.cell import Outcome
     from sandbox.cgroups import JobGroup
+    from sandbox.running import Outcome
 
 _STRUCK = {
     "timeout": JobStatus.TIMEOUT,
@@ -56,6 +58,19 @@ def result(
         warnings=tuple(warnings),
         **(_of_tool(outcome, status, code) if job.kind == "tool" else {}),
     )
+
+
+def with_connections(found: JobResult, made: tuple[Connection, ...]) -> JobResult:
+    """Return the result with the connections that the job made, and a warning for each host that it was kept from."""
+    if not made:
+        return found
+    kept = dict.fromkeys(f"It did not reach {c.host}:{c.port}: {c.reason}." for c in made if not c.allowed)
+    said = list(kept)[:5]
+    if any("not among the hosts" in line for line in said):
+        said.append("The owner can allow hosts with sandbox.allow_hosts in dirigent.toml.")
+    if any(c.reason == SPENT for c in made):
+        said.append(f"Of the network, {SPENT} (sandbox.traffic_mb).")
+    return replace(found, connections=made, warnings=(*found.warnings, *said))
 
 
 def _ending(  # noqa: PLR0911 - one line a cause

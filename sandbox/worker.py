@@ -49,6 +49,7 @@ class Init:
         self._walls = walls
         self._jobs: dict[int, _Running] = {}
         self._tree = Tree(os.getpid())
+        self._listener: socket.socket | None = None
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def serve(self) -> None:
@@ -58,7 +59,9 @@ class Init:
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self._wake_read, select.POLLIN)
-        self._control.send(frames.encode({"hello": True, "own": self._walls.own_processes}))
+        self._control.send(
+            frames.encode({"hello": True, "own": self._walls.own_processes, "network": self._walls.own_network})
+        )
         open_for_work = True
         while open_for_work:
             for descriptor, _ in poll.poll(self._patience()):
@@ -96,6 +99,15 @@ class Init:
             self._kill(order["job"])
         elif order["op"] == "preload":
             preload(order["modules"])
+        elif order["op"] == "listen":
+            self._listen()
+
+    def _listen(self) -> None:
+        """Listen in this network and hand the socket to the host. Our copy keeps the port from being taken by a job."""
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", 0), backlog=64, reuse_port=False)
+        record = {"listening": self._listener.getsockname()[1]}
+        socket.send_fds(self._control, [frames.encode(record)], [self._listener.fileno()])
 
     def _start(self, order: dict[str, Any], descriptors: dict[str, int]) -> None:
         try:
@@ -116,6 +128,8 @@ class Init:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._control.close()
+            if self._listener is not None:
+                self._listener.close()
             os.close(self._wake_read)
             os.close(self._wake_write)
             code = inside.run(descriptors, self._walls)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 MOST_ENTRIES = 100_000
+PACKAGES = ".packages"  # what pip has installed for the session: it counts, and is nobody's result
 DEEPEST = 64
 READ_LIMIT = 64 << 20
 NAME_BYTES = 200
@@ -293,6 +294,8 @@ class Workspace:
                         found.complete = False
                     continue
                 found.used += status.st_blocks * 512
+                if prefix.startswith(f"{PACKAGES}/"):
+                    continue
                 if stat.S_ISREG(status.st_mode) and _printable(entry):
                     times = status.st_mtime_ns, status.st_ino, status.st_ctime_ns
                     found.files[prefix + entry] = Entry(status.st_size, *times)

@@ -1,0 +1,141 @@
+"""A job that runs in a box, as the host sees it: its pipes, what came out of them, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from sandbox import frames
+from sandbox.api import Progress
+from sandbox.capture import Capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.api import Limits
+
+FLOOD = 64
+EVENT_BYTES = 32 << 20
+_CHUNK = 1 << 16
+
+
+@dataclass
+class Outcome:
+    """How a job ended, as the host saw it. `status` is as from wait(); `cause` is why the host or init struck."""
+
+    status: int = 0
+    cause: str = ""
+    cpu: float = 0.0
+    wall: float = 0.0
+    peak: int = 0
+    out: Capture | None = None
+    err: Capture | None = None
+    record: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+class _Pipe:
+    """One pipe from a job, read as data comes."""
+
+    def __init__(self, take: Callable[[bytes], None]) -> None:
+        self._read, self.write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        flags = fcntl.fcntl(self.write, fcntl.F_GETFL)
+        fcntl.fcntl(self.write, fcntl.F_SETFL, flags & ~os.O_NONBLOCK)  # the job's end waits
+        self._take = take
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._read, self._ready)
+
+    def handed_over(self) -> None:
+        """Close the end that the job has by now."""
+        if self.write >= 0:
+            os.close(self.write)
+            self.write = -1
+
+    def _ready(self) -> None:
+        try:
+            data = os.read(self._read, _CHUNK)
+        except BlockingIOError:
+            return
+        if data:
+            self._take(data)
+        else:
+            self._loop.remove_reader(self._read)
+
+    def finish(self) -> None:
+        """Read what is left without waiting, and close."""
+        self._loop.remove_reader(self._read)
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self._read, _CHUNK):
+                self._take(data)
+        self.close()
+
+    def close(self) -> None:
+        self.handed_over()
+        if self._read >= 0:
+            self._loop.remove_reader(self._read)
+            os.close(self._read)
+            self._read = -1
+
+
+def memory_file(data: bytes) -> int:
+    """Return a descriptor of an anonymous file with `data`, positioned at its start."""
+    descriptor = os.memfd_create("job", os.MFD_CLOEXEC)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+class Running:
+    """A job in a cell: its pipes, its captures, and the future that its end resolves."""
+
+    def __init__(
+        self, limits: Limits, strike: Callable[[str], None], progress: Callable[[Progress], None] | None
+    ) -> None:
+        self.ended: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.outcome = Outcome(out=Capture(limits.output_bytes), err=Capture(limits.output_bytes))
+        self._flood = limits.output_bytes * FLOOD
+        self._strike = strike
+        self._progress = progress
+        self._reader = frames.FrameReader()
+        self._event_bytes = 0
+        assert self.outcome.out is not None
+        assert self.outcome.err is not None
+        self.pipes = {
+            "out": _Pipe(lambda data: self._output(self.outcome.out, data)),
+            "err": _Pipe(lambda data: self._output(self.outcome.err, data)),
+            "events": _Pipe(self._events),
+        }
+
+    def _output(self, capture: Capture | None, data: bytes) -> None:
+        assert capture is not None
+        capture.feed(data)
+        if capture.total > self._flood:
+            self._strike("output")
+
+    def _events(self, data: bytes) -> None:
+        self._event_bytes += len(data)
+        if self._event_bytes > EVENT_BYTES:
+            self._strike("output")
+            return
+        for record in self._reader.feed(data):
+            self._event(record)
+
+    def _event(self, record: dict[str, Any]) -> None:
+        match record:
+            case {"progress": [str(text), int() | float() | None as done, int() | float() | None as total]}:
+                if self._progress is not None:
+                    self._progress(Progress(text, done, total))
+            case {"note": str(note)}:
+                self.outcome.note = note
+            case {"result": dict()} | {"failure": dict()}:
+                self.outcome.record = record
+            case _:
+                logger.debug("a sandboxed job sent an event of no known form")
