@@ -13,7 +13,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ class Ready:
     env: tuple[str, ...] = ()
     name: str = ""
     source: str = ""
+    services: Mapping[str, Any] = field(default_factory=dict)
 
     def given(self, inputs: Mapping[str, Any], workspace: Path | None = None) -> dict[str, Any]:
         """Return what a run is opened with (`Run.given`).
@@ -61,13 +62,27 @@ class Ready:
                 problems += _missing_file(name, str(values[name]), workspace)
         if problems:
             raise PlanError(problems, hint="Nothing was run.")
-        return {
+        made = {
             "pipeline": self.name or self.pipeline.name,
             "steps": [step.model_dump(mode="json", exclude={"status"}) for step in self.steps],
             "inputs": values,
             "env": list(self.env),
             **({"quiet": True} if self.pipeline.quiet else {}),
+            **({"services": dict(self.services)} if self.services else {}),
         }
+        return self._with_consent(made, values)
+
+    def _with_consent(self, made: dict[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Add what the owner may agree to beforehand with these inputs, and the seal of all that decides calls."""
+        if all(step.consent is None for step in self.pipeline.steps):
+            return made
+        from agent.execution.templates import Scope, mentions, render
+        from agent.planning.pipeline_consent import alternatives_of
+        from agent.policy.grants import seal
+
+        scope = Scope(inputs=inputs)
+        made["consent"] = alternatives_of(self.pipeline, mentions, lambda value: render(value, scope).value)
+        return {**made, "seal": seal(made)}
 
 
 def parse_request(rest: str) -> tuple[str, dict[str, str]]:
@@ -219,6 +234,7 @@ class Pipelines:
         from agent.planning.pipeline_checks import Checker
         from agent.planning.pipeline_plan import Language, steps_of
         from agent.planning.pipeline_reading import PipelineWrong
+        from agent.planning.pipeline_services import services_of
         from agent.planning.trigger_checks import trigger_problems
 
         language = Language(mentions, condition_mentions)
@@ -236,7 +252,8 @@ class Pipelines:
             steps = tuple(steps_of(pipeline, language, load_nested))
         except ValueError as error:
             raise PipelineWrong([f"{source.file}: names of nested steps are too long: {error}"]) from None
-        return Ready(pipeline, steps, tuple(sorted({env for one in used for env in one.env})), called, counted)
+        env = tuple(sorted({env for one in used for env in one.env}))
+        return Ready(pipeline, steps, env, called, counted, services_of(used))
 
     def _nested(self, name: str) -> Pipeline:
         return self.read(self.file_of(name))[0]

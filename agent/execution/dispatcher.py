@@ -21,12 +21,14 @@ from agent.domain.provenance import Provenance
 from agent.domain.references import resolve
 from agent.domain.run import StepChange
 from agent.domain.states import Status
-from agent.errors import DirigentError, ModelUnavailable, StaleLease, ToolError, reference_id
+from agent.errors import DirigentError, ModelUnavailable, OverBudget, StaleLease, ToolError, reference_id
+from agent.execution.pausing import pause_step
 from agent.execution.people import People, Settled
 from agent.execution.pipes import Pipes, skipped_for_want
 from agent.execution.publishing import publish
 from agent.execution.retry import with_retries
 from agent.execution.services import named_services
+from agent.execution.standing import agreed_before
 from agent.execution.template_words import SkippedValue
 from agent.execution.toolbox import Call
 from agent.policy import consent, provenance
@@ -92,6 +94,8 @@ class Dispatcher:
             raise
         except SkippedValue as missing:
             response = skipped_for_want(step, missing, ctx.control_of(step.id))
+        except OverBudget as refused:
+            response = await pause_step(self._store, ctx, step, refused)
         except DirigentError as error:
             response = ExecutorResponse(step.id, ResponseStatus.ERROR, error=error.message, hint=error.hint)
         except Exception:
@@ -174,7 +178,7 @@ class Dispatcher:
         if verdict.decision == "deny":
             return ExecutorResponse(step.id, ResponseStatus.BLOCKED, error=verdict.because)
         asks = verdict.decision == "ask"
-        if asks and allowed != consent.digest(spec.full_name, args):
+        if asks and allowed != consent.digest(spec.full_name, args) and not await self._agreed(ctx, step, spec, args):
             return await self._people.request_approval(
                 ctx, step.id, spec, args, self._pipes.because(ctx, step, verdict.because)
             )
@@ -187,6 +191,7 @@ class Dispatcher:
             seconds=self._toolbox.seconds(spec, step.timeout),
             report=lambda progress: _report(ctx, step.id, progress),
             memory=ctx.memory,
+            budget=ctx.budget,
             services=named_services(ctx.run.given),
         )
         repeatable = not once and not asks  # an approval is for one execution; a `once` tool is never repeated unasked
@@ -207,6 +212,9 @@ class Dispatcher:
             ctx.file_labels |= await self._store.labels(ctx.session.id)
         labels = provenance.of_result(spec, args, request.arg_provenance, ctx.file_labels, step.id)
         return replace(response, provenance=labels, files=tuple(files.values()))
+
+    async def _agreed(self, ctx: RunContext, step: PlanStep, spec: ToolSpec, args: dict[str, Any]) -> bool:
+        return bool(ctx.run.given.get("consent")) and await agreed_before(self._store, ctx, step, spec, args)
 
     def _resolve(self, ctx: RunContext, step: PlanStep) -> ExecutorRequest:
         """Put values in the place of references; every argument carries the labels of what it was made of."""
@@ -253,10 +261,13 @@ class Dispatcher:
         if ctx.state_of(step) is Status.RUNNING:  # left over from a worker that died
             way = [Status.READY, Status.RUNNING]
         last = way.pop() if durable and way else None
+        estimated = ctx.estimates.get(step.id)
         for status in way:
-            self._store.change_step_soon(StepChange(ctx.run.id, step.id, status, ctx.run.epoch))
+            change = StepChange(ctx.run.id, step.id, status, ctx.run.epoch, estimated_cost=estimated)
+            self._store.change_step_soon(change)
         if last is not None:
-            await self._store.change_step(StepChange(ctx.run.id, step.id, last, ctx.run.epoch))
+            change = StepChange(ctx.run.id, step.id, last, ctx.run.epoch, estimated_cost=estimated)
+            await self._store.change_step(change)
         ctx.status[step.id] = Status.RUNNING
 
     async def _journal(self, ctx: RunContext, step: PlanStep, response: ExecutorResponse) -> None:

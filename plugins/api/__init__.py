@@ -26,6 +26,7 @@ from plugins.api.records import (
     Pattern,
     Plugin,
     PluginError,
+    ServiceName,
     ToolFailure,
 )
 from plugins.api.spec import Cost, Effect, ServiceSpec, ToolSpec
@@ -46,6 +47,7 @@ __all__ = [
     "Plugin",
     "PluginError",
     "ServiceContext",
+    "ServiceName",
     "ServiceSpec",
     "ToolFailure",
     "ToolSpec",

@@ -121,6 +121,7 @@ def tool(
     data: bool = False,
     reads_all: bool = False,
     cost: float | Cost = 0.0,
+    standing: bool = False,
 ) -> Callable[[Function], Function]: ...
 
 
@@ -139,6 +140,7 @@ def tool(
     asks for the worker that has the data libraries imported. `reads_all=True` says that it may read any file of the
     workspace, whatever files it names: its result carries all their labels. `cost` is what a call costs at most, in US
     dollars, or a function of (settings, arguments) that returns it: so much is set aside before the call.
+    `standing=True` admits that the owner agrees to enumerated calls beforehand.
     """
 
     def mark(inner: Function) -> Function:

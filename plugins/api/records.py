@@ -45,6 +45,16 @@ class Pattern:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceName:
+    """Marks a text parameter as the name of a service: `service: Annotated[str, ServiceName("tickets")] = ""`.
+
+    A pipeline gives names to services under `services:`; what is said here is the service that they must stand for.
+    """
+
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """What a tool returns when a plain value is not enough.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from plugins.api.context import Context, ServiceContext
-from plugins.api.records import File, Pattern, PluginError
+from plugins.api.records import File, Pattern, PluginError, ServiceName
 
 Effect = Literal["pure", "read", "write_inside", "effect"]
 Cost = Callable[[Mapping[str, str], Mapping[str, Any]], float]
@@ -29,7 +29,9 @@ class ToolSpec:
     "number", "table") that it makes; `examples` are requests that it answers, with `{parameter}` for an argument.
     `timeout` is in seconds. `network` are `host:port` or hosts that it may reach; `secrets` names the ones it may read.
     `cost` is what one call costs at most, in US dollars, or a function of the plugin's settings and the call's
-    arguments that returns it; `price` works it out. What a call did cost says `Output.cost`.
+    arguments that returns it; `price` works it out. What a call did cost says `Output.cost`. `standing` admits that
+    the owner agrees beforehand to calls with enumerated arguments (`consent:` in a pipeline); never for what pays,
+    deletes, or installs.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ToolSpec:
     command: str = ""
     plugin: str = ""
     cost: float | Cost = 0.0
+    standing: bool = False
 
     def price(self, settings: Mapping[str, str], arguments: Mapping[str, Any]) -> float:
         """Return what a call costs at most, in US dollars. Raises PluginError when the tool's own function fails."""
@@ -106,6 +109,12 @@ class ToolSpec:
         """Parameters whose words are bound by a `Pattern`, with its regular expression."""
         found = {name: _pattern_of(hint) for name, hint in self.hints.items()}
         return {name: expression for name, expression in found.items() if expression}
+
+    @functools.cached_property
+    def service_parameters(self) -> dict[str, str]:
+        """Parameter name → the service whose name it takes."""
+        marks = ((name, mark) for name, hint in self.hints.items() for mark in getattr(hint, "__metadata__", ()))
+        return {name: mark.service for name, mark in marks if isinstance(mark, ServiceName)}
 
     @functools.cached_property
     def file_parameters(self) -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,44 @@
+"""Whether a call of a pipeline's step was agreed to beforehand."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from agent.policy import consent, grants
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.domain.plan import PlanStep
+    from agent.execution.context import RunContext
+    from agent.store.protocol import Store
+    from plugins.api import ToolSpec
+
+
+async def agreed_before(store: Store, ctx: RunContext, step: PlanStep, spec: ToolSpec, args: Mapping[str, Any]) -> bool:
+    """Say whether the owner's yes to this pipeline covers exactly this call; if so, the audit log has it.
+
+    Only a step that stands in the pipeline itself is covered, or one made of it for an entry of its list: a model's
+    step is not, nor one of a nested pipeline.
+    """
+    pipe = step.pipe
+    choices = (ctx.run.given.get("consent") or {}).get(pipe.parent or step.id) if pipe is not None else None
+    if pipe is None or pipe.scope or choices is None:
+        return False
+    names = {choice["listed"] for choice in choices.values() if "listed" in choice}
+    listed = {name: _rows(ctx, name) for name in names}
+    if not grants.within(spec, args, choices, listed):
+        return False
+    grant = await grants.agreed(store, ctx.run.given, time.time())
+    if grant is None:
+        return False
+    detail = {"run": ctx.run.ref, "step": step.id, "tool": spec.full_name, "args": dict(args)}
+    digest = consent.digest(spec.full_name, args)
+    await store.audit("covered", ctx.session.id, {**detail, "digest": digest, "seal": grant.seal, "by": grant.by})
+    return True
+
+
+def _rows(ctx: RunContext, step_id: str) -> list[Any]:
+    result = ctx.results.get(step_id)
+    return result.output if result is not None and isinstance(result.output, list) else []
