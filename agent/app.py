@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
+from agent.automation.awaited import Awaited
 from agent.automation.bell import Bell
 from agent.automation.chat import ScheduleDesk
+from agent.automation.saving import RunSaver
+from agent.automation.saving_desk import SavingDesk
 from agent.automation.scheduler import AutomationScheduler
 from agent.catalogue import Catalogue
 from agent.channels.outbox import OutboxBot, OutboxSender
+from agent.channels.people import PeopleDesk
+from agent.channels.redo import RedoDesk
 from agent.orchestrator import OrchestratorRunner
 from agent.parts import make_parts
 from agent.pipelines import Pipelines
@@ -23,7 +27,6 @@ if TYPE_CHECKING:
 
     from agent.channels.base import Channel
     from agent.config import AppConfig
-    from agent.domain.session import Session
     from agent.engine.protocol import Engine
     from agent.llm.protocol import LLM
     from agent.store.protocol import Store
@@ -44,6 +47,7 @@ class App:
     orchestrator: OrchestratorRunner
     reception: Reception
     automation: AutomationScheduler
+    saver: RunSaver
 
     async def start(self) -> None:
         """Open the journal and begin to work.
@@ -94,18 +98,18 @@ def build_app(
     bot = OutboxBot(parts.store)
     orchestrator = OrchestratorRunner(config, parts, llm=llm, bot=bot)
     about = f"Model: {llm.name}" if llm is not None else "Model: none (offline)"
-    pipelines = Pipelines(config.folder / "pipelines", parts.catalogue)
+    pipelines = Pipelines(config.folder / "pipelines", parts.catalogue, parts.store)
     reception = Reception(orchestrator, parts.store, parts.catalogue, about, pipelines=pipelines)
     sender = OutboxSender(parts.store)
 
-    async def plan_pipeline(name: str, inputs: dict[str, Any], session: Session) -> dict[str, Any]:
-        ready = await asyncio.to_thread(pipelines.load, name, session.profile)
-        return ready.given(inputs, session.workspace)
-
     bell = Bell(config.folder / "bells")
-    automation = AutomationScheduler(parts.store, orchestrator, plan_pipeline=plan_pipeline, bell=bell)
+    automation = AutomationScheduler(parts.store, orchestrator, pipelines=pipelines, bell=bell)
     time_zone = config.plugins.get("time", {}).get("time_zone", "")
-    reception.doors.append(ScheduleDesk(automation, parts.store, time.time, time_zone))
+    schedules = ScheduleDesk(automation, parts.store, time.time, time_zone, sessions=orchestrator.sessions)
+    saver = RunSaver(
+        parts.store, parts.catalogue, pipelines, automation, config.folder / "pipelines", with_model=llm is not None
+    )
+    reception.doors += [SavingDesk(saver, parts.store, schedules, Awaited(parts.store)), schedules]
     return App(
         config,
         parts.store,
@@ -118,4 +122,5 @@ def build_app(
         orchestrator,
         reception,
         automation,
+        saver,
     )

@@ -1,109 +1,133 @@
-"""Which triggers an event concerns, and firing them: once per event and trigger, whatever happens in between."""
+"""Events until something has been done about them: each fires its rules once, whatever happens in between.
+
+Within a project they are handled strictly in order: one that has to be tried again holds up those behind it, until it
+is handled or dead. Events of a paused project stay as they are. Runs are only started here, never awaited.
+"""
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import json
-import operator
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from agent.automation.mapping import EventMapper
 from agent.domain.artifacts import Artifact
-from agent.domain.trigger import Trigger, TriggerKind
+from agent.domain.trigger import TriggerKind
+from agent.errors import DirigentError
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from agent.automation.launching import Launcher
     from agent.domain.event import Event
+    from agent.domain.trigger import Trigger
     from agent.store.protocol import Store
 
 AT_ONCE = 200
-COMPARE: dict[str, Callable[[Any, Any], Any]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "gt": operator.gt,
-    "ge": operator.ge,
-    "lt": operator.lt,
-    "le": operator.le,
-    "in": lambda value, among: value in among,
-    "contains": lambda value, part: part in value,
-}
+TRIES = 5
+FIRST_PAUSE = 1.0
+GROWTH = 4.0
 
 
 class EventDesk:
-    """Hands stored events to the triggers that they concern. `news` says that there may be new ones."""
+    """Hands stored events to the rules that they meet. `news` says that there may be new ones."""
 
-    def __init__(self, store: Store, launcher: Launcher) -> None:
+    def __init__(self, store: Store, launcher: Launcher, clock: Callable[[], float]) -> None:
         self._store = store
         self._launcher = launcher
+        self._clock = clock
+        self._failures: dict[int, tuple[int, float]] = {}  # event → times tried in vain, when it is due again
         self.news = True
 
+    @property
+    def next_try(self) -> float | None:
+        """When the next event is due that could not be handled so far, in seconds since 1970."""
+        return min((due for _, due in self._failures.values()), default=None)
+
     async def handle(self) -> None:
-        """Fire the triggers of every event that nothing has been done about; what can't be handled is dead."""
+        """Fire the rules of every event that nothing has been done about; what can't be handled is dead."""
+        due = self.next_try
+        self.news |= due is not None and due <= self._clock()
         while self.news:
             self.news = False
             events = await self._store.events("new", AT_ONCE)
             if not events:
                 return
-            self.news = len(events) == AT_ONCE
-            triggers = [*await self._store.triggers(kind=TriggerKind.EVENT)]
-            triggers += await self._store.triggers(kind=TriggerKind.WEBHOOK)
-            for event in events:
-                await self._handle(event, [trigger for trigger in triggers if trigger.enabled])
+            settled = await self._go_through(events, await self._rules())
+            self.news |= len(events) == AT_ONCE and settled > 0
 
-    async def _handle(self, event: Event, triggers: list[Trigger]) -> None:
-        try:
-            for trigger in triggers:
-                if concerns(trigger.spec, event):
-                    subject = await self._put(trigger, event) if "notice" not in trigger.target else event.key
-                    await self._launcher.fire(trigger, f"event:{event.key}", event.at, subject=subject)
-        except Exception as error:
-            logger.opt(exception=error).error("event {} ({}) could not be handled", event.key, event.type)
-            await self._store.settle_event(event.id, "dead", str(error))
-        else:
+    async def _rules(self) -> EventMapper:
+        found = await self._store.triggers(kind=TriggerKind.EVENT)
+        return EventMapper([*found, *await self._store.triggers(kind=TriggerKind.WEBHOOK)])
+
+    async def _go_through(self, events: Iterable[Event], rules: EventMapper) -> int:
+        """Handle events in order; return how many are settled."""
+        held: set[str] = set()
+        settled = 0
+        for event in events:
+            if event.project in held:
+                continue
+            if await self._may_be_handled(event) and await self._handle(event, rules):
+                settled += 1
+            elif event.project:
+                held.add(event.project)
+        return settled
+
+    async def _may_be_handled(self, event: Event) -> bool:
+        if self._failures.get(event.id, (0, 0.0))[1] > self._clock():
+            return False
+        project = await self._store.get_project(event.project) if event.project else None
+        return project is None or not project.paused  # it may have been paused since the events were read
+
+    async def _handle(self, event: Event, rules: EventMapper) -> bool:
+        """Fire all that an event leads to; False when it is to be tried again."""
+        faults: list[Exception] = []
+        for rule in rules.map_event(event):
+            try:
+                await self._fire(rule, event)
+            except Exception as error:
+                faults.append(error)
+                unforeseen = None if isinstance(error, DirigentError) else error
+                logger.opt(exception=unforeseen).warning("event {}: rule {} failed: {}", event.key, rule.id, error)
+        if not faults:
+            self._failures.pop(event.id, None)
             await self._store.settle_event(event.id, "handled")
+            return True
+        return await self._failed(event, faults)
 
-    async def _put(self, trigger: Trigger, event: Event) -> str:
+    async def _failed(self, event: Event, faults: list[Exception]) -> bool:
+        """Have an event tried again later, or call it dead; True when it is dead.
+
+        What a person has to put right (a pipeline that is gone, a value that is missing) no further try puts right.
+        """
+        tried = self._failures.get(event.id, (0, 0.0))[0] + 1
+        for_good = any(isinstance(error, DirigentError) for error in faults)
+        if not for_good and tried < TRIES:
+            self._failures[event.id] = (tried, self._clock() + FIRST_PAUSE * GROWTH ** (tried - 1))
+            return False
+        self._failures.pop(event.id, None)
+        said = "; ".join(dict.fromkeys(str(error) or type(error).__name__ for error in faults))
+        logger.error("event {} ({}) could not be handled: {}", event.key, event.type, said)
+        await self._store.settle_event(event.id, "dead", said)
+        return True
+
+    async def _fire(self, rule: Trigger, event: Event) -> None:
+        rule = await self._launcher.placed(rule)
+        subject = await self._put(rule, event) if self._launcher.wants_file(rule) else ""
+        await self._launcher.fire(rule, f"event:{event.key}", event.at, subject=subject, event=event)
+
+    async def _put(self, rule: Trigger, event: Event) -> str:
         """Write the event into the session's workspace, labelled; return the file's name."""
         name = f"event-{event.id}.json"
         written = {"type": event.type, "source": event.source, "at": event.at, "payload": event.payload}
         data = json.dumps(written, ensure_ascii=False, indent=1).encode()
-        session = await self._launcher.session_of(trigger)
+        session = await self._launcher.session_of(rule)
         with Workspace(session.workspace) as workspace:
             workspace.write_bytes(name, data)
         digest = hashlib.sha256(data).hexdigest()
         file = Artifact(name, len(data), digest, "application/json", provenance=event.label)
         await self._store.add_artifacts(session.id, None, "", [file])
         return name
-
-
-def concerns(spec: Mapping[str, Any], event: Event) -> bool:
-    """Tell whether an event has the type (`order.*`) and meets every condition of a trigger's spec.
-
-    A condition names a place in the payload (`customer.country`), or `source` or `project`, and gives its value or
-    comparisons such as `{"ge": 100}`. What can't be compared does not meet it.
-    """
-    if not fnmatch.fnmatchcase(event.type, str(spec.get("type", ""))):
-        return False
-    return all(_meets(_found(event, place), wanted) for place, wanted in (spec.get("conditions") or {}).items())
-
-
-def _found(event: Event, place: str) -> Any:
-    if place in {"source", "project"}:
-        return getattr(event, place)
-    value: Any = event.payload
-    for part in place.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def _meets(value: Any, wanted: Any) -> bool:
-    if not isinstance(wanted, Mapping):
-        return bool(value == wanted)
-    try:
-        return all(COMPARE[name](value, other) for name, other in wanted.items())
-    except (TypeError, KeyError):
-        return False

@@ -22,13 +22,13 @@ from agent.automation.events import EventDesk
 from agent.automation.files import FileWatch
 from agent.automation.launching import Launcher, by_hand
 from agent.domain.trigger import Fire, FireStatus, Misfire, Trigger, TriggerKind
-from agent.errors import ConfigError, NotFound
+from agent.errors import ConfigError, DirigentError, NotFound
 
 if TYPE_CHECKING:
     from agent.automation.bell import Bell
-    from agent.automation.launching import PlanPipeline
     from agent.domain.event import Event
     from agent.orchestrator import OrchestratorRunner
+    from agent.pipelines import Pipelines
     from agent.store.protocol import Store
 
 GRACE = 60.0
@@ -59,7 +59,7 @@ class AutomationScheduler:
         orchestrator: OrchestratorRunner,
         clock: Callable[[], float] = time.time,
         *,
-        plan_pipeline: PlanPipeline | None = None,
+        pipelines: Pipelines | None = None,
         bell: Bell | None = None,
         channel: str = "",
         wait: Wait = until,
@@ -71,9 +71,9 @@ class AutomationScheduler:
         self._longest = longest_sleep
         self._bell = bell
         self.channel = channel
-        self.launcher = Launcher(store, orchestrator, plan_pipeline)
+        self.launcher = Launcher(store, orchestrator, pipelines)
         self._files = FileWatch(store, self.launcher, clock)
-        self._events = EventDesk(store, self.launcher)
+        self._events = EventDesk(store, self.launcher, clock)
         self._changed = asyncio.Event()
         self._waiting = True
         self._still = False
@@ -82,6 +82,7 @@ class AutomationScheduler:
         self._fired = 0
         self._error = ""
         orchestrator.when_finished.append(self._run_ended)
+        orchestrator.when_published.append(self.events_came)
 
     # --- life ---------------------------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -211,9 +212,15 @@ class AutomationScheduler:
         """Store an event and have its triggers fire; False when an event with its key is known already."""
         stored = await self._store.publish(event)
         if stored is not None:
-            self._events.news = True
-            self._changed.set()
+            self.events_came()
         return stored is not None
+
+    def events_came(self) -> None:
+        """Handle events that were stored: also those for which only another process may be at work."""
+        self._events.news = True
+        self._changed.set()
+        if self._bell is not None and (not self._running or self.channel):
+            self._bell.ring()
 
     def _tell(self) -> None:
         self._files.look()
@@ -243,8 +250,8 @@ class AutomationScheduler:
             await self._events.handle()
         while due := await self._store.due_triggers(AT_ONCE, self.channel):
             await asyncio.gather(*(self._fire_due(trigger) for trigger in due))
-        upcoming = await self._store.next_due(self.channel)
-        return self._longest if upcoming is None else min(self._longest, upcoming - self._clock())
+        upcoming = [await self._store.next_due(self.channel), self._events.next_try]
+        return min([self._longest, *(moment - self._clock() for moment in upcoming if moment is not None)])
 
     async def _fire_due(self, trigger: Trigger) -> None:
         """Fire a schedule for the times that have come, as its misfire policy says, and move it to the next one."""
@@ -285,7 +292,15 @@ class AutomationScheduler:
             await self.launcher.tell(trigger, fire)
         self._still = False
         for trigger, fire in await self._unsettled(FireStatus.WAITING):
-            self._still |= not await self.launcher.go_on(trigger, fire)
+            self._still |= not await self._gone_on(trigger, fire)
+
+    async def _gone_on(self, trigger: Trigger, fire: Fire) -> bool:
+        try:
+            return await self.launcher.go_on(trigger, fire)
+        except DirigentError as error:  # it must not hold up the others
+            logger.warning("a waiting fire of trigger {} could not begin: {}", trigger.id, error)
+            await self._store.settle_fire(fire.id, FireStatus.FAILED, why=str(error))
+            return True
 
     async def _unsettled(self, status: FireStatus) -> list[tuple[Trigger, Fire]]:
         fires = await self._store.unsettled_fires(status)

@@ -85,6 +85,7 @@ class Desk:
     def __init__(self, bot: Bot) -> None:
         self.sessions = bot.app.orchestrator.sessions
         self.when_finished: list[Callable[[int], None]] = []
+        self.when_published: list[Callable[[], None]] = []
         self.submitted: list[Any] = []
         self.news = asyncio.Event()
 

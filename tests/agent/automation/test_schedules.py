@@ -12,9 +12,11 @@ import pytest
 
 from agent.automation import times
 from agent.automation.scheduler import AutomationScheduler
+from agent.catalogue import Catalogue
 from agent.domain.states import Status
 from agent.domain.trigger import FireStatus, Misfire, Overlap, TriggerKind
 from agent.errors import ConfigError, NotFound
+from agent.pipelines import Pipelines
 from agent.store.sql import SqlStore
 
 YEAR_BEGINS = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
@@ -268,7 +270,7 @@ async def test_two_schedulers_on_one_journal_fire_each_time_once(tmp_path, a_des
     one = AutomationScheduler(store, a_desk(), clock, wait=clock.wait)
     two = AutomationScheduler(other, a_desk(), clock, wait=clock.wait)
     await one.create(a_trigger({"every": 60}, target={"request": "say hi"}))
-    await one.launcher.run_of(await one.get("t1"), "")  # the session is there already
+    await one.launcher.session_of(await one.get("t1"))  # the session is there already
     due = clock.now + 60
     for n in range(20):
         clock.now = clock.limit = due + 60 * n
@@ -280,13 +282,13 @@ async def test_two_schedulers_on_one_journal_fire_each_time_once(tmp_path, a_des
     assert len(await store.fires_of("t1", 100)) == 20
 
 
-async def test_a_pipeline_opens_a_run_with_its_plan_and_one_that_is_gone_is_noted(a_desk, clock, store, a_trigger):
-    async def plan(name, inputs, session):
-        if name == "gone":
-            raise NotFound("There is no pipeline 'gone'.")
-        return {"pipeline": name, "steps": [], "inputs": inputs, "env": []}
-
-    automation = AutomationScheduler(store, a_desk(), clock, plan_pipeline=plan, wait=clock.wait)
+async def test_a_pipeline_opens_a_run_with_its_plan_and_one_that_is_gone_is_noted(
+    a_desk, clock, store, a_trigger, tmp_path
+):
+    text = "name: tickets\ninputs: {limit: number}\nsteps: [{id: a, use: value, args: {value: 1}}]\n"
+    (tmp_path / "tickets.yaml").write_text(text)
+    pipelines = Pipelines(tmp_path, Catalogue([]))
+    automation = AutomationScheduler(store, a_desk(), clock, pipelines=pipelines, wait=clock.wait)
     await automation.create(a_trigger({"every": 60}, target={"pipeline": "tickets", "inputs": {"limit": 5}}))
     await automation.create(a_trigger({"every": 60}, id="t2", target={"pipeline": "gone"}))
     clock.now += 60
@@ -294,8 +296,10 @@ async def test_a_pipeline_opens_a_run_with_its_plan_and_one_that_is_gone_is_note
 
     (run,) = await store.unfinished_runs()
     assert (run.title, run.given["inputs"], run.request) == ("tickets", {"limit": 5}, "/run tickets")
+    assert run.source == "pipeline:tickets"
     (failed,) = await store.fires_of("t2")
-    assert (failed.status, failed.subject) == (FireStatus.FAILED, "There is no pipeline 'gone'.")
+    assert failed.status is FireStatus.FAILED
+    assert failed.subject.startswith("There is no pipeline 'gone'. There are tickets.")
     assert (await automation.get("t2")).next_fire == clock.now + 60
 
 
