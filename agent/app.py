@@ -6,16 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from agent.automation.awaited import Awaited
 from agent.automation.bell import Bell
 from agent.automation.chat import ScheduleDesk
-from agent.automation.saving import RunSaver
-from agent.automation.saving_desk import SavingDesk
 from agent.automation.scheduler import AutomationScheduler
 from agent.catalogue import Catalogue
 from agent.channels.outbox import OutboxBot, OutboxSender
-from agent.channels.people import PeopleDesk
-from agent.channels.redo import RedoDesk
 from agent.orchestrator import OrchestratorRunner
 from agent.parts import make_parts
 from agent.pipelines import Pipelines
@@ -47,7 +42,6 @@ class App:
     orchestrator: OrchestratorRunner
     reception: Reception
     automation: AutomationScheduler
-    saver: RunSaver
 
     async def start(self) -> None:
         """Open the journal and begin to work.
@@ -105,11 +99,7 @@ def build_app(
     bell = Bell(config.folder / "bells")
     automation = AutomationScheduler(parts.store, orchestrator, pipelines=pipelines, bell=bell)
     time_zone = config.plugins.get("time", {}).get("time_zone", "")
-    schedules = ScheduleDesk(automation, parts.store, time.time, time_zone, sessions=orchestrator.sessions)
-    saver = RunSaver(
-        parts.store, parts.catalogue, pipelines, automation, config.folder / "pipelines", with_model=llm is not None
-    )
-    reception.doors += [SavingDesk(saver, parts.store, schedules, Awaited(parts.store)), schedules]
+    reception.doors.append(ScheduleDesk(automation, parts.store, time.time, time_zone))
     return App(
         config,
         parts.store,
@@ -122,5 +112,4 @@ def build_app(
         orchestrator,
         reception,
         automation,
-        saver,
     )
