@@ -18,6 +18,12 @@ class Unfinished(str):
     __slots__ = ()
 
 
+class Alert(str):
+    """What `Hearer.press` returns when it must be read and not only noticed: shown as a dialog where there is one."""
+
+    __slots__ = ()
+
+
 class Hearer(Protocol):
     """What a channel hands its messages to; the orchestrator is one."""
 

@@ -44,10 +44,24 @@ class Limits(_Section):
     """New plans after failures or surprises; questions have a limit of their own."""
     questions: Annotated[int, Field(ge=0, le=100)] = 10
     """Questions that one run may ask."""
+    approval_seconds: Annotated[float, Field(gt=0, le=31_622_400)] = 86_400.0
+    """Seconds after which nobody has approved what was asked, which is a denial; a checkpoint may say its own."""
     tokens: Annotated[int, Field(ge=0)] = 500_000
     """Tokens (prompt and completion) that one run may use; 0 means no limit."""
     money: Annotated[float, Field(ge=0)] = 1.0
-    """US dollars that one run may spend on models; 0 means no limit."""
+    """US dollars that one run may spend before it asks for more; 0 means no limit."""
+    money_per_day: Annotated[float, Field(ge=0)] = 0.0
+    """US dollars that all runs together may spend in one day (of this machine's clock); 0 means no limit."""
+    money_per_month: Annotated[float, Field(ge=0)] = 0.0
+    """US dollars that all runs together may spend in one calendar month; 0 means no limit."""
+    money_per_user_day: Annotated[float, Field(ge=0)] = 0.0
+    """US dollars that the runs of one person may spend in one day; 0 means no limit."""
+    money_per_session: Annotated[float, Field(ge=0)] = 0.0
+    """US dollars that all runs of one chat may ever spend; 0 means no limit."""
+    warn_at: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Share of a budget at which the chat is told, once; 1 only when all of it is spent."""
+    answer_tokens: Annotated[int, Field(ge=64)] = 16_000
+    """Tokens that are set aside for one answer of the model; what it does not use is free again after it."""
     seconds: Annotated[float, Field(gt=0)] = 3600.0
     """Seconds of work in one run; waiting for a person does not count."""
     step_seconds: Annotated[float, Field(gt=0)] = 300.0
@@ -95,6 +109,8 @@ class Telegram(_Section):
     groups: Literal["mention", "commands", "all", "never"] = "mention"
     """In groups answer `mention` (mentioned, replied to, or commanded), `commands`, `all`, or `never`; an owner may
     choose for a group with /group."""
+    reactions: bool = True
+    """Look (👀) at each message as soon as it is safe, where the chat allows it."""
     voice_minutes: Annotated[float, Field(ge=0)] = 15.0
     """The longest voice message that is listened to; a longer one is kept as a file."""
     poll_seconds: Annotated[int, Field(ge=0, le=50)] = 25
@@ -112,6 +128,15 @@ class Sandbox(_Section):
     """CPU seconds of one job."""
     idle_seconds: Annotated[float, Field(gt=0)] = 300.0
     """Idle time after which a session's warm workers are ended."""
+    allow_hosts: tuple[str, ...] = ()
+    """Hosts that every command and program may reach, as `host`, `host:port` or `*.host`; such as those of pip's
+    package index. Whatever runs there can send them all that its session holds."""
+    tool_hosts: tuple[str, ...] = ("*",)
+    """Of the hosts that tools declare, those that they may reach."""
+    private_hosts: tuple[str, ...] = ()
+    """Hosts whose addresses need not be public: `nas.lan:8080`. They must be allowed as well."""
+    traffic_mb: Annotated[int, Field(ge=1)] = 512
+    """What one job may send and receive in all."""
     unsafe: bool = False
     """Run without walls where none are available. Only for machines that hold nothing of value."""
 

@@ -75,6 +75,7 @@ class InboundMessage:
 
     `text` is what the person typed; forwarded and quoted text stays in `quoted` and is never trusted. `action` is set
     for a button press only. `trusted` says that the sender is an owner. `id` is the inbox row, 0 before it is stored.
+    `forwarded` says that all of it is somebody else's.
     """
 
     channel: str
@@ -92,6 +93,7 @@ class InboundMessage:
     trusted: bool = True
     received_at: float = 0.0
     id: int = 0
+    forwarded: bool = False
 
 
 class MessageKind(StrEnum):

@@ -158,8 +158,9 @@ def of_session(connection: Connection, session_id: str, limit: int) -> list[Outb
     return [outbound(row) for row in connection.execute(query)]
 
 
-def hasten(connection: Connection, session_prefix: str) -> bool:
-    """Have what waits for its next attempt in a chat and its topics sent now; False when nothing does."""
-    there = or_(outbox.c.session_id == session_prefix, outbox.c.session_id.startswith(f"{session_prefix}:"))
-    waiting = update(outbox).where(outbox.c.state.in_([PENDING, SENDING]), outbox.c.not_before > 0, there)
-    return connection.execute(waiting.values(not_before=0.0)).rowcount > 0
+def revive(connection: Connection, chat: tuple[str, str], error: str, since: float) -> bool:
+    """Give what was given up in a chat (its session, the beginning of its topics') new attempts; False for nothing."""
+    there = or_(outbox.c.session_id == chat[0], outbox.c.session_id.startswith(chat[1], autoescape=True))
+    because = outbox.c.error.startswith(error, autoescape=True)
+    lost = update(outbox).where(outbox.c.state == FAILED, there, because, outbox.c.created_at >= since)
+    return connection.execute(lost.values(state=PENDING, attempts=0, error="", not_before=0.0)).rowcount > 0

@@ -381,8 +381,8 @@ class Store(Protocol):
         one, and somebody who is blocked stays blocked.
         """
 
-    async def hasten(self, session_prefix: str) -> None:
-        """Have what waits for its next attempt in a chat and its topics (`telegram:4711`) sent now."""
+    async def revive(self, session_id: str, error: str, seconds: float) -> None:
+        """Have sent what was posted in the last `seconds` to a chat or its topics and given up with this error."""
 
     async def find_message(self, channel: str, session_id: str, message_id: str) -> InboundMessage | None:
         """Return a message of a session by its id in the chat, if it is among the newest few hundred."""

@@ -32,8 +32,9 @@ class Registry(Journal):
         now = self._clock()
         return await self._do(people.pair, digest, people.person_row(person, now), now)
 
-    async def hasten(self, session_prefix: str) -> None:
-        await self._do(outbox.hasten, session_prefix, rings=True)
+    async def revive(self, session_id: str, error: str, seconds: float) -> None:
+        chat = (session_id, f"{session_id}:")
+        await self._do(outbox.revive, chat, error, self._clock() - seconds, rings=True)
 
     async def find_message(self, channel: str, session_id: str, message_id: str) -> InboundMessage | None:
         return await self._read(inbox.find, channel, session_id, message_id)

@@ -90,6 +90,7 @@ def inbound_body(message: InboundMessage) -> str:
                 for file in message.attachments
             ],
             "trusted": message.trusted,
+            "forwarded": message.forwarded,
         },
     )
 

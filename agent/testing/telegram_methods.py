@@ -224,6 +224,20 @@ def set_my_commands(world: World, params: Params, _: Uploads) -> Any:
     return True
 
 
+def set_message_reaction(world: World, params: Params, _: Uploads) -> Any:
+    """https://core.telegram.org/bots/api#setmessagereaction."""
+    chat = writable(world, {**params, "message_thread_id": None})
+    number = int(params.get("message_id", 0))
+    if number not in chat.messages:
+        raise bad("message to react not found")
+    wanted = [str(reaction.get("emoji")) for reaction in params.get("reaction") or []]
+    if not chat.reactions_allowed or not set(wanted) <= rules.REACTIONS:
+        raise bad("REACTION_INVALID")
+    chat.reactions[number] = wanted
+    world.touch()
+    return True
+
+
 def get_me(world: World, _params: Params, _: Uploads) -> Any:
     """https://core.telegram.org/bots/api#getme."""
     return {**world.me, "can_join_groups": True, "can_read_all_group_messages": False}
@@ -284,4 +298,5 @@ METHODS: dict[str, Callable[[World, Params, Uploads], Any]] = {
     "deleteMessage": delete_message,
     "answerCallbackQuery": answer_callback_query,
     "setMyCommands": set_my_commands,
+    "setMessageReaction": set_message_reaction,
 }

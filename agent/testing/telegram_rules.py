@@ -28,6 +28,7 @@ ACTIONS = frozenset(
     {"typing", "upload_photo", "record_video", "upload_video", "record_voice", "upload_voice", "upload_document"}
     | {"choose_sticker", "find_location", "record_video_note", "upload_video_note"},
 )
+REACTIONS = frozenset({"👍", "👎", "❤", "🔥", "👀", "🤔", "🎉", "👌", "🤝", "✍"})
 ENTITIES = frozenset(
     {"mention", "hashtag", "cashtag", "bot_command", "url", "email", "phone_number", "bold", "italic", "underline"}
     | {"strikethrough", "spoiler", "blockquote", "expandable_blockquote", "code", "pre", "text_link", "text_mention"}

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 SPELLINGS = {name.lower(): name for name in (*METHODS, "getUpdates")}
 WRITES = frozenset(name for name in METHODS if name.startswith(("send", "edit")) and name != "sendChatAction")
-SHAPES = frozenset({"reply_markup", "entities", "caption_entities", "reply_parameters", "media", "commands"})
+SHAPES = frozenset(
+    {"reply_markup", "entities", "caption_entities", "reply_parameters", "media", "commands", "reaction", "scope"}
+)
 
 
 @dataclass(slots=True)

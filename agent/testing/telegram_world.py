@@ -52,6 +52,8 @@ class Chat:
     migrated_to: int | None = None
     messages: dict[int, dict[str, Any]] = field(default_factory=dict)
     edits: dict[int, int] = field(default_factory=dict)
+    reactions: dict[int, list[str]] = field(default_factory=dict)
+    reactions_allowed: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return the Bot API's Chat."""
@@ -214,6 +216,7 @@ class World:
             "voice": {"voice": {**held, "duration": 1, "mime_type": "audio/ogg"}},
             "audio": {"audio": {**held, "duration": 1, "file_name": name}},
             "video": {"video": {**held, "duration": 1, "width": 9, "height": 9, "file_name": name}},
+            "video_note": {"video_note": {**held, "duration": 1, "length": 9}},
         }
         marks = self._marks(caption) or None
         content = {**shapes[kind], "caption": caption or None, "caption_entities": marks}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # The request never left, so it can't have arrived.
 NEVER_LEFT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"})
 GONE = ("message to edit not found", "message can't be edited", "message_id_invalid", "there is no text in the message")
+NO_CHAT = ("chat not found", "user is deactivated", "group chat was deactivated", "peer_id_invalid")
 PLAIN = ("can't parse", "entity", "entities")
 
 
@@ -41,6 +42,12 @@ def is_unmodified(error: BadRequest) -> bool:
 def is_gone(error: BadRequest) -> bool:
     """Tell whether the message can't be edited any more, so that a new one has to take its place."""
     return says(error, *GONE)
+
+
+def is_closed(refused: DeliveryRefused) -> bool:
+    """Tell whether a refusal means that the bot may not write to the chat at all: blocked, thrown out, chat gone."""
+    cause = refused.__cause__
+    return isinstance(cause, Forbidden) or (isinstance(cause, BadRequest) and says(cause, *NO_CHAT))
 
 
 def dislikes_formatting(error: BadRequest) -> bool:

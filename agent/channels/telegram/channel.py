@@ -7,45 +7,52 @@ import logging
 import os
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 from loguru import logger
 from telegram import Bot
-from telegram.error import BadRequest, Forbidden, InvalidToken, TelegramError
+from telegram.error import InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
 from agent.channels.inbox import Lanes
 from agent.channels.pacing import CAREFUL
+from agent.channels.telegram.calls import is_closed
 from agent.channels.telegram.courier import Courier
+from agent.channels.telegram.directory import CHANNEL, CLOSED_TO_US, Directory
 from agent.channels.telegram.files import Downloads
+from agent.channels.telegram.intake import Intake
+from agent.channels.telegram.presses import Presses
 from agent.channels.telegram.receive import Receiver
 from agent.channels.telegram.sendfiles import FileCourier
-from agent.channels.telegram.updates import CHANNEL, Reader
+from agent.channels.telegram.signs import Signs
+from agent.channels.telegram.strangers import Doorkeeper
+from agent.channels.telegram.tasks import Tasks
+from agent.channels.telegram.updates import Reader
+from agent.channels.telegram.voices import Voices
 from agent.domain.messages import MessageKind
-from agent.errors import ConfigError
+from agent.errors import ConfigError, DeliveryRefused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-    from typing import Any
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from agent.channels.base import Hearer
     from agent.channels.pacing import Rates
     from agent.config import AppConfig
     from agent.domain.messages import Destination, InboundMessage, OutboundMessage
+    from agent.llm.hearing import Listener
     from agent.store.protocol import Store
 
-ACTION_SECONDS = 4.5
 LOCK_SECONDS = 1.0
-SAID = 200
 UPLOAD_SECONDS = 180.0
 
 
 class TelegramChannel:
     """The `Channel` of chats on Telegram.
 
-    `press` may take a button press before the hearer does (`OutboxSender.press`); `patience` scales the pauses after
-    failures. Raises ConfigError when there is no token.
+    `press` may take a button press before the hearer does (`OutboxSender.press`); `listener` understands voice
+    messages; `patience` scales the pauses after failures. Raises ConfigError when there is no token.
     """
 
     name = CHANNEL
@@ -58,21 +65,24 @@ class TelegramChannel:
         hearer: Hearer,
         *,
         press: Callable[[str], Awaitable[str | None]] | None = None,
+        listener: Listener | None = None,
         patience: float = 1.0,
     ) -> None:
         self._config = config
         self._store = store
         self._requests = _requests()
         self._bot = _bot(config, *self._requests)
-        self._courier = Courier(self._bot)
+        self._directory = Directory(config.owners, config.telegram.groups)
+        self._courier = Courier(self._bot, moved=self._moved)
         self._files = FileCourier(self._bot, self._courier)
         self._downloads = Downloads(self._bot, store, config.folder / "inbox", pause=patience)
-        self._lanes = Lanes(store, hearer, prepare=self._downloads.complete, pressed=self._pressed, press=press)
+        self._voices = Voices(store, listener, config.telegram.voice_minutes)
+        self._tasks = Tasks()
+        self._presses = Presses(self._bot, self._tasks)
+        self._signs = Signs(self._bot, self._tasks, self._directory.outside, reactions=config.telegram.reactions)
+        self._lanes = Lanes(store, hearer, prepare=self._prepare, pressed=self._presses.pressed, press=press)
         self._patience = patience
         self._receiver: Receiver | None = None
-        self._queries: dict[str, str] = {}
-        self._actions: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def last_poll_age(self) -> float | None:
         """Return the seconds since Telegram last answered a poll; None before the first time."""
@@ -86,18 +96,30 @@ class TelegramChannel:
             waiting = await lanes.replay(self.name)
             logger.info("{} messages were waiting to be heard", waiting)
             await self._connect()
-            reader = Reader(self._bot.id, self._bot.username, self._config.owners, self._config.telegram.groups)
+            intake = self._intake(lanes)
             self._receiver = Receiver(
                 self._bot,
                 self._store,
-                reader,
-                lanes,
+                intake,
                 poll_seconds=self._config.telegram.poll_seconds,
-                queried=self._queries.__setitem__,
-                refused=self._refuse,
                 patience=self._patience,
             )
             await self._receiver.run()
+
+    def _intake(self, lanes: Lanes) -> Intake:
+        return Intake(
+            self._store,
+            Reader(self._bot.id, self._bot.username, directory=self._directory),
+            lanes,
+            Doorkeeper(self._store, self._directory),
+            queried=self._presses.queried,
+            refused=self._presses.refuse,
+            received=self._signs.seen,
+        )
+
+    async def _prepare(self, message: InboundMessage) -> InboundMessage:
+        """Fetch a message's files, and understand what was spoken."""
+        return await self._voices.understand(await self._downloads.complete(message))
 
     async def _connect(self) -> None:
         """Learn who we are, however long the network takes."""
@@ -146,72 +168,35 @@ class TelegramChannel:
         try:
             yield
         finally:
-            await self._end_tasks()
-
-    async def _end_tasks(self) -> None:
-        tasks = [*self._tasks, *self._actions.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    # --- presses ------------------------------------------------------------------------------------------------
-    async def _pressed(self, message: InboundMessage, said: str) -> None:
-        """Tell Telegram the outcome of a press, which is committed by now. After a restart there is nobody to tell."""
-        query = self._queries.pop(message.update_id, None)
-        if query is not None:
-            await self._answer(query, said, alert=said.startswith(("Too late", "Something went wrong")))
-
-    def _refuse(self, query: str) -> None:
-        self._own(self._answer(query, "Only the owner of this bot can do that.", alert=True))
-
-    async def _answer(self, query: str, said: str, *, alert: bool) -> None:
-        try:
-            await self._bot.answer_callback_query(query, said[:SAID] or None, show_alert=alert)
-        except TelegramError as error:
-            logger.info("A press could not be answered: {}", error)
-
-    def _own(self, work: Coroutine[Any, Any, None]) -> None:
-        self._keep(asyncio.create_task(work))
-
-    def _keep(self, task: asyncio.Task[None]) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            await self._tasks.end()
 
     # --- out ----------------------------------------------------------------------------------------------------
     async def deliver(self, message: OutboundMessage) -> str:
         """Bring the chat one step nearer to what the message says; see `Channel.deliver`."""
-        if message.kind is MessageKind.FILES:
-            return await self._files.deliver(message)
-        return await self._courier.deliver(message)
+        directory, chat_id = self._directory, message.dest.chat_id
+        await directory.known(self._store)
+        if chat_id in directory.closed:
+            raise DeliveryRefused(f"{CLOSED_TO_US}.")
+        outside = replace(message, dest=replace(message.dest, chat_id=directory.outside(chat_id)))
+        courier = self._files if message.kind is MessageKind.FILES else self._courier
+        try:
+            return await courier.deliver(outside)
+        except DeliveryRefused as refused:
+            if not is_closed(refused):
+                raise
+            await directory.close(self._store, chat_id)
+            raise DeliveryRefused(f"{CLOSED_TO_US}: {refused}") from refused
+
+    async def _moved(self, old: int, new: int) -> None:
+        await self._directory.move(self._store, str(old), str(new))
 
     def busy(self, dest: Destination, *, on: bool) -> None:
         """Show "typing …" in the chat and topic until it is switched off."""
-        place = (dest.chat_id, dest.thread_id)
-        running = self._actions.pop(place, None) if not on else self._actions.get(place)
-        if not on:
-            if running is not None:
-                running.cancel()
-                self._keep(running)
-        elif running is None or running.done():
-            self._actions[place] = asyncio.create_task(self._keep_typing(*place))
-
-    async def _keep_typing(self, chat_id: str, thread_id: str) -> None:
-        """Renew the chat action before it fades; a sign of life is not worth a retry."""
-        while True:
-            try:
-                await self._bot.send_chat_action(
-                    int(chat_id), "typing", message_thread_id=int(thread_id) if thread_id else None
-                )
-            except (BadRequest, Forbidden) as error:
-                logger.info("No chat action in {}: {}", chat_id, error)
-                return
-            except TelegramError as error:
-                logger.debug("The chat action was not renewed: {}", error)
-            await asyncio.sleep(ACTION_SECONDS)
+        self._signs.busy(dest, on=on)
 
     async def close(self) -> None:
         """Give the connections back. Nothing can be delivered after that."""
-        await self._end_tasks()
+        await self._tasks.end()
         for request in self._requests:
             await request.shutdown()
 

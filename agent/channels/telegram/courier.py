@@ -35,6 +35,8 @@ from agent.channels.telegram.texts import Document, Part, Text
 from agent.domain.messages import MessageKind
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from agent.domain.messages import Destination, OutboundMessage
 
 GENERAL = "1"
@@ -81,8 +83,9 @@ def write_ids(ids: list[int]) -> str:
 class Courier:
     """Delivers everything but files out of a workspace."""
 
-    def __init__(self, bot: Bot) -> None:
+    def __init__(self, bot: Bot, moved: Callable[[int, int], Awaitable[None]] | None = None) -> None:
         self._bot = bot
+        self._moved = moved
         # What each message was last seen to show, so that unchanged parts cost no call.
         self._shows: OrderedDict[tuple[int, int], tuple[Part, Markup]] = OrderedDict()
 
@@ -94,9 +97,15 @@ class Courier:
         try:
             return await self._step(place, message, look, ids)
         except ChatMigrated as moved:
-            logger.info("The group {} is now the supergroup {}", place.chat_id, moved.new_chat_id)
+            await self.note_move(place.chat_id, moved.new_chat_id)
             with calls.delivering("a message"):
                 return await self._step(replace(place, chat_id=moved.new_chat_id), message, look, ids)
+
+    async def note_move(self, old: int, new: int) -> None:
+        """Have it noted that a group has another id."""
+        logger.info("The group {} is now the supergroup {}", old, new)
+        if self._moved is not None:
+            await self._moved(old, new)
 
     async def _step(self, place: Place, message: OutboundMessage, look: View, ids: list[int]) -> str:
         staged = message.kind is MessageKind.ANSWER

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -17,23 +16,19 @@ from telegram import Update
 from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
 
 from agent.channels.telegram import calls
-from agent.channels.telegram.updates import CHANNEL, Edit, Press, Stranger, Unusable, merged
-from agent.domain.messages import InboundMessage, MessageKind, OutboundMessage
+from agent.channels.telegram.intake import OFFSET
 from agent.errors import reference_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from telegram import Bot
 
-    from agent.channels.inbox import Lanes
-    from agent.channels.telegram.updates import Reader, Taken
-    from agent.domain.messages import Destination
+    from agent.channels.telegram.intake import Intake
     from agent.store.protocol import Store
 
-OFFSET = "telegram:offset"
 BOT = "telegram:bot"
-KINDS = ("message", "edited_message", "callback_query")
+KINDS = ("message", "edited_message", "callback_query", "my_chat_member")
 SLOWEST = 30.0
 CONFLICT = 5.0
 STALLED = 20.0
@@ -42,31 +37,13 @@ ALBUM_LONGEST = 1.5
 
 
 class Receiver:
-    """Polls for one bot. `patience` scales all pauses (tests use a small one).
+    """Polls for one bot. `patience` scales all pauses (tests use a small one)."""
 
-    `queried` is told the callback query's id of each press, before the press is handed on; `refused` is told the query
-    id of a stranger's press.
-    """
-
-    def __init__(
-        self,
-        bot: Bot,
-        store: Store,
-        reader: Reader,
-        lanes: Lanes,
-        *,
-        poll_seconds: int,
-        queried: Callable[[str, str], None],
-        refused: Callable[[str], None],
-        patience: float = 1.0,
-    ) -> None:
+    def __init__(self, bot: Bot, store: Store, intake: Intake, *, poll_seconds: int, patience: float = 1.0) -> None:
         self._bot = bot
         self._store = store
-        self._reader = reader
-        self._lanes = lanes
+        self._intake = intake
         self._poll_seconds = poll_seconds
-        self._queried = queried
-        self._refused = refused
         self._patience = patience
         self._offset = 0
         self._failures = 0
@@ -83,19 +60,14 @@ class Receiver:
                 await self._pause_after(error)
 
     async def _resume(self) -> None:
-        """Go on where the store says; update ids of another bot mean nothing for this one."""
-        me = str(self._reader.bot_id)
-        if await self._store.get_value(BOT) not in {None, me}:
-            logger.info("This is another bot than last time; starting with what Telegram holds for it")
-            await self._store.set_value(OFFSET, "0")
-        await self._store.set_value(BOT, me)
-        self._offset = int(await self._store.get_value(OFFSET) or 0)
+        """Go on where the store says."""
+        self._offset = await resume(self._store, self._intake.reader.bot_id)
 
     async def _poll(self) -> None:
         updates = await self._fetch(self._poll_seconds)
         self._alive()
         if updates:
-            await self._take(await self._whole_albums(updates))
+            self._offset = await self._intake.take(await self._whole_albums(updates))
 
     def _alive(self) -> None:
         if self._failures:
@@ -132,65 +104,13 @@ class Receiver:
     async def _whole_albums(self, updates: Sequence[Update]) -> Sequence[Update]:
         """Wait a moment for the rest of an album that the batch ends with; nothing of it is acknowledged yet."""
         deadline = time.monotonic() + ALBUM_LONGEST * self._patience
-        while _ends_in_album(updates) and time.monotonic() < deadline:
+        while ends_in_album(updates) and time.monotonic() < deadline:
             await asyncio.sleep(ALBUM_PAUSE * self._patience)
             more = await self._fetch(0)
             if len(more) <= len(updates):
                 break
             updates = more
         return updates
-
-    # --- a batch ------------------------------------------------------------------------------------------------
-    async def _take(self, updates: Sequence[Update]) -> None:
-        """Store what the updates say, then move the offset, in one transaction; then hand it on."""
-        read = [(update, self._read(update)) for update in updates]
-        edits = [taken for _, taken in read if isinstance(taken, Edit)]
-        messages = _with_edits(_messages(read), edits)
-        for edit in edits:
-            await self._correct(edit)
-        for _, taken in read:
-            if isinstance(taken, Stranger):
-                await self._turn_away(taken)
-            elif isinstance(taken, Unusable):
-                await self._decline(taken)
-            elif isinstance(taken, Press):
-                self._queried(taken.message.update_id, taken.query_id)
-        offset = updates[-1].update_id + 1
-        fresh = await self._store.receive_and_set(messages, OFFSET, str(offset))
-        self._offset = offset
-        self._lanes.take(fresh)
-
-    def _read(self, update: Update) -> Taken:
-        try:
-            return self._reader.read(update)
-        except Exception:
-            logger.exception("{} update {} could not be read and is left out", reference_id(), update.update_id)
-            return None
-
-    async def _correct(self, edit: Edit) -> None:
-        """Change a message that is still waiting; what has been heard stays as it was heard."""
-        for message in await self._store.unheard(CHANNEL):
-            same = message.dest.chat_id == edit.chat_id and message.message_id == edit.message_id
-            if same and not message.action and await self._store.edit_message(message.id, edit.text):
-                self._lanes.correct(message.id, edit.text)
-
-    async def _turn_away(self, stranger: Stranger) -> None:
-        """One polite line a person, ever: the outbox knows the key."""
-        if stranger.query_id:
-            self._refused(stranger.query_id)
-            return
-        logger.warning("User {} is not an owner and was turned away", stranger.user_id)
-        text = (
-            f"Hello! I work for my owner only. Your Telegram id is {stranger.user_id}; "
-            "the owner can let you in by adding it to DIRIGENT_OWNERS."
-        )
-        key = f"telegram/stranger/{stranger.user_id}"
-        if await self._store.get_message(key) is None:
-            await self._store.post(_notice(stranger.dest, key, text))
-
-    async def _decline(self, unusable: Unusable) -> None:
-        text = f"I can't do anything with a {unusable.what}. Please send text, a file, a photo or a voice message."
-        await self._store.post(_notice(unusable.dest, f"telegram/unusable/{unusable.update_id}", text))
 
     # --- trouble ------------------------------------------------------------------------------------------------
     async def _pause_after(self, error: Exception) -> None:
@@ -213,33 +133,17 @@ class Receiver:
         await asyncio.sleep(pause * self._patience)
 
 
-def _ends_in_album(updates: Sequence[Update]) -> bool:
+async def resume(store: Store, bot_id: int) -> int:
+    """Return the offset to go on with; update ids of another bot mean nothing for this one."""
+    me = str(bot_id)
+    if await store.get_value(BOT) not in {None, me}:
+        logger.info("This is another bot than last time; starting with what Telegram holds for it")
+        await store.set_value(OFFSET, "0")
+    await store.set_value(BOT, me)
+    return int(await store.get_value(OFFSET) or 0)
+
+
+def ends_in_album(updates: Sequence[Update]) -> bool:
+    """Tell whether the last update is part of an album, of which more may come."""
     message = updates[-1].message
     return message is not None and message.media_group_id is not None
-
-
-def _messages(read: Sequence[tuple[Update, Taken]]) -> list[InboundMessage]:
-    """Return messages and presses in order, albums as one message each."""
-    groups: dict[object, list[InboundMessage]] = {}
-    for update, taken in read:
-        found = taken.message if isinstance(taken, Press) else taken
-        if isinstance(found, InboundMessage):
-            album = update.message.media_group_id if update.message is not None else None
-            name = (found.dest.chat_id, album) if album else found.update_id
-            groups.setdefault(name, []).append(found)
-    return [merged(group) for group in groups.values()]
-
-
-def _with_edits(messages: list[InboundMessage], edits: list[Edit]) -> list[InboundMessage]:
-    """Apply edits of messages that come in the same batch."""
-    news = {(edit.chat_id, edit.message_id): edit.text for edit in edits}
-    return [
-        replace(message, text=news.get((message.dest.chat_id, message.message_id), message.text))
-        if not message.action
-        else message
-        for message in messages
-    ]
-
-
-def _notice(dest: Destination, key: str, text: str) -> OutboundMessage:
-    return OutboundMessage(dest=dest, kind=MessageKind.NOTICE, key=key, payload={"text": text})

@@ -54,6 +54,7 @@ class FileCourier:
             try:
                 return await self._send(place, unit, caption)
             except ChatMigrated as moved:
+                await self._courier.note_move(place.chat_id, moved.new_chat_id)
                 return await self._send(replace(place, chat_id=moved.new_chat_id), unit, caption)
             except BadRequest as error:
                 if place.thread_id is None or not calls.says(error, "thread not found", "topic_"):

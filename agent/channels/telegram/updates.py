@@ -1,7 +1,7 @@
 """Telegram's updates → inbound messages: who, where, what was typed, and what only came along.
 
-Only what an owner typed is `text`. Forwarded, quoted and replied-to words, and words that came through another bot, are
-`quoted`. Identity is the numeric id, never the name.
+Only what a person typed is `text`, and only an owner's is trusted. Forwarded, quoted and replied-to words, and words
+that came through another bot, are `quoted`. Identity is the numeric id, never the name.
 """
 
 from __future__ import annotations
@@ -10,39 +10,52 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agent.domain.messages import Attachment, Destination, InboundMessage
+from agent.channels.telegram.contents import attachments, is_content, kind_of, place, quoted
+from agent.channels.telegram.directory import CHANNEL, Directory
+from agent.domain.messages import Destination, InboundMessage
+from agent.domain.people import Role
+from agent.texts import known
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
 
-    from telegram import Message, MessageEntity, Update, User
+    from telegram import ChatMemberUpdated, Message, MessageEntity, Update, User
 
-CHANNEL = "telegram"
 COMMAND = re.compile(r"^/(?P<name>\w+)(?:@(?P<bot>\w+))?")
+PAIR = "/pair"
 QUOTE_LIMIT = 8000
+HERE = frozenset({"member", "administrator", "creator", "restricted"})
 
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """Somebody who may not use the bot wrote to it; `query_id` is set when they pressed a button."""
+    """Somebody who may not use the bot wrote to it; `query_id` is set when they pressed a button.
+
+    `code` is what they sent after /pair in a private chat. `day` is the date of the message: one line a day is enough.
+    """
 
     dest: Destination
     user_id: int
     query_id: str = ""
+    name: str = ""
+    code: str = ""
+    update_id: str = ""
+    day: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """An owner changed a message that was sent before."""
+    """Somebody changed a message that they had sent before."""
 
-    chat_id: str
+    dest: Destination
     message_id: str
     text: str
+    user_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """An owner sent something that holds nothing to work with; `what` names it."""
+    """A person sent something that holds nothing to work with; `what` names it."""
 
     dest: Destination
     what: str
@@ -57,17 +70,45 @@ class Press:
     query_id: str
 
 
-Taken = InboundMessage | Press | Edit | Stranger | Unusable | None
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The bot was let into a chat or put out of it (blocked, thrown out). `by_owner` says that an owner did it."""
+
+    dest: Destination
+    here: bool
+    by_owner: bool
+    update_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A group became a supergroup, which has another id."""
+
+    old: str
+    new: str
+
+
+Taken = InboundMessage | Press | Edit | Stranger | Unusable | Standing | Moved | None
 
 
 class Reader:
-    """Reads updates for one bot: `owners` are the numeric ids of those who may use it."""
+    """Reads updates for one bot, by what the directory says of people and chats.
 
-    def __init__(self, bot_id: int, bot_name: str, owners: Collection[int], groups: str = "mention") -> None:
+    Without one, `owners` are the numeric ids of those who may use the bot, and `groups` is the policy of all groups.
+    """
+
+    def __init__(
+        self,
+        bot_id: int,
+        bot_name: str,
+        owners: Collection[int] = (),
+        groups: str = "mention",
+        *,
+        directory: Directory | None = None,
+    ) -> None:
         self.bot_id = bot_id
         self.bot_name = bot_name
-        self._owners = frozenset(owners)
-        self._groups = groups
+        self.directory = directory or Directory(owners, groups)
 
     def read(self, update: Update) -> Taken:
         """Return what the update means for us, or None when it means nothing."""
@@ -75,35 +116,58 @@ class Reader:
             return self._press(update)
         if update.edited_message is not None:
             return self._edit(update.edited_message)
-        message = update.message
-        if message is None or message.from_user is None or message.from_user.is_bot or not self._is_for_us(message):
+        if update.my_chat_member is not None:
+            return self._standing(update, update.my_chat_member)
+        return None if update.message is None else self._read_message(update, update.message)
+
+    def _read_message(self, update: Update, message: Message) -> Taken:
+        if message.migrate_to_chat_id or message.migrate_from_chat_id:
+            here = str(message.chat.id)
+            return Moved(str(message.migrate_from_chat_id or here), str(message.migrate_to_chat_id or here))
+        if message.from_user is None or message.from_user.is_bot or not self._is_for_us(message):
             return None
-        if message.from_user.id not in self._owners:
-            return Stranger(destination(message), message.from_user.id)
-        return self._message(update, message, message.from_user)
+        role = self.directory.role(message.from_user.id)
+        if role is Role.BLOCKED:
+            return None
+        if role is None:
+            return self._stranger(update, message, message.from_user)
+        return self._message(update, message, message.from_user, is_owner=role is Role.OWNER)
 
     # --- messages -----------------------------------------------------------------------------------------------
-    def _message(self, update: Update, message: Message, user: User) -> Taken:
+    def _message(self, update: Update, message: Message, user: User, *, is_owner: bool) -> Taken:
         typed = self.typed(message)
         theirs = message.forward_origin is not None or message.via_bot is not None
         found = InboundMessage(
             channel=CHANNEL,
             update_id=f"{self.bot_id}:{update.update_id}",
-            dest=replace(destination(message), reply_to=str(message.message_id)),
+            dest=replace(self.destination(message, user), reply_to=str(message.message_id)),
             user_id=str(user.id),
             user_name=user.full_name,
-            language=user.language_code or "en",
+            language=known(user.language_code or ""),
             message_id=str(message.message_id),
-            text="" if theirs else typed,
-            quoted="\n\n".join(part for part in (typed if theirs else "", quoted(message)) if part)[:QUOTE_LIMIT],
+            text="" if theirs else typed or place(message),
+            quoted="\n\n".join(part for part in (_came_along(message, typed, theirs=theirs)) if part)[:QUOTE_LIMIT],
             reply_to=str(message.reply_to_message.message_id) if message.reply_to_message else "",
-            attachments=tuple(attachments(message, trusted=not theirs)),
-            trusted=not theirs,
+            attachments=tuple(attachments(message, trusted=is_owner and not theirs)),
+            trusted=is_owner and not theirs,
             received_at=message.date.timestamp(),
+            forwarded=theirs,
         )
         if found.text or found.quoted or found.attachments:
             return found
-        return Unusable(found.dest, _kind_of(message), found.update_id) if _is_content(message) else None
+        return Unusable(found.dest, kind_of(message), found.update_id) if is_content(message) else None
+
+    def _stranger(self, update: Update, message: Message, user: User) -> Stranger:
+        name, _, rest = self.typed(message).partition(" ")
+        private = message.chat.type == "private"
+        return Stranger(
+            self.destination(message, user),
+            user.id,
+            name=user.full_name,
+            code=rest.strip() if private and name.casefold() == PAIR else "",
+            update_id=f"{self.bot_id}:{update.update_id}",
+            day=f"{message.date:%Y-%m-%d}",
+        )
 
     def typed(self, message: Message) -> str:
         """Return the words of a message or caption, without the bot's own name, commands as `/name`."""
@@ -117,11 +181,13 @@ class Reader:
         return mention.sub("", text) if self.bot_name else text
 
     def _edit(self, message: Message) -> Edit | None:
-        if message.from_user is None or message.from_user.id not in self._owners:
+        user = message.from_user
+        if user is None or self.directory.role(user.id) in {None, Role.BLOCKED}:
             return None
         if message.forward_origin is not None or message.via_bot is not None:  # then the new words are somebody else's
             return None
-        return Edit(str(message.chat.id), str(message.message_id), self.typed(message))
+        dest = replace(self.destination(message, user), reply_to=str(message.message_id))
+        return Edit(dest, str(message.message_id), self.typed(message), str(user.id))
 
     def _press(self, update: Update) -> Press | Stranger | None:
         query = update.callback_query
@@ -129,8 +195,11 @@ class Reader:
         message = query.message
         if message is None or not query.data:
             return None
-        dest = Destination(CHANNEL, str(message.chat.id), _thread(message), str(message.chat.type))
-        if query.from_user.id not in self._owners:
+        chat_id = self.directory.inside(str(message.chat.id))
+        language = _spoken(query.from_user)
+        dest = Destination(CHANNEL, chat_id, _thread(message), str(message.chat.type), language=language)
+        role = self.directory.role(query.from_user.id)
+        if role in {None, Role.BLOCKED}:
             return Stranger(dest, query.from_user.id, query.id)
         press = InboundMessage(
             channel=CHANNEL,
@@ -138,23 +207,41 @@ class Reader:
             dest=dest,
             user_id=str(query.from_user.id),
             user_name=query.from_user.full_name,
-            language=query.from_user.language_code or "en",
+            language=known(query.from_user.language_code or ""),
             action=query.data,
             message_id=str(message.message_id),
+            trusted=role is Role.OWNER,
         )
         return Press(press, query.id)
 
-    # --- groups -------------------------------------------------------------------------------------------------
+    # --- chats --------------------------------------------------------------------------------------------------
+    def destination(self, message: Message, user: User) -> Destination:
+        """Return the chat and topic of a message; the General topic and reply threads are no topic."""
+        chat_id = self.directory.inside(str(message.chat.id))
+        return Destination(CHANNEL, chat_id, _thread(message), str(message.chat.type), language=_spoken(user))
+
+    def _standing(self, update: Update, change: ChatMemberUpdated) -> Standing:
+        chat_id = self.directory.inside(str(change.chat.id))
+        dest = Destination(CHANNEL, chat_id, "", str(change.chat.type), language=_spoken(change.from_user))
+        by_owner = self.directory.role(change.from_user.id) is Role.OWNER
+        here = str(change.new_chat_member.status) in HERE
+        return Standing(dest, here, by_owner, f"{self.bot_id}:{update.update_id}")
+
     def _is_for_us(self, message: Message) -> bool:
-        """Apply the group policy. A command that names another bot is never for us."""
+        """Apply the group's policy. A command that names another bot is never for us."""
         if message.chat.type == "private":
             return True
         command = COMMAND.match(message.text or message.caption or "")
-        if message.chat.type == "channel" or self._groups == "never":
+        policy = self.directory.policy(self.directory.inside(str(message.chat.id)))
+        if message.chat.type == "channel" or (policy == "never" and command is None):
             return False
         if command and command["bot"] and command["bot"].lower() != self.bot_name.lower():
             return False
-        return self._groups == "all" or command is not None or self._is_reply_to_us(message) or self._names_us(message)
+        if policy == "never":  # an owner may still change that
+            return command is not None and command["name"] == "group"
+        if policy == "all" or command is not None or self._is_reply_to_us(message):
+            return True
+        return policy == "mention" and self._names_us(message)
 
     def _is_reply_to_us(self, message: Message) -> bool:
         replied = message.reply_to_message
@@ -171,82 +258,18 @@ class Reader:
         )
 
 
-def destination(message: Message) -> Destination:
-    """Return the chat and topic of a message; the General topic and reply threads are no topic."""
-    return Destination(CHANNEL, str(message.chat.id), _thread(message), str(message.chat.type))
+def _came_along(message: Message, typed: str, *, theirs: bool) -> tuple[str, str]:
+    """Return the words that are not the person's own; a place that somebody forwarded is one of them."""
+    return (typed or place(message) if theirs else "", quoted(message))
+
+
+def _spoken(user: User) -> str:
+    """Return the person's language as places keep it."""
+    language = known(user.language_code or "")
+    return "" if language == "en" else language
 
 
 def _thread(message: object) -> str:
     """Return the topic. `message_thread_id` alone may be a thread of replies, which is none."""
     thread = getattr(message, "message_thread_id", None)
     return str(thread) if thread and thread != 1 and getattr(message, "is_topic_message", False) else ""
-
-
-def quoted(message: Message) -> str:
-    """Return the words that came along: the part that was quoted, else the message replied to, and the like."""
-    if message.quote is not None:
-        return message.quote.text
-    replied = message.reply_to_message
-    if replied is not None and replied.forum_topic_created is None:
-        return replied.text or replied.caption or ""
-    return _described(message)
-
-
-def _described(message: Message) -> str:
-    if message.venue is not None:
-        place = message.venue.location
-        return f"Place: {message.venue.title}, {message.venue.address} ({place.latitude}, {place.longitude})"
-    if message.location is not None:
-        return f"Location: {message.location.latitude}, {message.location.longitude}"
-    if message.contact is not None:
-        return f"Contact: {message.contact.first_name} {message.contact.last_name or ''} {message.contact.phone_number}"
-    return ""
-
-
-def attachments(message: Message, *, trusted: bool) -> Iterable[Attachment]:
-    """Yield the files of a message; of a photo's sizes the largest."""
-    if message.photo:
-        largest = max(message.photo, key=lambda size: (size.width * size.height, size.file_size or 0))
-        name = f"photo-{message.message_id}.jpg"
-        yield Attachment(name, "", largest.file_id, "image/jpeg", largest.file_size or 0, trusted)
-    if message.voice is not None:
-        voice = message.voice
-        name = f"voice-{message.message_id}.ogg"
-        yield Attachment(name, "", voice.file_id, voice.mime_type or "audio/ogg", voice.file_size or 0, trusted)
-    if message.video_note is not None:
-        note = message.video_note
-        name = f"video-{message.message_id}.mp4"
-        yield Attachment(name, "", note.file_id, "video/mp4", note.file_size or 0, trusted)
-    for kind, held, suffix in (
-        ("document", message.document if message.animation is None else None, ".bin"),
-        ("audio", message.audio, ".mp3"),
-        ("video", message.video, ".mp4"),
-        ("animation", message.animation, ".mp4"),
-    ):
-        if held is not None:
-            name = held.file_name or f"{kind}-{message.message_id}{suffix}"
-            yield Attachment(name, "", held.file_id, held.mime_type or "", held.file_size or 0, trusted)
-
-
-def _kind_of(message: Message) -> str:
-    for kind in ("sticker", "poll", "dice", "story", "game", "giveaway"):
-        if getattr(message, kind, None) is not None:
-            return kind
-    return "kind of message"
-
-
-def _is_content(message: Message) -> bool:
-    """Tell a message of a person from a service message (somebody joined, a title changed)."""
-    return _kind_of(message) != "kind of message"
-
-
-def merged(messages: list[InboundMessage]) -> InboundMessage:
-    """Return an album as one message: the first one's, with all words and all files."""
-    first = messages[0]
-    return replace(
-        first,
-        text="\n".join(message.text for message in messages if message.text),
-        quoted="\n\n".join(dict.fromkeys(message.quoted for message in messages if message.quoted)),
-        attachments=tuple(file for message in messages for file in message.attachments),
-        trusted=all(message.trusted for message in messages),
-    )

@@ -367,7 +367,7 @@ async def test_busy_shows_typing_until_it_is_switched_off(channel, server):
 
 
 async def test_busy_is_renewed(channel, server, monkeypatch):
-    monkeypatch.setattr("agent.channels.telegram.channel.ACTION_SECONDS", 0.01)
+    monkeypatch.setattr("agent.channels.telegram.signs.ACTION_SECONDS", 0.01)
     channel.busy(FORUM, on=True)
     await server.wait_for(lambda: len(server.called("sendChatAction")) >= 3)
     assert server.called("sendChatAction")[0].params["message_thread_id"] == "7"

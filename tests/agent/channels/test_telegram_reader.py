@@ -7,6 +7,7 @@ from typing import Any
 from telegram import Update
 
 from agent.channels.telegram.updates import Edit, Reader
+from agent.domain.messages import Destination
 
 
 def _edited(**fields: Any) -> Update:
@@ -16,7 +17,8 @@ def _edited(**fields: Any) -> Update:
 
 
 def test_an_owners_edit_gives_new_words():
-    assert Reader(1, "bot", [7]).read(_edited()) == Edit("7", "1", "new")
+    dest = Destination("telegram", "7", reply_to="1")
+    assert Reader(1, "bot", [7]).read(_edited()) == Edit(dest, "1", "new", "7")
 
 
 def test_words_that_another_bot_changed_are_not_the_owners():

@@ -87,18 +87,21 @@ async def test_people_of_another_channel_are_others(store: SqlStore):
 
 
 # --- chats ----------------------------------------------------------------------------------------------------------
-async def test_what_waits_for_a_chat_is_sent_soon_once_it_is_hastened(
-    store: SqlStore, notice: Callable[..., OutboundMessage]
+async def test_what_was_given_up_because_a_chat_was_closed_is_sent_when_it_is_open(
+    store: SqlStore, clock, notice: Callable[..., OutboundMessage]
 ):
-    await store.post(notice())
-    [message] = await store.due_messages("telegram")
-    await store.mark_failed(message.id, "closed", retry_at=9_999_999.0)
-    assert await store.due_messages("telegram") == []
-    await store.hasten("telegram:471")
+    for key, error in (("old", "closed: x"), ("a", "closed: x"), ("b", "refused")):
+        await store.post(notice(key))
+        message = await store.get_message(key)
+        assert message is not None
+        await store.mark_failed(message.id, error, retry_at=None)
+        clock.now += 100 if key == "old" else 1
+    for session, error in (("telegram:471", "closed"), ("telegram:47", "closed"), ("telegram:4711", "other")):
+        await store.revive(session, error, 60)
     assert await store.due_messages("telegram") == []
     store.outbox_changed.clear()
-    await store.hasten("telegram:4711")
-    assert [m.id for m in await store.due_messages("telegram")] == [message.id]
+    await store.revive("telegram:4711", "closed", 60)
+    assert [message.key for message in await store.due_messages("telegram")] == ["a"]
     assert store.outbox_changed.is_set()
 
 
