@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from agent.domain.messages import Destination, MessageKind, OutboundMessage
-from agent.errors import DirigentError
+from agent.errors import DirigentError, OverBudget
 from agent.llm.protocol import ChatMessage, LLMRequest, Notice, TextDelta
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ async def compose_final_answer(  # noqa: PLR0917  # the specified call
             text = await _written(llm, request, step_results, artifacts, draft=poster.draft, notice=notice)
         except (DirigentError, ValueError, OSError) as error:
             logger.warning("{}: the model could not write the answer: {}", corr_id, error)
+            if isinstance(error, OverBudget) and error.pauses:  # a person may pay for the answer
+                raise
     text = text.strip() if any(char.isprintable() and not char.isspace() for char in text) else ""
     text = text or answer_from_results(step_results, artifacts)
     try:

@@ -7,6 +7,7 @@ DirigentError                 message: what happened; hint: the way on
 ├── StaleLease                a write came from a worker that no longer owns the run
 ├── NotFound                  an id that names nothing
 ├── LimitReached              a limit held; carries its name, value, what was used and where it is set
+│   └── OverBudget            a call would have taken an account past its cap; the call was not made
 ├── ToolError                 a tool could not do its work
 │   ├── ToolUnknown           no such tool, or not for this profile
 │   └── ToolArguments         the arguments do not fit the tool's parameters
@@ -80,6 +81,24 @@ class LimitReached(DirigentError):
         self.value = value
         self.used = used
         self.setting = setting
+
+
+class OverBudget(LimitReached):
+    """A call would have taken an account past its cap; it was not made, and nothing was spent.
+
+    `account` is its key, such as `run:7`. `pauses` says that a person may let the run go on by raising its own budget.
+    `kept` is what a step has put aside to go on from.
+    """
+
+    def __init__(self, message: str, *, hint: str, account: str, value: float, used: float, setting: str) -> None:
+        DirigentError.__init__(self, message, hint=hint)
+        self.limit = account
+        self.account = account
+        self.value = value
+        self.used = used
+        self.setting = setting
+        self.pauses = False
+        self.kept: object = None
 
 
 class ToolError(DirigentError):

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,21 +94,13 @@ class Housekeeping:
         `final_response` and `memory_text` are only looked at for emptiness: what a model or a page said is never
         learned. Raises what the model or the file raises.
         """
-        memory = SessionMemory(Path(cwd))
-        if self._llm is not None and final_response and TELLING.search(user_text):
-            await memory.learn(user_text, self._complete)
-        if memory_text:
-            await memory.compress(self._complete if self._llm is not None else None)
-
-    async def _complete(self, system: str, text: str) -> str:
-        assert self._llm is not None
-        messages = (ChatMessage("system", system), ChatMessage("user", text))
-        return (await self._llm.complete(LLMRequest("memory", messages))).text
+        if final_response or memory_text:
+            await _update_memory(self._llm, user_text if final_response else "", memory_text, Path(cwd))
 
     async def _remember(self, ctx: RunContext, answer: str) -> None:
         memory = await SessionMemory(ctx.session.folder).text()
         try:
-            await self._maybe_update_memory(ctx.run.request, answer, memory, str(ctx.session.folder))
+            await _update_memory(ctx.llm, ctx.run.request if answer else "", memory, ctx.session.folder)
         except (DirigentError, OSError, ValueError) as error:
             self._log.warning("{}: the memory was not updated: {}", ctx.run.corr_id, error)
 
@@ -144,3 +137,18 @@ class Housekeeping:
         self._background.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("{} something in the background failed: {!r}", reference_id(), error)
+
+
+async def _update_memory(llm: LLM | None, user_text: str, memory_text: str, folder: Path) -> None:
+    """Learn and compress by a model: a run's own, so that the calls are charged to it, where there is one."""
+    memory = SessionMemory(folder)
+    complete = None if llm is None else partial(_complete, llm)
+    if complete is not None and TELLING.search(user_text):
+        await memory.learn(user_text, complete)
+    if memory_text:
+        await memory.compress(complete)
+
+
+async def _complete(llm: LLM, system: str, text: str) -> str:
+    messages = (ChatMessage("system", system), ChatMessage("user", text))
+    return (await llm.complete(LLMRequest("memory", messages))).text

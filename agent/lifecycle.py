@@ -23,16 +23,14 @@ from agent.execution import scene
 from agent.execution.dispatcher import TO_RUNNING, Dispatcher
 from agent.execution.executor import Executor
 from agent.execution.live import LivePlan
-from agent.execution.metered import MeteredLLM
 from agent.execution.people import approval_message, question_message
 from agent.execution.posting import Outbox
 from agent.execution.scheduler import Slots, StepScheduler
 from agent.execution.toolbox import Toolbox
-from agent.housekeeping import Housekeeping
 from agent.llm.detect import open_model
 from agent.memory.memory import MemoryDoor, SessionMemory
 from agent.parts import Parts, make_parts
-from agent.policy.budget import Budget
+from agent.spending import Spending, woken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +52,7 @@ class LeaseLost(Exception):
     """Work on a run was cancelled because its lease could not be kept."""
 
 
-class RunLifecycle(Housekeeping, ABC):
+class RunLifecycle(Spending, ABC):
     """What every run goes through. Without `parts` it makes its own from the configuration, and finds a model."""
 
     def __init__(
@@ -159,11 +157,7 @@ class RunLifecycle(Housekeeping, ABC):
         if self._profiles.get(run.id):
             session = replace(session, profile=self._profiles[run.id])
         ctx = self._present = await scene.set_the_scene(self._store, run, session, bot)
-        if self._llm is not None:
-            budget = Budget(self._store, run, self._config.limits)
-            await budget.load()
-            ctx.llm = MeteredLLM(self._llm, budget)
-            ctx.money = lambda: budget.money
+        await self._open_budget(ctx)
         ctx.memory = MemoryDoor(SessionMemory(session.folder))
         way = TO_RUNNING[run.status]  # in this order, and in one commit
         await asyncio.gather(*(self._store.change_run(run.id, run.epoch, status=status) for status in way))
@@ -221,7 +215,7 @@ class RunLifecycle(Housekeeping, ABC):
         await live.stop()
         shown = live.worth_showing or await self._store.get_message(live.key) is not None
         plan = [live.message()] if shown else []
-        if Status.WAITING_APPROVAL not in ctx.status.values():
+        if Status.WAITING_APPROVAL not in {*ctx.status.values(), ctx.run.status}:
             return plan
         said = "(stopped)" if status is Status.CANCELLED else "(no longer needed)"
         questions = [replace(q, answer=said) for q in await self._store.questions_of(ctx.run.id) if q.answer is None]
@@ -291,12 +285,14 @@ class RunLifecycle(Housekeeping, ABC):
 
         With `inbox_id` the message counts as heard in the same transaction: heard again, it can't become a request.
         """
-        question = await self._store.answer_question(question_id, answer, by, inbox_id=inbox_id)
+        budget = await self._granted(question_id, answer)
+        question = await self._store.answer_question(question_id, answer, by, inbox_id=inbox_id, budget=budget)
         self._open_questions.discard(question_id)
         if question is not None:
             run = await self._store.get_run(question.run_id)
             await self._store.post(question_message(run.dest, question))
-            self._go_on(run, question.step_id)
+            if not woken(self._live.get(run.id), question):
+                self._go_on(run, question.step_id)
         return question
 
     async def decide_approval(self, approval_id: str, decision: str, by: str) -> Approval | None:

@@ -21,7 +21,7 @@ from agent.domain.plan import PlanStep
 from agent.domain.run import Run
 from agent.domain.session import Profile, Session
 from agent.domain.states import FINAL, Status
-from agent.errors import DirigentError, LimitReached, ModelError, PlanError, StaleLease, reference_id
+from agent.errors import DirigentError, LimitReached, ModelError, OverBudget, PlanError, StaleLease, reference_id
 from agent.execution import scene
 from agent.execution.graph import (
     _apply_step_result,
@@ -59,6 +59,7 @@ FILES_LISTED = 40
 FILE_NAME_CHARS = 120  # a name is text of whoever made the file; a planner reads names, not letters
 TASK_KEY = "chat"
 
+NOT_ABOUT_THE_TASK = {"recovery", "budget"}  # questions whose answers tell the planner nothing
 
 class OrchestratorRunner(RunLifecycle):
     """Carries runs from a person's message to the answer. One for the whole process; runs live in the journal."""
@@ -127,6 +128,10 @@ class OrchestratorRunner(RunLifecycle):
                     return
                 await self._answer(ctx, live, outcome)
         except TimeoutError:
+        except OverBudget as refused:
+            if await self._asks_for_money(ctx, refused) is None:
+                raise
+            await self._wait_for_person(ctx, live)
             used, setting = self._config.limits.seconds, "limits.seconds"
             raise LimitReached("seconds of work in one run", value=used, used=used, setting=setting) from None
         finally:
@@ -135,12 +140,16 @@ class OrchestratorRunner(RunLifecycle):
     async def _plan_and_execute(self, ctx: RunContext, live: LivePlan) -> Outcome:
         """Plan, carry out, and plan anew while results call for it and the limit allows it."""
         while True:
+        if (held_up := self._held_up(ctx)) is not None:
+            return held_up
             ctx.summary = self._progress_context(ctx)
             stopped = scene.failure_that_stops(ctx)  # the journal is asked: this may be a later drive of the run
             try:
                 outcome = Outcome(stopped_because=stopped) if stopped else await self._execute(ctx, live)
             except (ModelError, PlanError, LimitReached) as error:
                 if not any(result.success for result in ctx.results.values()):
+                if (asking := await self._asks_for_money(ctx, error)) is not None:
+                    return asking
                     raise
                 return Outcome(stopped_because=error.message, trouble=str(error))  # what there is, is the answer
             if outcome.waiting or outcome.stopped_because:
@@ -189,6 +198,7 @@ class OrchestratorRunner(RunLifecycle):
                 ctx.status[step.id] = Status.PENDING
                 ctx.control[step.id] = planned.control
             live.add(step)
+                self._expect(ctx, step)
             yield step
         if replanning:
             for gone in await scene.cancel_replaced(self._store, ctx, named):
@@ -199,6 +209,7 @@ class OrchestratorRunner(RunLifecycle):
     async def _take_given_plan(self, ctx: RunContext, live: LivePlan) -> None:
         await scene.take_given_plan(self._store, ctx)
         for record in ctx.records.values():
+        await self._refuse_too_dear(ctx)
             live.add(record.step, record.status)
         await self._change(ctx, plan_complete=True)
 
@@ -238,7 +249,9 @@ class OrchestratorRunner(RunLifecycle):
             files=tuple(names[:FILES_LISTED]),
             progress=tuple(records) if replanning else (),
             reason=await scene.failure_worth_replanning(self._store, ctx) if replanning else "",
-            answers=tuple((q.text, q.answer) for q in asked if q.answer is not None and q.kind != "recovery"),
+            answers=tuple(
+                (q.text, q.answer) for q in asked if q.answer is not None and q.kind not in NOT_ABOUT_THE_TASK
+            ),
             planned=() if replanning else tuple(record.step for record in records),
             language=ctx.session.language,
             now=time.strftime("%A %Y-%m-%d %H:%M %Z"),
@@ -257,7 +270,8 @@ class OrchestratorRunner(RunLifecycle):
         pipeline = bool(ctx.run.given)
         if pipeline and not because:
             spoken = scene.given_answer(ctx)
-        trouble = {"id": "plan", "title": "Planning", "status": "error", "error": outcome.trouble}
+        title = "Budget" if ctx.paused else "Planning"
+        trouble = {"id": "plan", "title": title, "status": "error", "error": outcome.trouble}
         text = await compose_final_answer(
             ctx.session,
             last,

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 TOO_LATE = "Too late: this has been settled already."
 NOT_YOURS = "Only an owner may decide this."
+OWNERS_ONLY = {"recovery", "budget"}
 UNFIT = re.compile(r"[^\w-]+")
 
 
@@ -305,7 +306,7 @@ class Reception:
             return TOO_LATE
         if message.dest.chat_type != "private" and question.user_id not in {"", message.user_id}:
             return "Only the person who asked may answer this."
-        if question.kind == "recovery" and not message.trusted:
+        if question.kind in OWNERS_ONLY and not message.trusted:
             return NOT_YOURS
         special = {"you": YOU_DECIDE, "skip": SKIPPED}
         if choice in special:
@@ -357,8 +358,8 @@ def _forgets(command: commands.Command) -> bool:
 
 
 def _may_be_meant(question: Question, message: InboundMessage) -> bool:
-    """True when a text may answer the question; whether an effect is repeated, an owner chooses among the options."""
-    return question.kind != "recovery" or (message.trusted and _chosen(question, message.text) in question.options)
+    """True when a text may answer the question; about effects and money, an owner chooses among the options."""
+    return question.kind not in OWNERS_ONLY or (message.trusted and _chosen(question, message.text) in question.options)
 
 
 def _chosen(question: Question, text: str) -> str:

@@ -109,7 +109,8 @@ class StepChange:
 class Question:
     """A question to a person. `answer` is None while it is open. `id` is short and random: buttons carry it.
 
-    `kind`: `ask` (a step's), `recovery` (was this sent?), `argument` (something is missing).
+    `kind`: `ask` (a step's), `recovery` (was this sent?), `argument` (something is missing), `budget` (may the run
+    spend more? It is no step's: `step_id` is "").
     """
 
     id: str

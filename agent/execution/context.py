@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agent.domain.run import Run, StepRecord
     from agent.domain.session import Session
     from agent.llm.protocol import LLM
+    from agent.policy.budget import Budget
     from plugins.api import Memory
 
 OnProgress = Callable[[str, str, float | None, float | None], None]
@@ -36,7 +37,9 @@ class RunContext:
 
     `status` is where each step stands; `control` labels the choice of each step; `file_labels` are the files'.
     `plan_control` is what a step planned now would carry; `direct_answer` is the planner's, when no step is needed.
-    `on_progress(step_id, text, done, total)` feeds the live plan.
+    `on_progress(step_id, text, done, total)` feeds the live plan. `budget` is charged for what costs money; `estimates`
+    are what steps should cost, in US dollars. `paused` is "open" while the run waits for the person's word about money
+    and "stopped" when there is none to come.
     """
 
     run: Run
@@ -55,6 +58,15 @@ class RunContext:
     plan_control: Provenance = NOTHING
     direct_answer: str = ""
     money: Callable[[], float | None] = _no_money
+    budget: Budget | None = None
+    estimates: dict[str, float] = field(default_factory=dict)
+    paused: str = ""
+
+    def price(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """Return what a call of the run's model costs, in US dollars; None when that is unknown."""
+        from agent.llm.protocol import Priced
+
+        return self.llm.price(prompt_tokens, completion_tokens) if isinstance(self.llm, Priced) else None
 
     def state_of(self, step: PlanStep) -> Status:
         """Return where the step stands."""

@@ -16,11 +16,12 @@ from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseSt
 from agent.domain.plan import StepType
 from agent.domain.provenance import Provenance
 from agent.domain.states import Status
-from agent.errors import ModelRefused, ToolError
+from agent.errors import ModelRefused, OverBudget, ToolError
 from agent.execution.people import People
-from agent.execution.pipes import in_words
+from agent.execution.services import named_services
 from agent.execution.shaped import shaped_answer, wishes
 from agent.execution.toolbox import Call, fingerprint
+from agent.execution.values import in_words
 from agent.llm.protocol import ChatMessage, Finished, LLMRequest, Notice, TextDelta, ToolRequest
 from agent.policy import consent, provenance
 from sandbox.workspace import Workspace
@@ -47,11 +48,16 @@ WORKER = (
 NOT_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 PREVIEW = 5_000
 MAX_INPUT = 40_000
+SAME_CALLS = 3
+REPEATED = "Not called: {tool} was just called with the same arguments. Use what it returned, or do something else."
 
 
 @dataclass(slots=True)
 class Transcript:
-    """A task's conversation so far, its files, its labels and its use. It is JSON when it is put aside."""
+    """A task's conversation so far, its files, its labels and its use. It is JSON when it is put aside.
+
+    `last` is the digest of the call made last, `times` how often in a row.
+    """
 
     messages: list[ChatMessage]
     pending: list[ToolRequest] = field(default_factory=list)
@@ -59,6 +65,12 @@ class Transcript:
     labels: Provenance = field(default_factory=Provenance)
     usage: list[Usage] = field(default_factory=list)
     rounds: int = 0
+    last: str = ""
+    times: int = 0
+
+    def times_of(self, exact: str) -> int:
+        """Return how often in a row a call has been wanted, with this time; `exact` is its digest."""
+        return self.times + 1 if exact == self.last else 1
 
     def to_json(self) -> dict[str, Any]:
         """Return what is kept with the step while it waits."""
@@ -68,6 +80,8 @@ class Transcript:
             "files": [file.to_json() for file in self.files],
             "labels": self.labels.to_json(),
             "rounds": self.rounds,
+            "last": self.last,
+            "times": self.times,
         }
 
     @classmethod
@@ -79,6 +93,8 @@ class Transcript:
             files=[Artifact.from_json(file) for file in stored["files"]],
             labels=Provenance.from_json(stored["labels"]),
             rounds=stored["rounds"],
+            last=stored.get("last", ""),
+            times=stored.get("times", 0),
         )
 
 
@@ -90,7 +106,7 @@ class Executor:
         self._catalogue = catalogue
         self._toolbox = toolbox
         self._store = store
-        self._people = People(store, config.limits.questions)
+        self._people = People(store, config.limits)
 
     def tools_of(self, ctx: RunContext, step: PlanStep) -> list[ToolSpec]:
         """Return the tools that a task may call: those it names, or, when it names none, effect-free ones."""
@@ -167,6 +183,23 @@ class Executor:
         model = _model(ctx, request.step)
         tools = {spec.name: spec for spec in self.tools_of(ctx, request.step)}
         log = await self._transcript(ctx, request)
+        try:
+            return await self._rounds(ctx, request, model, tools, log, allowed, denied=denied)
+        except OverBudget as refused:
+            refused.kept = log.to_json()
+            raise
+
+    async def _rounds(  # noqa: PLR0917
+        self,
+        ctx: RunContext,
+        request: ExecutorRequest,
+        model: LLM,
+        tools: dict[str, ToolSpec],
+        log: Transcript,
+        allowed: str,
+        *,
+        denied: bool,
+    ) -> ExecutorResponse:
         while True:
             paused = await self._call_pending(ctx, request, tools, log, allowed, denied=denied)
             if paused is not None:
@@ -208,7 +241,7 @@ class Executor:
         *,
         denied: bool,
     ) -> ExecutorResponse | None:
-        """Carry out what the model asked for; returns a response only when the person must decide first."""
+        """Carry out what the model asked for; returns a response when the person must decide first, or when it ends."""
         while log.pending:
             wanted = log.pending[0]
             try:
@@ -225,9 +258,14 @@ class Executor:
                 return await self._people.request_approval(
                     ctx, request.step.id, spec, args, verdict.because, checkpoint=log.to_json()
                 )
+            elif (times := log.times_of(exact)) > SAME_CALLS:
+                return self._ended(request, log, "", f"It kept calling {spec.name} with the same arguments.")
             else:
                 allowed = ""
-                self._told(log, wanted, await self._call(ctx, request, spec, args, log))
+                repeats = times == SAME_CALLS
+                said = REPEATED.format(tool=spec.name) if repeats else await self._call(ctx, request, spec, args, log)
+                self._told(log, wanted, said)
+                log.last, log.times = exact, times
         return None
 
     async def _call(
@@ -248,8 +286,11 @@ class Executor:
             seconds=self._toolbox.seconds(spec, None),
             report=lambda p: ctx.on_progress(step_id, p.text, p.done, p.total),
             memory=ctx.memory,
+            budget=ctx.budget,
+            services=named_services(ctx.run.given),
         )
         response = await self._toolbox.call(call)
+        log.usage += response.usage
         labels = provenance.of_result(spec, args, dict.fromkeys(args, log.labels), ctx.file_labels, step_id)
         log.labels |= labels
         files = [replace(file, provenance=labels) for file in response.files]

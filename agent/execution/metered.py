@@ -1,51 +1,71 @@
-"""A model whose every call is checked against a run's budget before and booked to its ledger after."""
+"""A model whose every call is set aside on a run's accounts before it and settled after it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.domain.ledger import Usage
-from agent.llm.protocol import Finished, TextDelta
+from agent.errors import ModelRefused, ModelUnavailable
+from agent.llm.protocol import Finished, Priced, TextDelta
+from agent.policy.budget import Need
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from agent.llm.protocol import LLM, LLMRequest, Notice
-    from agent.policy.budget import Budget
+    from agent.policy.budget import Budget, Held
+
+MESSAGE_TOKENS = 8  # what a chat template adds to each message, and more
 
 
 class MeteredLLM:
-    """Implements LLM for one run; raises LimitReached instead of making a call that is over a cap."""
+    """Implements LLM for one run; raises OverBudget instead of making a call that could pass a cap.
 
-    def __init__(self, llm: LLM, budget: Budget) -> None:
+    `answer_tokens` is the most that is set aside for an answer whose request names no length.
+    """
+
+    def __init__(self, llm: LLM, budget: Budget, answer_tokens: int) -> None:
         self._llm = llm
         self._budget = budget
+        self._answer_tokens = answer_tokens
         self.name = llm.name
         self.window = llm.window
 
     async def stream(self, request: LLMRequest) -> AsyncGenerator[TextDelta | Notice | Finished]:
         """Stream an answer; see LLM.stream."""
-        prompt = self._check(request)
+        held, request, prompt = await self._hold(request)
         parts: list[str] = []
-        finished = False
+        used: list[Usage] | None = None
         try:
             async for item in self._llm.stream(request):
                 if isinstance(item, Finished):
-                    finished = True
-                    await self._budget.book(item.usage)
+                    used = [item.usage]
+                    await self._budget.settle(held, used)
                 elif isinstance(item, TextDelta):
                     parts.append(item.text)
                 yield item
+        except (ModelUnavailable, ModelRefused):
+            if not parts and used is None:  # it was never answered
+                used = []
+                await self._budget.settle(held, used)
+            raise
         finally:
-            if not finished:  # what was cut off or broke off has cost tokens too
-                written = self._llm.count("".join(parts))
-                await self._budget.book(Usage(request.purpose, self.name, prompt, written, estimated=True))
+            if used is None:  # what was cut off or broke off has cost tokens too
+                await self._budget.settle(held, [self._cut_off(request, prompt, "".join(parts))])
 
     async def complete(self, request: LLMRequest) -> Finished:
         """Return the whole answer; see LLM.complete."""
-        self._check(request)
-        finished = await self._llm.complete(request)
-        await self._budget.book(finished.usage)
+        held, request, prompt = await self._hold(request)
+        used = [self._cut_off(request, prompt, "")]
+        try:
+            finished = await self._llm.complete(request)
+            used = [finished.usage]
+        except (ModelUnavailable, ModelRefused):  # it was never answered
+            used = []
+            raise
+        finally:
+            await self._budget.settle(held, used)
         return finished
 
     def count(self, text: str) -> int:
@@ -55,7 +75,26 @@ class MeteredLLM:
     async def close(self) -> None:
         """Leave the shared model open: it is not this run's to close."""
 
-    def _check(self, request: LLMRequest) -> int:
-        prompt = sum(self._llm.count(message.content) for message in request.messages)
-        self._budget.check(prompt)
-        return prompt
+    def price(self, prompt_tokens: int, completion_tokens: int, model: str | None = None) -> float | None:
+        """Return what a call costs; see Priced."""
+        return self._llm.price(prompt_tokens, completion_tokens, model) if isinstance(self._llm, Priced) else None
+
+    async def _hold(self, request: LLMRequest) -> tuple[Held, LLMRequest, int]:
+        """Set the call aside and return it as it may be made, with its prompt's tokens."""
+        prompt = self._tokens(request)
+        most = min(request.max_tokens or self._answer_tokens, max(self.window - prompt, 1))
+        held = await self._budget.hold(
+            Need(lambda answer: self.price(prompt, answer, request.model) or 0.0, prompt, most)
+        )
+        return held, request if held.whole else replace(request, max_tokens=held.answer), prompt
+
+    def _tokens(self, request: LLMRequest) -> int:
+        texts = [message.content for message in request.messages]
+        texts += [wanted.arguments for message in request.messages for wanted in message.tool_requests]
+        extra = str(request.tools or "") + str(request.schema or "")
+        return sum(map(self._llm.count, texts)) + self._llm.count(extra) + MESSAGE_TOKENS * len(request.messages)
+
+    def _cut_off(self, request: LLMRequest, prompt: int, text: str) -> Usage:
+        written = self._llm.count(text)
+        money = self.price(prompt, written, request.model)
+        return Usage(request.purpose, request.model or self.name, prompt, written, money, estimated=True)

@@ -13,6 +13,7 @@ from agent.domain.run import StepChange
 from agent.domain.states import FINAL, Status
 from agent.execution.context import RunContext
 from agent.execution.dispatcher import response_of
+from agent.execution.pausing import standing
 from agent.execution.scheduler import WORTH_REPLANNING
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ async def set_the_scene(store: Store, run: Run, session: Session, bot: Bot) -> R
         if record.status in FINAL:
             ctx.results[step_id] = response_of(step_id, record)
     ctx.questions_asked = sum(question.kind == "ask" for question in questions)
+    ctx.paused = standing(questions)
     if run.replans:
         ctx.plan_control = control_after(ctx)
     return ctx

@@ -15,11 +15,13 @@ from loguru import logger
 
 from agent.domain.artifacts import Artifact
 from agent.domain.execution import ExecutorResponse, ResponseStatus
+from agent.domain.ledger import Usage
 from agent.errors import reference_id
+from agent.execution.charged import KIND, charged
 from agent.execution.host_tools import HostContext
 from agent.execution.services import Services
 from agent.logs import SHORTEST_SECRET, Redactor
-from plugins.api import Output, ToolFailure
+from plugins.api import Output, PluginError, ToolFailure
 from sandbox.api import Job, JobStatus, Limits, Progress, SandboxError, ToolCall
 from sandbox.values import plain
 from sandbox.workspace import Workspace
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from agent.config import AppConfig
     from agent.domain.session import Session
     from agent.execution.services import Named
+    from agent.policy.budget import Budget
     from plugins.api import Memory, ToolSpec
     from sandbox.api import JobResult
     from sandbox.boxes import Boxes
@@ -48,7 +51,7 @@ ENDINGS = {
 class Call:
     """One call of a tool with validated arguments. `seconds` is how long it may take; `report` is told its progress.
 
-    `services` are the names that the run's pipeline gives to services.
+    `services` are the names that the run's pipeline gives to services. Without a `budget` nothing is charged.
     """
 
     session: Session
@@ -59,6 +62,7 @@ class Call:
     report: Report
     memory: Memory | None = None
     services: Mapping[str, Named] = field(default_factory=dict)
+    budget: Budget | None = None
 
 
 class Toolbox:
@@ -82,7 +86,20 @@ class Toolbox:
         return min(wanted or spec.timeout or self._config.limits.step_seconds, self._config.limits.seconds)
 
     async def call(self, call: Call) -> ExecutorResponse:
-        """Run a tool. Every failure of the tool is a response, never an exception."""
+        """Run a tool. Every failure of the tool is a response, never an exception.
+
+        Raises OverBudget when the call could cost more than may be spent; it is not made then.
+        """
+        spec = call.spec
+        try:
+            money = spec.price(self._config.plugins.get(spec.plugin, {}), call.args)
+        except PluginError as error:
+            return _failed(call.step_id, str(error))
+        return await charged(
+            lambda: self._called(call), tool=spec.full_name, money=money, step_id=call.step_id, budget=call.budget
+        )
+
+    async def _called(self, call: Call) -> ExecutorResponse:
         try:
             response = await (self._on_host(call) if call.spec.host else self._inside(call))
             return self._without_secrets(call.spec, response)
@@ -225,6 +242,7 @@ def _host_response(
         output=found,
         text=text,
         files=_handed_over(session, handed, step_id),
+        usage=() if output.cost is None else (Usage(KIND, money=output.cost),),
     )
 
 

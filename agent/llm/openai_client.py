@@ -103,6 +103,11 @@ class OpenAIModel:
         """Return the number of tokens of a text."""
         return self.tokens.count(text)
 
+    def price(self, prompt_tokens: int, completion_tokens: int, model: str | None = None) -> float | None:
+        """Return what a call costs, in US dollars: nothing on a local server, None when the price is unknown."""
+        name, overrides = model or self.name, self.settings.prices
+        return price(name, prompt_tokens, completion_tokens, overrides) if not self.local or name in overrides else 0.0
+
     def warm(self) -> None:
         """Begin to load the SDK and the token encoding in the background; needs a running loop."""
         self.tokens.warm()
@@ -267,9 +272,7 @@ class OpenAIModel:
         elif model == self.name:
             self.tokens.observe(size, int(prompt or 0))
         prompt, completion = int(prompt or 0), int(completion or 0)
-        overrides = self.settings.prices
-        known = price(model, prompt, completion, overrides) if not self.local or model in overrides else 0.0
-        return Usage(purpose, model, prompt, completion, known, estimated)
+        return Usage(purpose, model, prompt, completion, self.price(prompt, completion, model), estimated)
 
     async def _with_known_models(self, failure: Failure, model: str) -> Failure:
         """Name the models that the server does have, the nearest first, when it does not have this one."""

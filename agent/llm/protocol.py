@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from agent.domain.ledger import Usage
@@ -93,3 +93,11 @@ class LLM(Protocol):
 
     async def close(self) -> None:
         """Close connections."""
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """A model that knows what it costs; of one that does not, only tokens are counted."""
+
+    def price(self, prompt_tokens: int, completion_tokens: int, model: str | None = None) -> float | None:
+        """Return the US dollars that a call costs (of another model than its own, if one is named); None if unknown."""

@@ -230,7 +230,7 @@ def test_the_reference_names_every_setting_and_no_secret_default():
 def test_every_setting_can_be_given_by_its_variable(home: Path, monkeypatch: pytest.MonkeyPatch, setting):
     other = {
         "int": lambda: str(int(setting.default) * 2 or 1),
-        "float": lambda: str(float(setting.default) * 2 or 1.5),
+        "float": lambda: str(float(setting.default) / 2 or 1.5),
         "bool": lambda: "true",
         "path": lambda: str(home / "elsewhere"),
         "secret": lambda: "s3cret",

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from agent.config import Limits
-from agent.domain.ledger import Usage
 from agent.domain.provenance import NOTHING, USER, Provenance
-from agent.errors import LimitReached
 from agent.policy import consent, provenance
-from agent.policy.budget import Budget
 from agent.testing import Bot, step
 from plugins.api import spec_of, tool
 
@@ -101,16 +96,3 @@ async def test_a_run_over_its_tokens_ends_with_the_setting_named(tmp_path):
         answer = await bot.hears("go")
     assert "limits.tokens" in answer.text
     assert answer.status == "FAILED"
-
-
-async def test_a_budget_counts_what_an_interrupted_run_has_used(bot: Bot):
-    bot.llm.will_plan(step("s1", "echo", text="x"))
-    bot.llm.will_answer("x")
-    await bot.hears("go")
-    run = await bot.last_run()
-    budget = Budget(bot.app.store, run, Limits(money=0.01))
-    await budget.load()
-    assert budget.tokens > 0
-    await budget.book(Usage("plan", "m", 10, 10, 0.02))
-    with pytest.raises(LimitReached, match=r"limits\.money"):
-        budget.check(1)
