@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
-    from plugins.api import ToolSpec
+    from plugins.api import ServiceSpec, ToolSpec
     from plugins.loader import LoadedPlugin
 
 EPILOG = """\
@@ -53,7 +53,17 @@ def as_data(plugin: LoadedPlugin) -> dict[str, Any]:
         "source": str(plugin.source),
         "error": plugin.error,
         "tools": [_tool(spec) for spec in plugin.tools],
+        "services": [_service(spec) for spec in plugin.services],
         "settings": dict(plugin.settings),
+    }
+
+
+def _service(spec: ServiceSpec) -> dict[str, Any]:
+    return {
+        "name": spec.full_name,
+        "summary": spec.description.splitlines()[0],
+        "secrets": list(spec.secrets),
+        "settings": list(spec.settings),
     }
 
 
@@ -68,6 +78,8 @@ def _tool(spec: ToolSpec) -> dict[str, Any]:
         "network": list(spec.network),
         "secrets": list(spec.secrets),
         "parameters": spec.parameters,
+        "standing": spec.standing,
+        "cost": "by settings and arguments" if callable(spec.cost) else spec.cost,
     }
 
 
@@ -81,6 +93,10 @@ def _lines(plugin: LoadedPlugin, *, full: bool) -> list[str]:
         lines.append(f"    {name:<18} {_effect(spec):<14} {spec.description.splitlines()[0]}")
         if full:
             lines += [f"        {line}" for line in _parameters(spec)]
+    for shared in plugin.services:
+        lines.append(f"    {shared.name:<18} {'service':<14} {shared.description.splitlines()[0]}")
+        if full and shared.secrets:
+            lines.append(f"        secrets: {', '.join(shared.secrets)}")
     if full and plugin.settings:
         lines += [f"    [plugins.{plugin.name}] {name} — {text}" for name, text in plugin.settings.items()]
     return lines

@@ -7,12 +7,12 @@ rules need nothing.
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-from plugins.api import Context, File, Output, Plugin, ToolFailure, tool
+from plugins.api import Context, File, Output, Plugin, ServiceContext, ServiceName, ToolFailure, service, tool
 from plugins.classify.cleaning import cleaned
+from plugins.classify.model import Classifier
 from plugins.classify.rules import apply_rules
 
 __all__ = ["apply_rules"]  # found here by name, inside the sandbox
@@ -25,6 +25,16 @@ plugin = Plugin(
 )
 
 Method = Literal["auto", "rules", "model"]
+
+
+@service(settings=["model"])
+async def classifier(ctx: ServiceContext) -> AsyncIterator[Classifier]:
+    """The owner's models for classifying texts, each loaded once and kept."""
+    models = Classifier(ctx.settings.get("model", ""))
+    try:
+        yield models
+    finally:
+        models.close()
 
 
 @tool(
@@ -60,8 +70,9 @@ async def classify(
     threshold: float = 0.0,
     default: str = "",
     model: str = "",
+    service: Annotated[str, ServiceName("classifier")] = "",
 ) -> Output:
-    """Choose the label that fits a text best; return label, score, best, scores of all labels, and method.
+    """Choose the label that fits a text best; return label, score, best, scores of all labels, method and rule.
 
     Rules are words or patterns with weights, `{"Billing": ["invoice*", {"regex": "IBAN", "weight": 2}]}`, here or in a
     file. Below the threshold (0 to 1), or when nothing fits, the label is the default. `model` names a folder within
@@ -71,22 +82,21 @@ async def classify(
     if not 0 <= threshold <= 1:
         raise ToolFailure(f"The threshold is {threshold!r}.", hint="It is a number from 0 to 1.")
     ruled = bool(rules or rules_file)
-    known = ctx.settings.get("model", "")
-    fallback = default
+    known = ctx.settings.get("model", "") or service
+    fallback, rule = default, ""
     if method == "model" or (method == "auto" and not ruled and (model or known)):
         ctx.progress("asking the model")
-        scores, used = await _by_model(text, chosen, _folder(known, model)), "model"
+        models: Classifier = await ctx.service(service or "classifier")
+        scores, used = _of_labels(await models.scores(text, model), chosen), "model"
     else:
         found = await ctx.inside(apply_rules, text=text, labels=chosen, rules=rules or {}, rules_file=rules_file)
         scores, used = dict(found["scores"]), "rules"
+        rule = str(found["rules"].get(max(scores, key=lambda label: scores[label]), ""))
         fallback = default or str(found["default"])
-    return _result(scores, used, threshold, fallback)
+    return _result(scores, used, threshold, fallback, rule)
 
 
-async def _by_model(text: str, labels: list[str], folder: Path) -> dict[str, float]:
-    from plugins.classify.model import scores_of
-
-    scores = await asyncio.to_thread(scores_of, text, folder)
+def _of_labels(scores: dict[str, float], labels: list[str]) -> dict[str, float]:
     if not labels:
         return scores
     wanted = {label.casefold(): label for label in labels}
@@ -97,12 +107,13 @@ async def _by_model(text: str, labels: list[str], folder: Path) -> dict[str, flo
     return found
 
 
-def _result(scores: dict[str, float], method: str, threshold: float, default: str) -> Output:
+def _result(scores: dict[str, float], method: str, threshold: float, default: str, rule: str) -> Output:
     best = max(scores, key=lambda label: scores[label])
     score = scores[best]
     sure = score > 0 and score >= threshold
     label = best if sure else default
     value = {"label": label, "score": score, "best": best if score > 0 else "", "scores": scores, "method": method}
+    value |= {"rule": rule} if rule else {}
     text = f"{label} ({score:.2f}, by {method})"
     if not sure:
         text = f"{label or 'No label'}: the best, {best}, has only {score:.2f} (by {method})" if score else label
@@ -115,15 +126,3 @@ def _labels(labels: list[str] | None) -> list[str]:
     if labels and not found:
         raise ToolFailure("Every label is empty.", hint="Give the names to choose from.")
     return found
-
-
-def _folder(base: str, name: str) -> Path:
-    """Return the model's folder, never one outside the owner's."""
-    if not base:
-        said = "No model is set up."
-        raise ToolFailure(said, hint='Set [plugins.classify] model = "/path/to/folder", or use method="rules".')
-    home = Path(base).expanduser().resolve()
-    folder = (home / name).resolve() if name and "\0" not in name else home
-    if not folder.is_relative_to(home):
-        raise ToolFailure(f"The model {name!r} is outside the owner's folder.", hint="Name a folder within it.")
-    return folder

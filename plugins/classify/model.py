@@ -6,7 +6,7 @@ older format can carry programs. A model is loaded once and kept; one text at a 
 
 from __future__ import annotations
 
-import functools
+import asyncio
 import importlib
 import threading
 from pathlib import Path
@@ -19,20 +19,54 @@ TOKENS = 512
 KEPT = 4
 MAX_CHARS = 50_000
 
-_one_at_a_time = threading.Lock()
+
+class Classifier:
+    """The models of the owner's folder, each loaded once and kept. One text at a time goes through them."""
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+        self._kept: dict[tuple[str, int], tuple[Any, int]] = {}
+        self._one_at_a_time = threading.Lock()
+
+    async def scores(self, text: str, name: str = "") -> dict[str, float]:
+        """Return the score in [0, 1] of each label of a model in the owner's folder, highest first.
+
+        Takes seconds when a model is first asked. Raises ToolFailure when the libraries or the model are missing, or do
+        not fit each other.
+        """
+        return await asyncio.to_thread(self._scores, text, _folder(self._home, name))
+
+    def _scores(self, text: str, folder: Path) -> dict[str, float]:
+        stamp = _checked(folder)
+        with self._one_at_a_time:
+            pipe, tokens = self._model(str(folder), stamp)
+            found = pipe(text[:MAX_CHARS] or " ", top_k=None, truncation=True, max_length=tokens)
+        pairs = sorted(((str(each["label"]), float(each["score"])) for each in found), key=lambda pair: -pair[1])
+        return {label: round(score, 4) for label, score in pairs}
+
+    def _model(self, folder: str, stamp: int) -> tuple[Any, int]:
+        """Return a loaded model and how many tokens it reads; the one that was unused for longest makes room."""
+        found = self._kept.pop((folder, stamp), None) or _loaded(folder)
+        self._kept[folder, stamp] = found
+        while len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+        return found
+
+    def close(self) -> None:
+        """Let the models go."""
+        self._kept.clear()
 
 
-def scores_of(text: str, folder: Path) -> dict[str, float]:
-    """Return the score in [0, 1] of each of the model's labels, highest first. Takes seconds when first called.
-
-    Raises ToolFailure when the libraries or the model are missing, or do not fit each other.
-    """
-    stamp = _checked(folder)
-    with _one_at_a_time:
-        pipe, tokens = _loaded(str(folder), stamp)
-        found = pipe(text[:MAX_CHARS] or " ", top_k=None, truncation=True, max_length=tokens)
-    pairs = sorted(((str(each["label"]), float(each["score"])) for each in found), key=lambda pair: -pair[1])
-    return {label: round(score, 4) for label, score in pairs}
+def _folder(base: str, name: str) -> Path:
+    """Return the model's folder, never one outside the owner's."""
+    if not base:
+        said = "No model is set up."
+        raise ToolFailure(said, hint='Set [plugins.classify] model = "/path/to/folder", or use method="rules".')
+    home = Path(base).expanduser().resolve()
+    folder = (home / name).resolve() if name and "\0" not in name else home
+    if not folder.is_relative_to(home):
+        raise ToolFailure(f"The model {name!r} is outside the owner's folder.", hint="Name a folder within it.")
+    return folder
 
 
 def _checked(folder: Path) -> int:
@@ -48,8 +82,7 @@ def _checked(folder: Path) -> int:
     return max(path.stat().st_mtime_ns for path in (config, *weights))
 
 
-@functools.lru_cache(maxsize=KEPT)
-def _loaded(folder: str, _stamp: int) -> tuple[Any, int]:
+def _loaded(folder: str) -> tuple[Any, int]:
     try:
         transformers = importlib.import_module("transformers")
         importlib.import_module("torch")

@@ -23,10 +23,13 @@ MAX_WEIGHT = 100.0
 KEYS = {"keyword", "regex", "weight"}
 
 Matcher = Callable[[str], bool]
+Rule = tuple[Matcher, float, str]  # its weight, and how it is written
 
 
 def apply_rules(text: str, labels: list[str], rules: dict[str, Any], rules_file: str) -> dict[str, Any]:
-    """Return `{"scores": {label: score}, "default": label of the file or ""}`; a label without rules is its own word.
+    """Return `{"scores": {label: score}, "default": label of the file or "", "rules": {label: its strongest hit}}`.
+
+    A label without rules is its own word.
 
     Raises ToolFailure for rules that cannot be read, with the label and the rule.
     """
@@ -39,8 +42,10 @@ def apply_rules(text: str, labels: list[str], rules: dict[str, Any], rules_file:
     if sum(map(len, compiled.values())) > MAX_RULES:
         raise ToolFailure(f"There are more than {MAX_RULES:,} rules.", hint="Merge keywords into patterns.")
     plain = unicodedata.normalize("NFKC", text[:MAX_TEXT])
-    weights = {label: _weight(plain, matchers) for label, matchers in compiled.items()}
-    return {"scores": scored(weights), "default": default}
+    hits = {label: [hit for hit in rules_of if hit[0](plain)] for label, rules_of in compiled.items()}
+    weights = {label: max(0.0, sum(weight for _, weight, _ in found)) for label, found in hits.items()}
+    strongest = {label: max(found, key=lambda hit: hit[1])[2] for label, found in hits.items() if found}
+    return {"scores": scored(weights), "default": default, "rules": strongest}
 
 
 def scored(weights: Mapping[str, float]) -> dict[str, float]:
@@ -50,17 +55,13 @@ def scored(weights: Mapping[str, float]) -> dict[str, float]:
     return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
 
 
-def _weight(text: str, matchers: list[tuple[Matcher, float]]) -> float:
-    return max(0.0, sum(weight for found, weight in matchers if found(text)))
-
-
-def _compiled(label: str, rules: Any) -> list[tuple[Matcher, float]]:
+def _compiled(label: str, rules: Any) -> list[Rule]:
     if not isinstance(rules, list):
         raise ToolFailure(f"The rules of {label!r} are no list.", hint='Write them as ["invoice", "refund"].')
     return [_rule(label, rule) for rule in rules]
 
 
-def _rule(label: str, rule: Any) -> tuple[Matcher, float]:
+def _rule(label: str, rule: Any) -> Rule:
     entry = {"keyword": rule} if isinstance(rule, str) else rule
     odd = f"The rule {str(rule)[:80]!r} of {label!r}"
     if not isinstance(entry, dict) or set(entry) - KEYS or ("keyword" in entry) == ("regex" in entry):
@@ -71,12 +72,12 @@ def _rule(label: str, rule: Any) -> tuple[Matcher, float]:
         hint = f"It is a number up to {MAX_WEIGHT:g}; a negative one speaks against the label."
         raise ToolFailure(f"{odd} has the weight {weight!r}.", hint=hint)
     if "keyword" in entry:
-        return _keyword(odd, entry["keyword"]), float(weight)
+        return _keyword(odd, entry["keyword"]), float(weight), str(entry["keyword"])
     try:
         pattern = re.compile(str(entry["regex"]), re.IGNORECASE)
     except re.error as problem:
         raise ToolFailure(f"{odd} is no regular expression: {problem}.", hint="Correct the pattern.") from problem
-    return lambda text: pattern.search(text) is not None, float(weight)
+    return lambda text: pattern.search(text) is not None, float(weight), str(entry["regex"])
 
 
 def _keyword(odd: str, keyword: Any) -> Matcher:

@@ -16,13 +16,29 @@ that has the secrets; the folder is read and written inside the sandbox.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from plugins.api import Button, Context, Field, Form, Menu, Output, Plugin, ToolFailure, tool
+from plugins.api import (
+    Button,
+    Context,
+    Field,
+    Form,
+    Menu,
+    Output,
+    Plugin,
+    ServiceContext,
+    ServiceName,
+    ToolFailure,
+    service,
+    tool,
+)
+from plugins.tickets.deciding import decision, found_in
+from plugins.tickets.desk import FOLDER, SECRETS, SETTINGS, Desk, system_named
 from plugins.tickets.folder import change_one, note_one, read_folder, read_one, write_samples
 from plugins.tickets.records import Change, Query, Ticket, TicketSystem, briefly, marked
+from plugins.tickets.words import SHOWN, listed, standing_of, told
+from plugins.tickets.workspace import TicketFolder, ticket_of
 
 __all__ = ["change_one", "note_one", "read_folder", "read_one"]  # found here by name, inside the sandbox
 
@@ -45,13 +61,19 @@ plugin = Plugin(
     ),
 )
 
-SYSTEMS = ("zammad", "otobo", "files")
-ALIASES = {"znuny": "otobo", "otrs": "otobo", "file": "files", "folder": "files"}
-SECRETS = ("zammad_token", "otobo_user", "otobo_password")
-FOLDER = "tickets"
 MAX_LIMIT = 1_000
-SHOWN = 25
 SystemName = Literal["", "zammad", "otobo", "znuny", "files"]
+ServiceOf = Annotated[str, ServiceName("tickets")]
+
+
+@service(secrets=SECRETS, settings=SETTINGS)
+async def tickets(ctx: ServiceContext) -> AsyncIterator[Desk]:
+    """The ticket system that is set up: one client for all calls, with its connections and its login."""
+    desk = Desk.opened(ctx)
+    try:
+        yield desk
+    finally:
+        await desk.aclose()
 
 
 # What a query or an id says goes only to the system that the owner has set, so neither is marked as leaving (`egress`).
@@ -59,7 +81,6 @@ SystemName = Literal["", "zammad", "otobo", "znuny", "files"]
     host=True,
     effect="read",
     untrusted=True,
-    secrets=SECRETS,
     timeout=300,
     produces=("table",),
     examples=(
@@ -78,7 +99,13 @@ SystemName = Literal["", "zammad", "otobo", "znuny", "files"]
     ),
 )
 async def fetch_tickets(
-    ctx: Context, query: str = "", limit: int = 50, system: SystemName = "", folder: str = ""
+    ctx: Context,
+    query: str = "",
+    limit: int = 50,
+    *,
+    system: SystemName = "",
+    folder: str = "",
+    service: ServiceOf = "",
 ) -> Output:
     """Fetch support tickets, the oldest first: `state:new queue:"2nd Level" priority:"3 high" tag:vpn words`.
 
@@ -86,16 +113,16 @@ async def fetch_tickets(
     """
     most = min(max(limit, 1), MAX_LIMIT)
     found: list[Ticket] = []
-    async with _opened(ctx, system, folder) as tickets:
-        ctx.progress(f"looking into {tickets.name}")
-        async for page in tickets.fetch(Query.parse(query), most):
-            found += page
-            ctx.progress(f"{len(found)} tickets", len(found), most)
-        problems = list(getattr(tickets, "problems", ()))
-        left = int(getattr(tickets, "left", 0))
+    place = await _system(ctx, system, folder, service)
+    ctx.progress(f"looking into {place.name}")
+    async for page in place.fetch(Query.parse(query), most):
+        found += page
+        ctx.progress(f"{len(found)} tickets", len(found), most)
+    problems = list(getattr(place, "problems", ()))
+    left = int(getattr(place, "left", 0))
     kept = briefly(found)
     left += len(found) - len(kept)
-    text = _listed(kept, most, query)
+    text = listed(kept, most, query)
     if problems:
         text += "\n\nNot read:\n" + "\n".join(problems[:SHOWN])
     if left:
@@ -108,23 +135,28 @@ async def fetch_tickets(
     host=True,
     effect="read",
     untrusted=True,
-    secrets=SECRETS,
     timeout=120,
     produces=("text",),
     examples=("read ticket {id}", "show ticket {id}", "get ticket {id}", "zeige ticket {id}", "affiche le ticket {id}"),
 )
-async def get_ticket(ctx: Context, id: str, system: SystemName = "", folder: str = "") -> Output:  # noqa: A002  # what people call it
+async def get_ticket(
+    ctx: Context,
+    id: str,  # noqa: A002  # what people call it
+    system: SystemName = "",
+    folder: str = "",
+    service: ServiceOf = "",
+) -> Output:
     """Read one ticket with all its messages and notes, by its id or by `#` and its number."""
-    async with _opened(ctx, system, folder) as tickets:
-        ticket = await tickets.get(_given(id))
-    return Output(ticket.to_json(), _told(ticket))
+    place = await _system(ctx, system, folder, service)
+    ticket = await place.get(_given(id))
+    return Output(ticket.to_json(), told(ticket))
 
 
 @tool(
     host=True,
     effect="idempotent",
     untrusted=True,
-    secrets=SECRETS,
+    standing=True,
     timeout=120,
     produces=("text",),
     examples=(
@@ -144,23 +176,23 @@ async def update_ticket(
     tags: list[str] | None = None,
     system: SystemName = "",
     folder: str = "",
+    service: ServiceOf = "",
 ) -> Output:
     """Move a ticket to a queue, set its priority or state (names as the system has them), or add tags."""
     added = tuple(tag.strip() for tag in tags or () if tag.strip())
     change = Change(queue.strip(), priority.strip(), state.strip(), added)
     if not change:
         raise ToolFailure("There is nothing to change.", hint="Give queue, priority, state or tags.")
-    async with _opened(ctx, system, folder) as tickets:
-        ticket = await tickets.update(_given(id), change)
-    now = ", ".join(part for part in (ticket.queue, ticket.priority, ticket.state, " ".join(ticket.tags)) if part)
-    return Output(ticket.to_json(), f"Ticket {ticket.id} is now: {_line(now)}")
+    place = await _system(ctx, system, folder, service)
+    ticket = await place.update(_given(id), change)
+    return Output(ticket.to_json(), f"Ticket {ticket.id} is now: {standing_of(ticket)}")
 
 
 @tool(
     host=True,
     effect="once",
+    standing=True,
     content_args=("text", "subject"),
-    secrets=SECRETS,
     timeout=120,
     produces=("text",),
     examples=(
@@ -179,6 +211,7 @@ async def add_note(
     key: str = "",
     system: SystemName = "",
     folder: str = "",
+    service: ServiceOf = "",
 ) -> Output:
     """Add a note to a ticket, for agents only unless `internal` is false.
 
@@ -187,9 +220,9 @@ async def add_note(
     if not text.strip():
         raise ToolFailure("The note is empty.", hint="Give its text.")
     ticket_id, title = _given(id), " ".join(subject.split())[:200] or "Note"
-    async with _opened(ctx, system, folder) as tickets:
-        known = (await tickets.get(ticket_id)).id  # a number and an id of one ticket make one marker
-        added = await tickets.add_note(known, title, marked(known, title, text, key), internal=internal)
+    place = await _system(ctx, system, folder, service)
+    known = (await place.get(ticket_id)).id  # a number and an id of one ticket make one marker
+    added = await place.add_note(known, title, marked(known, title, text, key), internal=internal)
     said = f"The note was added to ticket {known}." if added else f"Ticket {known} has this note already."
     return Output({"id": known, "added": added}, said)
 
@@ -214,88 +247,59 @@ def sample_tickets(folder: str = FOLDER) -> Output:
     return Output({"folder": folder, "written": written, "kept": kept}, text)
 
 
-@contextlib.asynccontextmanager
-async def _opened(ctx: Context, system: str, folder: str) -> AsyncIterator[TicketSystem]:
-    tickets = _open(ctx, system, folder)
-    try:
-        yield tickets
-    finally:
-        await tickets.aclose()
+@tool(
+    effect="write_inside",
+    untrusted=True,
+    produces=("text",),
+)
+def change_ticket_file(
+    id: str,  # noqa: A002  # as the other tools have it
+    *,
+    queue: str = "",
+    priority: str = "",
+    state: str = "",
+    tags: list[str] | None = None,
+    note: str = "",
+    folder: str = FOLDER,
+) -> Output:
+    """Change a ticket in a folder of the workspace, and add an internal note; the same again changes nothing."""
+    known = str(read_one(folder, _given(id))["id"])
+    wanted = {"queue": queue.strip(), "priority": priority.strip(), "state": state.strip()}
+    row = change_one(folder, known, {**wanted, "tags": [tag.strip() for tag in tags or () if tag.strip()]})
+    added = bool(note.strip()) and note_one(folder, known, "Note", marked(known, "Note", note), True)
+    said = f"Ticket {known} is now: {standing_of(ticket_of(row))}" + (", with a note" if added else "")
+    return Output({"id": known, "added": added, **{name: row[name] for name in wanted}}, said)
 
 
-def _open(ctx: Context, system: str, folder: str) -> TicketSystem:
-    """Return the system that the call or the owner's settings name. Raises ToolFailure for one that is not set up."""
-    settings = ctx.settings
-    configured = _named(settings.get("system", ""))
-    chosen = _named(system) or configured or "files"
-    if chosen == "files":
-        from plugins.tickets.workspace import TicketFolder
+@tool(effect="pure", produces=("table",))
+def decide_ticket(
+    ticket: dict[str, Any],
+    queue: dict[str, Any] | None = None,
+    priority: dict[str, Any] | None = None,
+    *,
+    threshold: float = 0.5,
+    lower: bool = False,
+) -> Output:
+    """Decide what to change on a ticket from what its text was classified as, and say why in a note.
 
-        return TicketFolder(ctx, folder or settings.get("folder", "") or FOLDER)
-    if chosen != configured:
-        # The one address that is set is that of the other system: its secrets must not go there.
-        said = f"The ticket system {chosen} is not set up."
-        raise ToolFailure(said, hint=f'Set [plugins.tickets] system = "{chosen}" and url = "…" in dirigent.toml.')
-    url = settings.get("url", "")
-    if chosen == "zammad":
-        from plugins.tickets.zammad import Zammad
-
-        return Zammad(url, ctx.secret("zammad_token"))
-    from plugins.tickets.otobo import Login, Otobo
-
-    login = Login(ctx.secret("otobo_user"), ctx.secret("otobo_password"), settings.get("otobo_login", "") or "session")
-    return Otobo(url, login, tag_field=settings.get("otobo_tag_field", ""))
+    `queue` and `priority` are results of `classify`, or a model's answers with `label` and `confidence`. Below the
+    threshold nothing changes. A priority such as "2 normal" is only raised, unless `lower`.
+    """
+    if not 0 <= threshold <= 1:
+        raise ToolFailure(f"The threshold is {threshold!r}.", hint="It is a number from 0 to 1.")
+    made = decision(ticket, found_in(queue, threshold), found_in(priority, threshold), lower=lower)
+    return Output(made, made["note"] or f"Ticket {made['id']} stays as it is.")
 
 
-def _named(system: str) -> str:
-    plain = system.strip().lower()
-    chosen = ALIASES.get(plain, plain)
-    if chosen and chosen not in SYSTEMS:
-        raise ToolFailure(f"There is no ticket system {system!r}.", hint=f"Known are {', '.join(SYSTEMS)}.")
-    return chosen
+async def _system(ctx: Context, system: str, folder: str, service: str) -> TicketSystem:
+    """Return the system that the call, its pipeline or the owner's settings name."""
+    if system_named(system) == "files" and not service:  # needs nothing that could be missing
+        return TicketFolder(ctx, folder or ctx.settings.get("folder", "") or FOLDER)
+    desk: Desk = await ctx.service(service or "tickets")
+    return desk.system(ctx, system, folder)
 
 
 def _given(ticket_id: str) -> str:
     if not ticket_id.strip():
         raise ToolFailure("No ticket is named.", hint="Give its id, or # and its number.")
     return ticket_id.strip()
-
-
-def _listed(tickets: list[Ticket], most: int, query: str) -> str:
-    if not tickets:
-        return f"No ticket matches {query!r}." if query.strip() else "There are no tickets."
-    lines = [_summary(ticket) for ticket in tickets[:SHOWN]]
-    if len(tickets) > SHOWN:
-        lines.append(f"… and {len(tickets) - SHOWN} more")
-    if len(tickets) == most:
-        lines.append(f"There may be more: {most} is the limit.")
-    return "\n".join(lines)
-
-
-def _summary(ticket: Ticket) -> str:
-    facts = ", ".join(part for part in (ticket.queue, ticket.priority, ticket.state) if part)
-    return _line(f"{ticket.id}  {ticket.title}" + (f"  ({facts})" if facts else ""))
-
-
-def _told(ticket: Ticket) -> str:
-    parts = [_summary(ticket)]
-    parts += [_line(f"From {ticket.customer}")] if ticket.customer else []
-    parts += [_line(f"Tags: {', '.join(ticket.tags)}")] if ticket.tags else []
-    parts += (
-        [f"\n{_clean(ticket.body)}"]
-        if ticket.body and not any(note.body == ticket.body for note in ticket.notes)
-        else []
-    )
-    for note in ticket.notes:
-        head = f"{note.sender}{', internal' if note.internal else ''}{f', {note.created}' if note.created else ''}"
-        parts.append(f"\n[{_line(head)}] {_line(note.subject)}\n{_clean(note.body)}")
-    return "\n".join(parts)
-
-
-def _line(text: str) -> str:
-    return " ".join(_clean(text).split())[:200]
-
-
-def _clean(text: str) -> str:
-    """Leave out what would move the cursor, hide text or turn its direction: others wrote this."""
-    return "".join(char for char in text.replace("\r\n", "\n") if char in "\n\t" or char.isprintable())

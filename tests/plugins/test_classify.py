@@ -55,6 +55,13 @@ async def test_a_label_without_rules_is_its_own_word(host_ctx: Any):
     assert result.value["score"] == 0.5
 
 
+async def test_the_strongest_rule_that_was_fulfilled_is_named(host_ctx: Any):
+    rules = {"Billing": ["invoice*", {"regex": "IBAN|BIC", "weight": 3}], "IT": ["vpn"]}
+    assert (await classify(host_ctx, "invoices, my IBAN", rules=rules)).value["rule"] == "IBAN|BIC"
+    assert (await classify(host_ctx, "my invoices", rules=rules)).value["rule"] == "invoice*"
+    assert "rule" not in (await classify(host_ctx, "hello", rules=rules)).value
+
+
 async def test_labels_narrow_the_rules(host_ctx: Any):
     assert (await classify(host_ctx, "invoice for the vpn, invoice!", ["IT"], rules=RULES)).value["label"] == "IT"
 

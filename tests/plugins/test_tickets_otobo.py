@@ -154,7 +154,7 @@ async def test_tickets_are_searched_then_read_with_one_login(ctx: Any, fake: Fak
     search = next(ask for ask in fake.asked if ask.url.path.endswith("/Ticket")).url.params
     assert search.get_list("States") == ["new", "open"]
     assert (search["SortBy"], search["OrderBy"], search["Limit"]) == ("Age", "Up", "2")
-    assert fake.count("POST", "Session") == 2  # one for each call of a tool
+    assert fake.count("POST", "Session") == 1  # all calls share one client
 
 
 async def test_the_password_travels_in_a_body_only(ctx: Any, fake: FakeOtobo):
