@@ -59,9 +59,9 @@ async def compose_final_answer(  # noqa: PLR0917  # the specified call
         try:
             text = await _written(llm, request, step_results, artifacts, draft=poster.draft, notice=notice)
         except (DirigentError, ValueError, OSError) as error:
-            logger.warning("{}: the model could not write the answer: {}", corr_id, error)
             if isinstance(error, OverBudget) and error.pauses:  # a person may pay for the answer
                 raise
+            logger.warning("{}: the model could not write the answer: {}", corr_id, error)
     text = text.strip() if any(char.isprintable() and not char.isspace() for char in text) else ""
     text = text or answer_from_results(step_results, artifacts)
     try:

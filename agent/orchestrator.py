@@ -58,8 +58,8 @@ __all__ = [
 FILES_LISTED = 40
 FILE_NAME_CHARS = 120  # a name is text of whoever made the file; a planner reads names, not letters
 TASK_KEY = "chat"
-
 NOT_ABOUT_THE_TASK = {"recovery", "budget"}  # questions whose answers tell the planner nothing
+
 
 class OrchestratorRunner(RunLifecycle):
     """Carries runs from a person's message to the answer. One for the whole process; runs live in the journal."""
@@ -127,11 +127,11 @@ class OrchestratorRunner(RunLifecycle):
                     await self._wait_for_person(ctx, live)
                     return
                 await self._answer(ctx, live, outcome)
-        except TimeoutError:
         except OverBudget as refused:
             if await self._asks_for_money(ctx, refused) is None:
                 raise
             await self._wait_for_person(ctx, live)
+        except TimeoutError:
             used, setting = self._config.limits.seconds, "limits.seconds"
             raise LimitReached("seconds of work in one run", value=used, used=used, setting=setting) from None
         finally:
@@ -139,17 +139,17 @@ class OrchestratorRunner(RunLifecycle):
 
     async def _plan_and_execute(self, ctx: RunContext, live: LivePlan) -> Outcome:
         """Plan, carry out, and plan anew while results call for it and the limit allows it."""
-        while True:
         if (held_up := self._held_up(ctx)) is not None:
             return held_up
+        while True:
             ctx.summary = self._progress_context(ctx)
             stopped = scene.failure_that_stops(ctx)  # the journal is asked: this may be a later drive of the run
             try:
                 outcome = Outcome(stopped_because=stopped) if stopped else await self._execute(ctx, live)
             except (ModelError, PlanError, LimitReached) as error:
-                if not any(result.success for result in ctx.results.values()):
                 if (asking := await self._asks_for_money(ctx, error)) is not None:
                     return asking
+                if not any(result.success for result in ctx.results.values()):
                     raise
                 return Outcome(stopped_because=error.message, trouble=str(error))  # what there is, is the answer
             if outcome.waiting or outcome.stopped_because:
@@ -197,8 +197,8 @@ class OrchestratorRunner(RunLifecycle):
                 await self._store.add_steps(ctx.run.id, ctx.run.epoch, [step], planned.control)
                 ctx.status[step.id] = Status.PENDING
                 ctx.control[step.id] = planned.control
-            live.add(step)
                 self._expect(ctx, step)
+            live.add(step)
             yield step
         if replanning:
             for gone in await scene.cancel_replaced(self._store, ctx, named):
@@ -208,8 +208,8 @@ class OrchestratorRunner(RunLifecycle):
 
     async def _take_given_plan(self, ctx: RunContext, live: LivePlan) -> None:
         await scene.take_given_plan(self._store, ctx)
-        for record in ctx.records.values():
         await self._refuse_too_dear(ctx)
+        for record in ctx.records.values():
             live.add(record.step, record.status)
         await self._change(ctx, plan_complete=True)
 

@@ -42,8 +42,8 @@ async def set_the_scene(store: Store, run: Run, session: Session, bot: Bot) -> R
         ctx.control[step_id] = record.control
         if record.status in FINAL:
             ctx.results[step_id] = response_of(step_id, record)
-    ctx.questions_asked = sum(question.kind == "ask" for question in questions)
     ctx.paused = standing(questions)
+    ctx.questions_asked = sum(question.kind == "ask" for question in questions)
     if run.replans:
         ctx.plan_control = control_after(ctx)
     return ctx
