@@ -22,6 +22,8 @@ COMMANDS = {
     "init": "set up: Telegram, owners, model; tests both",
     "doctor": "check everything Dirigent needs and say what to do",
     "schedules": "list what runs by itself; run, pause, resume or delete it; watch a folder",
+    "pair": "make a code that lets one person in",
+    "people": "list who may talk to the bot; remove, block, make them owner or member",
     "plugins": "list plugins, tools and commands",
     "settings": "list every setting with its default and what it means",
     "test": "run Dirigent's own tests",

@@ -50,10 +50,12 @@ async def serve(config: AppConfig) -> None:
     """Join everything, say what is in use, and work until SIGINT or SIGTERM."""
     from agent.channels.telegram.channel import TelegramChannel
     from agent.cli.chat import opened
+    from agent.llm.hearing import build_listener
     from sandbox.canaries import probe
 
     async with opened(config) as (app, model):
-        channel = TelegramChannel(config, app.store, app.reception, press=app.sender.press)
+        listener = build_listener(config, app.llm)
+        channel = TelegramChannel(config, app.store, app.reception, press=app.sender.press, listener=listener)
         await app.add_channel(channel)
         rung = await probe()
         print(f"{model}\nSandbox {rung.name}: {rung.stance} {rung.remedy}".rstrip(), flush=True)

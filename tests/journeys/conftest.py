@@ -53,9 +53,17 @@ class Stage:
         """Do what `dirigent serve` does, in this process, until the block ends."""
         from agent.channels.telegram.channel import TelegramChannel
         from agent.cli.chat import opened
+        from agent.llm.hearing import build_listener
 
         async with opened(self.config) as (app, _):
-            channel = TelegramChannel(self.config, app.store, app.reception, press=app.sender.press, patience=0.02)
+            channel = TelegramChannel(
+                self.config,
+                app.store,
+                app.reception,
+                press=app.sender.press,
+                listener=build_listener(self.config, app.llm),
+                patience=0.02,
+            )
             await app.add_channel(channel)
             tasks = [asyncio.create_task(channel.serve()), asyncio.create_task(app.sender.run())]
             try:

@@ -76,6 +76,7 @@ class TelegramChannel:
         self._courier = Courier(self._bot, moved=self._moved)
         self._files = FileCourier(self._bot, self._courier)
         self._downloads = Downloads(self._bot, store, config.folder / "inbox", pause=patience)
+        self._listener = listener
         self._voices = Voices(store, listener, config.telegram.voice_minutes)
         self._tasks = Tasks()
         self._presses = Presses(self._bot, self._tasks)
@@ -197,6 +198,8 @@ class TelegramChannel:
     async def close(self) -> None:
         """Give the connections back. Nothing can be delivered after that."""
         await self._tasks.end()
+        if self._listener is not None:
+            await self._listener.close()
         for request in self._requests:
             await request.shutdown()
 
