@@ -38,7 +38,7 @@ class Wish:
     @property
     def text(self) -> str:
         """What is to be done or told."""
-        return str(self.target.get("request") or self.target.get("notice"))
+        return str(self.target.get("request") or self.target.get("notice") or self.target.get("pipeline"))
 
     @property
     def is_reminder(self) -> bool:
@@ -75,6 +75,19 @@ def understand(text: str, now: datetime, zone: str) -> Wish | None:
         made = spec_of(when, now, when.zone or zone) if what else None
         if made is not None:
             return Wish(made[0], {"notice" if reminds else "request": what}, made[1])
+    return None
+
+
+def time_of(text: str, now: datetime, zone: str) -> tuple[dict[str, Any], str] | None:
+    """Return spec and words of a text that is a time and nothing else, repeated or once; None for anything else.
+
+    Raises ConfigError like `understand`.
+    """
+    plain = " ".join(text.split()).strip(" .!?")
+    for pattern, spec_of in ((EVERY, _repeated), (ONCE, _once)):
+        when = _at(plain, 0, pattern)
+        if when is not None and not plain[when.end :].strip(" .!?"):
+            return spec_of(when, now, when.zone or zone)
     return None
 
 

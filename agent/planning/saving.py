@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.domain.execution import ResponseStatus
 from agent.domain.inputs import InputSpec, InputType
+from agent.domain.offers import WORKING
 from agent.domain.plan import OUTPUTS, OnFailure, PlanStep, StepType
 from agent.domain.provenance import Provenance
 from agent.domain.references import REFERENCE, find_references, resolve, whole_reference
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from agent.domain.run import Run, StepRecord
     from plugins.api import ToolSpec
 
-WORKING = frozenset({StepType.TOOL, StepType.TASK, StepType.LLM})
 DONE = frozenset({ResponseStatus.OK.value, ResponseStatus.PARTIAL.value, ""})
 OPENERS = re.compile(r"\{[{%#]|\{\Z|\r")
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -127,6 +127,12 @@ def name_for(text: str, otherwise: str = "") -> str:
         words = words[:-1]
     said = "" if set(words) <= TRAILING | OPENING_WORDS else "-".join(words)[:NAME_CHARS].strip("-")
     return said or _ascii(otherwise).strip().replace(" ", "-") or "saved"
+
+
+def as_name(text: str) -> str:
+    """Return what a person typed as a name that a pipeline may have, as far as that goes: `Monthly-revenue`."""
+    plain = unicodedata.normalize("NFKD", text.translate(LETTERS)).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-_")
 
 
 def _ascii(text: str) -> str:
