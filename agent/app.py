@@ -6,8 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from agent.automation.awaited import Awaited
 from agent.automation.bell import Bell
 from agent.automation.chat import ScheduleDesk
+from agent.automation.saving import RunSaver
+from agent.automation.saving_desk import SavingDesk
 from agent.automation.scheduler import AutomationScheduler
 from agent.catalogue import Catalogue
 from agent.channels.outbox import OutboxBot, OutboxSender
@@ -42,6 +45,7 @@ class App:
     orchestrator: OrchestratorRunner
     reception: Reception
     automation: AutomationScheduler
+    saver: RunSaver
 
     async def start(self) -> None:
         """Open the journal and begin to work.
@@ -99,7 +103,11 @@ def build_app(
     bell = Bell(config.folder / "bells")
     automation = AutomationScheduler(parts.store, orchestrator, pipelines=pipelines, bell=bell)
     time_zone = config.plugins.get("time", {}).get("time_zone", "")
-    reception.doors.append(ScheduleDesk(automation, parts.store, time.time, time_zone))
+    schedules = ScheduleDesk(automation, parts.store, time.time, time_zone, sessions=orchestrator.sessions)
+    saver = RunSaver(
+        parts.store, parts.catalogue, pipelines, automation, config.folder / "pipelines", with_model=llm is not None
+    )
+    reception.doors += [SavingDesk(saver, parts.store, schedules, Awaited(parts.store)), schedules]
     return App(
         config,
         parts.store,
@@ -112,4 +120,5 @@ def build_app(
         orchestrator,
         reception,
         automation,
+        saver,
     )

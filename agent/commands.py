@@ -12,6 +12,7 @@ HELP = {
     "/plan": "show the present plan",
     "/run": "carry out a pipeline: `/run NAME input=value`",
     "/pipelines": "list the pipelines",
+    "/save": "save the last request as a pipeline: `/save [NAME]`",
     "/files": "list the files of this chat",
     "/memory": "show what I remember; `/memory forget WORDS` removes facts",
     "/schedules": "list what runs by itself; run, pause or delete it",

@@ -44,13 +44,14 @@ async def compose_final_answer(  # noqa: PLR0917  # the specified call
     run_id: int | None = None,
     status: str = "COMPLETED",
     notice: Callable[[str], None] = logger.info,
+    buttons: Sequence[Sequence[Mapping[str, str]]] = (),
 ) -> str:
     """Write the answer, post it (streamed while it grows) with its files, and return its text.
 
     `step_results` are dictionaries with `id`, `title`, `status`, `text` and `error`; `artifacts` with `path`, `title`,
     `mime` and, where the file was put aside for sending, its `place` on this machine. `notice` is told what the model's
-    server makes us wait for. Any failure of the model is logged and answered from the results; a failure to post is
-    logged too.
+    server makes us wait for; `buttons` stand under the answer. Any failure of the model is logged and answered from the
+    results; a failure to post is logged too.
     """
     place = dest if isinstance(dest, Destination) else Destination.from_json({"chat_id": chat_id, **dest})
     poster = _Poster(bot, place, session, f"run:{run_id or corr_id}", run_id)
@@ -65,7 +66,7 @@ async def compose_final_answer(  # noqa: PLR0917  # the specified call
     text = text.strip() if any(char.isprintable() and not char.isspace() for char in text) else ""
     text = text or answer_from_results(step_results, artifacts)
     try:
-        await poster.answer(text, status)
+        await poster.answer(text, status, buttons)
         await poster.files(artifacts)
     except DirigentError as error:
         logger.error("{}: the answer could not be posted: {}", corr_id, error)
@@ -161,9 +162,12 @@ class _Poster:
         """Show what is written so far."""
         await self._post(MessageKind.ANSWER, "answer", {"text": text, "final": False})
 
-    async def answer(self, text: str, status: str) -> None:
-        """Show the whole answer and how the run ended."""
-        await self._post(MessageKind.ANSWER, "answer", {"text": text, "final": True, "status": status})
+    async def answer(self, text: str, status: str, buttons: Sequence[Sequence[Mapping[str, str]]] = ()) -> None:
+        """Show the whole answer, how the run ended, and what can be done next."""
+        payload: dict[str, Any] = {"text": text, "final": True, "status": status}
+        if buttons:
+            payload["buttons"] = [[dict(button) for button in row] for row in buttons]
+        await self._post(MessageKind.ANSWER, "answer", payload)
 
     async def files(self, artifacts: Sequence[Mapping[str, Any]]) -> None:
         """Send the files, if there are any."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from agent.composer import compose_final_answer, drafts_of
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
 from agent.domain.messages import Destination
+from agent.domain.offers import save_offer
 from agent.domain.plan import PlanStep
 from agent.domain.run import Run
 from agent.domain.session import Profile, Session
@@ -288,6 +289,7 @@ class OrchestratorRunner(RunLifecycle):
             run_id=ctx.run.id,
             status=status.value,
             notice=live.say,
+            buttons=[] if because else save_offer(ctx.run, scene.carried_out(ctx)),
         )
         known = await self._session_data(ctx.session)
         made_of = scene.control_after(ctx) | self._history_label(known, TASK_KEY)

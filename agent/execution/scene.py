@@ -199,6 +199,11 @@ def speaks_for_itself(ctx: RunContext) -> str:
     return ctx.results[ends[0].id].text if ends[0].id in ctx.results else ""
 
 
+def carried_out(ctx: RunContext) -> list[PlanStep]:
+    """Return the steps that succeeded."""
+    return [ctx.records[name].step for name, result in ctx.results.items() if result.success and name in ctx.records]
+
+
 def progress(ctx: RunContext) -> str:
     """Return the last 25 results as JSON, each bounded, for the planner; "" when there are none or on an error."""
     try:
