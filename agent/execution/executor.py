@@ -18,6 +18,7 @@ from agent.domain.provenance import Provenance
 from agent.domain.states import Status
 from agent.errors import ModelRefused, OverBudget, ToolError
 from agent.execution.people import People
+from agent.execution.pipes import in_words
 from agent.execution.services import named_services
 from agent.execution.shaped import shaped_answer, wishes
 from agent.execution.toolbox import Call, fingerprint
