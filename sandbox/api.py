@@ -29,7 +29,11 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one job may use. Seconds, mebibytes, counts, bytes."""
+    """What one job may use. Seconds, mebibytes, counts, bytes.
+
+    `disk_mb` and `entries` bound by how much the workspace may grow, deleted files that are still open included;
+    `channels` are the sockets and pipes that are open at once, each of which has buffers in the kernel.
+    """
 
     wall_s: float = 60.0
     cpu_s: int = 60
@@ -39,6 +43,8 @@ class Limits:
     file_mb: int = 64
     disk_mb: int = 1024
     output_bytes: int = 1_000_000
+    entries: int = 50_000
+    channels: int = 1500
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +194,8 @@ class Policy:
 
     `allow_hosts` may be reached by every job; of the hosts that a job declares itself, those in `tool_hosts` may.
     `private_hosts` are the hosts whose addresses need not be public. `traffic_mb` is what one job may send and receive
-    in all. `on_connection` is told of each connection when it is over; it must not raise or wait.
+    in all. Where the agent is root each session runs as one of `users` users from `first_user` on; 0 turns that off.
+    `on_connection` is told of each connection when it is over; it must not raise or wait.
     """
 
     plugin_folders: tuple[Path, ...] = ()
@@ -200,16 +207,22 @@ class Policy:
     tool_hosts: tuple[str, ...] = ("*",)
     private_hosts: tuple[str, ...] = ()
     traffic_mb: int = 512
+    first_user: int = 1_900_000_000
+    users: int = 1 << 24
     on_connection: Callable[[Connection], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """Which protection is in force: `name` (A, A-, C, E, …), `stance` in words, and the remedy for what is missing."""
+    """Which protection is in force: `name` (A, A-, C, E, …), `stance` in words, and the remedy for what is missing.
+
+    `own_users`: sessions run as users of their own (only where the agent is root).
+    """
 
     name: str
     stance: str
     remedy: str = ""
+    own_users: bool = False
 
     @property
     def safe(self) -> bool:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from loguru import logger
 
-from sandbox import cgroups, layout, network, orders, results
+from sandbox import cgroups, layout, network, orders, owners, results
 from sandbox.api import Connection, Job, JobResult, Policy, Progress, Rung, SandboxError
 from sandbox.cell import Cell
+from sandbox.held import Bounds
 from sandbox.workspace import Snapshot, Workspace
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Box:
         self.rung = rung
         self._session_id = session_id
         self._policy = policy
-        self._workspace = Workspace(workspace.absolute())
+        self._workspace = self._open(workspace.absolute())
         self._cells: dict[bool, Cell] = {}
         self._locks = {False: asyncio.Lock(), True: asyncio.Lock()}
         self._timers: dict[bool, asyncio.TimerHandle] = {}
@@ -150,10 +151,11 @@ class Box:
             grant = None
         launch = self._launch()
         group = cgroups.make(job.limits.memory_mb, job.limits.processes) if self._grouped else None
+        bounds = Bounds(before.used + room, before.entries + job.limits.entries, job.limits.channels)
         guard: list[asyncio.Task[None]] = []
 
         def started(strike: Callable[[str], None]) -> None:
-            guard.append(asyncio.create_task(self._guard(before.used + room, strike)))
+            guard.append(asyncio.create_task(self._guard(cell, bounds, strike)))
 
         try:
             door = await self._let_out(cell, grant)
@@ -167,7 +169,7 @@ class Box:
                 on_start=started,
             )
             after = await self._look()
-            grown = after.used > before.used + room
+            grown = after.used > bounds.used or after.entries > bounds.entries
             changes = await self._changes(before, after)
             found = results.result(job, outcome, group, changes, self.rung, over_disk=grown, complete=after.complete)
             return results.with_connections(found, await self._fetch_in(cell, grant))
@@ -201,12 +203,17 @@ class Box:
 
     # -- the workspace ------------------------------------------------------------------------------------------
 
+    def _open(self, root: Path) -> Workspace:
+        root.mkdir(parents=True, exist_ok=True)
+        user = owners.user_of(self._session_id, root, self._policy) if self.rung.own_users else None
+        return Workspace(root, owner=user)
+
     def _find_the_folder(self) -> None:
         """Start anew when the folder was removed or replaced: boxes and descriptors still hold the old one."""
         if self._workspace.current:
             return
         self._workspace.close()
-        self._workspace = Workspace(self._workspace.root)
+        self._workspace = self._open(self._workspace.root)
         for cell in self._cells.values():
             cell.kill()
 
@@ -216,7 +223,7 @@ class Box:
             found = await asyncio.to_thread(self._workspace.snapshot)
         else:
             found = self._workspace.snapshot()
-        self._files = len(found.files) + found.skipped
+        self._files = found.entries
         return found
 
     async def _changes(self, before: Snapshot, after: Snapshot) -> tuple[Any, ...]:
@@ -225,16 +232,16 @@ class Box:
             return await asyncio.to_thread(self._workspace.diff, before, after)
         return self._workspace.diff(before, after)
 
-    async def _guard(self, most: int, strike: Callable[[str], None]) -> None:
-        """Watch the workspace's size while a job runs; the larger the tree, the rarer the look."""
+    async def _guard(self, cell: Cell, bounds: Bounds, strike: Callable[[str], None]) -> None:
+        """Watch what a job takes of the disk and of the kernel while it runs; the more there is, the rarer the look."""
         loop = asyncio.get_running_loop()
         pause = GUARD_EVERY_S
         while True:
             await asyncio.sleep(pause)
             started = loop.time()
-            found = await asyncio.to_thread(self._workspace.snapshot)
-            if found.used > most:
-                strike("disk")
+            cause = await asyncio.to_thread(bounds.broken, self._workspace, cell.pid)
+            if cause:
+                strike(cause)
                 return
             pause = max(GUARD_EVERY_S, 20 * (loop.time() - started))
 
@@ -271,7 +278,7 @@ class Box:
             bwrap = layout.find_bubblewrap()
             if bwrap is None:
                 raise SandboxError("bubblewrap is gone from this machine.", remedy="apt-get install bubblewrap")
-            return layout.bubblewrap(bwrap, self._workspace.root, self._policy)
+            return layout.bubblewrap(bwrap, self._workspace.root, self._policy, self._workspace.owner)
         if self._temporary is None:
             self._temporary = Path(tempfile.mkdtemp(prefix="dirigent-box-"))
         mode = "landlock" if self.rung.name == "C" else "bare"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from loguru import logger
@@ -65,6 +67,8 @@ async def probe(*, anew: bool = False) -> Rung:
 async def _try_all(bwrap: str | None) -> Rung:
     problems = []
     candidates = [_A if cgroups.hierarchy() else _A_MINUS] if bwrap else []
+    if os.geteuid() == 0:
+        candidates = [replace(rung, own_users=True) for rung in candidates] + candidates
     if landlock.abi() >= landlock.WALL_ABI and seccomp.supported():
         candidates.append(_C)
     for rung in candidates:

@@ -27,6 +27,7 @@ class Walls:
     own_processes: bool
     rules: int | None = None
     allowed: tuple[tuple[str, int], ...] = ()
+    own_user: bool = False
 
     def enter(self, port: int = 0) -> None:
         """Called by each job after its fork: everything that is not already in force for the init itself.
@@ -57,21 +58,33 @@ def put_up(settings: dict[str, Any]) -> Walls:
     """Put up the walls that `mode` names; raise OSError when that is impossible."""
     mode = settings["mode"]
     if mode == "bwrap":
-        return _inside_bubblewrap()
+        return _inside_bubblewrap(settings.get("user"))
     if mode == "landlock":
         return _landlock(settings)
     kernel.adopt_orphans()
     return Walls("bare", own_processes=False)
 
 
-def _inside_bubblewrap() -> Walls:
+def _inside_bubblewrap(user: int | None) -> Walls:
+    if user is not None:
+        _become(user)
     kernel.set_dumpable(allowed=False)
     rules = None
     with contextlib.suppress(OSError):
         rules = landlock.fence()
     if seccomp.supported():
         seccomp.install("own")
-    return Walls("bwrap", os.getpid() == 1, rules)
+    return Walls("bwrap", os.getpid() == 1, rules, own_user=user is not None)
+
+
+def _become(user: int) -> None:
+    """Turn from root into a user, for good."""
+    kernel.drop_bounding_set()
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+    kernel.drop_capabilities()
+    kernel.die_with_parent()  # forgotten by the kernel with the change of user
 
 
 def _landlock(settings: dict[str, Any]) -> Walls:

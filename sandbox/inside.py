@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SOURCE = "<program>"
 NICE = 5
+OTHER_BOX = 128
 SLACK = 16  # the init and its other jobs count too; its watch strikes at the exact number
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 
@@ -130,7 +131,7 @@ def _counted_already(walls: Walls) -> int:
     Since Linux 5.14 a user namespace counts for itself; outside one everything that the user runs counts. Where the
     user is root the limit does not bind at all, and the init's watch is what there is.
     """
-    if walls.own_processes and walls.name != "bare":
+    if walls.own_processes and not walls.own_user and walls.name != "bare":
         release = tuple(int(part) for part in os.uname().release.split(".")[:2] if part.isdecimal())
         return 0 if release >= (5, 14) else 1 << 20
     total, me = 0, os.getuid()
@@ -140,7 +141,8 @@ def _counted_already(walls: Walls) -> int:
                 total += len(os.listdir(f"/proc/{entry.name}/task"))  # noqa: PTH208
         except OSError:
             continue
-    return total
+    # Of a session's other box nothing is seen from here.
+    return total + OTHER_BOX if walls.own_user else total
 
 
 def _data_now() -> int:

@@ -95,13 +95,18 @@ def mount(source: str, target: str, kind: str, flags: int) -> None:
     checked(int(_libc().mount(*raw, ctypes.c_ulong(flags), None)), target)
 
 
-def drop_capabilities() -> None:
-    """Give up every capability, also those that a later exec as root would bring back."""
+def drop_bounding_set() -> None:
+    """Give up what a later exec as root would bring back, as far as this process may."""
     for number in range(64):
         try:
             prctl(_PR_CAPBSET_DROP, number)
         except OSError:  # beyond the last one this kernel knows, or not held
             break
+
+
+def drop_capabilities() -> None:
+    """Give up every capability."""
+    drop_bounding_set()
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     checked(int(_libc().capset(header, (ctypes.c_uint32 * 6)())), "capset")
 

@@ -113,6 +113,8 @@ class _Arguments:
     def __init__(self, bwrap: str) -> None:
         self.list = [bwrap]
         self._known = _options(bwrap)
+        self._made: set[Path] = {Path("/")}
+        self._binds: set[Path] = set()
 
     def add(self, option: str, *values: str) -> None:
         if option in self._known:
@@ -120,9 +122,22 @@ class _Arguments:
 
     def show(self, path: Path | str, at: str = "") -> None:
         if Path(path).exists():
+            self.above(Path(at or path))
             self.list += ["--ro-bind", str(path), at or str(path)]
+            self._binds.add(Path(at or path))
+
+    def above(self, path: Path) -> None:
+        """Make the folders above a path: those that bubblewrap makes by itself are for their owner only."""
+        for parent in reversed(path.parents):
+            if parent not in self._made and not self._shown(parent):
+                self.list += ["--dir", str(parent)]
+                self._made.add(parent)
+
+    def _shown(self, path: Path) -> bool:
+        return any(path.is_relative_to(shown) for shown in self._binds)
 
     def memory(self, path: str, size: int) -> None:
+        self.add("--perms", "1777")
         self.add("--size", str(size))
         self.list += ["--tmpfs", path]
 
@@ -169,15 +184,29 @@ def _within(path: Path, shown: Mapping[Path, str]) -> str | None:
     return None
 
 
-def bubblewrap(bwrap: str, workspace: Path, policy: Policy) -> Launch:
-    """Return how to start a box with bubblewrap (rungs A and A-)."""
-    arguments = _Arguments(bwrap)
-    for flag in ("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session"):
-        arguments.add(flag)
-    arguments.list += ["--as-pid-1", "--uid", "1000", "--gid", "1000", "--hostname", "sbx"]
+def _spaces(arguments: _Arguments, user: int | None) -> None:
+    """Ask for namespaces. With a user of its own the box is built by root, and the init becomes that user."""
+    arguments.list += ["--die-with-parent", "--new-session", "--as-pid-1"]
+    if user is None:
+        arguments.list += ["--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000"]
+        arguments.add("--disable-userns")
+    else:
+        arguments.list += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
+        arguments.add("--unshare-cgroup-try")
+    arguments.list += ["--hostname", "sbx"]
     arguments.add("--cap-drop", "ALL")
+    if user is not None:
+        for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):  # gone before the first job
+            arguments.list += ["--cap-add", capability]
+
+
+def bubblewrap(bwrap: str, workspace: Path, policy: Policy, user: int | None = None) -> Launch:
+    """Return how to start a box with bubblewrap (rungs A and A-), as a user of its own where one is given."""
+    arguments = _Arguments(bwrap)
+    _spaces(arguments, user)
     _system(arguments)
     program, sites, extra = _python(arguments)
+    arguments.above(Path("/opt/bin/python3"))
     arguments.list += ["--symlink", program, "/opt/bin/python3", "--symlink", program, "/opt/bin/python"]
     for name in ("pip", "pip3"):
         arguments.show(_package("sandbox") / "bin" / "pip", f"/opt/bin/{name}")
@@ -194,13 +223,13 @@ def bubblewrap(bwrap: str, workspace: Path, policy: Policy) -> Launch:
     arguments.list += ["--proc", "/proc", "--dev", "/dev"]
     arguments.memory("/dev/shm", _SHM_BYTES)  # noqa: S108
     arguments.memory("/tmp", _TMP_BYTES)  # noqa: S108
-    arguments.list += ["--bind", str(workspace), "/work", "--chdir", "/work"]
+    arguments.list += ["--bind", str(workspace), "/work", "--chdir", "/"]
     # /proc too: where the agent is root, the kernel lets even a process without capabilities write its settings.
     for read_only in ("/dev", "/proc", "/"):
         arguments.add("--remount-ro", read_only)
     env = _environment("/work", "/tmp", "/opt/bin:/usr/local/bin:/usr/bin:/bin", sites) | extra  # noqa: S108
     env |= network.trust(_ROOTS if roots else "")
-    settings = {"mode": "bwrap", "workdir": "/work", "home": "/opt/dirigent", "site": sites}
+    settings = {"mode": "bwrap", "workdir": "/work", "home": "/opt/dirigent", "site": sites, "user": user}
     argv = (*arguments.list, "--", program, *_FLAGS, _BOOT)
     return Launch(argv, env, settings, "/work", tuple(folders))
 

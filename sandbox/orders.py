@@ -36,7 +36,7 @@ def order(job: Job, launch: Launch, door: dict[str, Any], *, grouped: bool) -> b
                 "files": limits.files,
                 "file_mb": limits.file_mb,
                 "memory_mb": 0 if grouped else limits.memory_mb,
-                "processes": 0 if grouped else limits.processes,
+                "processes": limits.processes,
             },
             "tool": tool
             and {

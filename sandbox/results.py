@@ -19,6 +19,7 @@ _STRUCK = {
     "output": JobStatus.OUTPUT,
     "disk": JobStatus.DISK,
     "oom": JobStatus.OOM,
+    "channels": JobStatus.OOM,
     "pids": JobStatus.PIDS,
     "cancelled": JobStatus.CANCELLED,
     "fork": JobStatus.PIDS,
@@ -85,6 +86,8 @@ def _ending(  # noqa: PLR0911 - one line a cause
     limits = job.limits
     if outcome.cause == "box":
         return JobStatus.SIGNAL, code, ["The sandbox itself ended while this ran; the next job gets a new one."]
+    if outcome.cause == "channels":
+        return JobStatus.OOM, code, [f"It had more than {limits.channels} sockets and pipes open at once."]
     if outcome.cause in _STRUCK:
         return _STRUCK[outcome.cause], code, [_limit_said(_STRUCK[outcome.cause], job)]
     if group is not None and group.out_of_memory() and (signalled or code):

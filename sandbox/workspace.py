@@ -57,12 +57,16 @@ class Entry:
 
 @dataclass(slots=True)
 class Snapshot:
-    """The regular files at one moment. `used` are the bytes on disk; `complete` is False when a cap cut the scan."""
+    """The regular files at one moment.
+
+    `used` are the bytes on disk, `entries` all names of any kind; `complete` is False when a cap cut the scan.
+    """
 
     files: dict[str, Entry] = field(default_factory=dict)
     used: int = 0
     complete: bool = True
     skipped: int = 0
+    entries: int = 0
 
 
 @functools.cache
@@ -90,13 +94,16 @@ def safe_name(name: str) -> str:
 class Workspace:
     """A session's folder, held open. Use it as a context manager or call `close`.
 
-    All paths given and returned are relative, with `/` between their parts.
+    All paths given and returned are relative, with `/` between their parts. Where the agent is root and the folder
+    belongs to the session's `owner`, so does all that is written into it from here.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, owner: int | None = None) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.root = root
         self._root = os.open(root, _FOLDER)
+        held = os.fstat(self._root).st_uid
+        self.owner = owner if owner is not None else held if held and os.geteuid() == 0 else None
 
     def __enter__(self) -> Self:
         return self
@@ -122,6 +129,11 @@ class Workspace:
             return self._root >= 0 and os.path.samestat(self.root.stat(), os.fstat(self._root))
         except FileNotFoundError:
             return False
+
+    @property
+    def device(self) -> int:
+        """The file system that the folder is on."""
+        return os.fstat(self._root).st_dev
 
     @property
     def how(self) -> str:
@@ -186,6 +198,7 @@ class Workspace:
         try:
             descriptor = os.open(temporary, _CREATE, 0o644, dir_fd=folder)
             with os.fdopen(descriptor, "wb") as file:
+                self._hand_over(descriptor)
                 file.write(data)
             os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError as error:
@@ -203,15 +216,36 @@ class Workspace:
         folder = os.dup(self._root)
         try:
             for part in parts[:-1]:
+                made = False
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(part, 0o755, dir_fd=folder)
+                    made = True
                 deeper = os.open(part, _FOLDER, dir_fd=folder)
                 os.close(folder)
                 folder = deeper
+                if made:
+                    self._hand_over(folder)
         except OSError as error:
             os.close(folder)
             raise _explained(path, error) from None
         return folder, parts[-1]
+
+    def _hand_over(self, descriptor: int) -> None:
+        """Give a file or folder that was just made here to the session's user."""
+        if self.owner is not None:
+            os.fchown(descriptor, self.owner, self.owner)
+
+    def _adopt(self, folder: int, name: str) -> None:
+        """Give what root has put here to the session's user; never what has another name somewhere else."""
+        assert self.owner is not None
+        descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            status = os.fstat(descriptor)
+            alone = stat.S_ISDIR(status.st_mode) or status.st_nlink == 1
+            if status.st_uid == 0 and alone and not stat.S_ISLNK(status.st_mode):
+                os.chown(f"/proc/self/fd/{descriptor}", self.owner, self.owner)
+        finally:
+            os.close(descriptor)
 
     def copy_in(self, source: Path, name: str = "") -> str:
         """Copy a file of the host into the workspace; return the name it got, which was free and is harmless."""
@@ -225,6 +259,7 @@ class Workspace:
                 continue
             try:
                 with os.fdopen(descriptor, "wb") as target, source.open("rb") as file:
+                    self._hand_over(descriptor)
                     shutil.copyfileobj(file, target, 1 << 20)
             except OSError as error:
                 with contextlib.suppress(OSError):
@@ -279,12 +314,12 @@ class Workspace:
         """Scan the tree without recursion; links, pipes, devices and odd names are counted as skipped."""
         found = Snapshot()
         waiting: list[tuple[str, int]] = [("", 0)]
-        seen = 0
         while waiting:
             prefix, depth = waiting.pop()
             for entry, status in self._scan(prefix):
-                seen += 1
-                if seen > MOST_ENTRIES:
+                found.entries += 1
+                found.used += status.st_blocks * 512
+                if found.entries > MOST_ENTRIES:
                     found.complete = False
                     return found
                 if stat.S_ISDIR(status.st_mode):
@@ -293,7 +328,6 @@ class Workspace:
                     else:
                         found.complete = False
                     continue
-                found.used += status.st_blocks * 512
                 if prefix.startswith(f"{PACKAGES}/"):
                     continue
                 if stat.S_ISREG(status.st_mode) and _printable(entry):
@@ -312,7 +346,11 @@ class Workspace:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     with contextlib.suppress(OSError):
-                        yield entry.name, entry.stat(follow_symlinks=False)
+                        status = entry.stat(follow_symlinks=False)
+                        if self.owner is not None and status.st_uid == 0:
+                            self._adopt(folder, entry.name)
+                            status = entry.stat(follow_symlinks=False)
+                        yield entry.name, status
         finally:
             os.close(folder)
 

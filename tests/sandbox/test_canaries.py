@@ -100,5 +100,5 @@ async def test_a_bubblewrap_that_walls_nothing_off_is_not_believed(tmp_path: Pat
     assert "reach the host's loopback" in rung.stance
 
 
-def _open_door(bwrap: str, workspace: Path, policy: Policy) -> layout.Launch:
+def _open_door(bwrap: str, workspace: Path, policy: Policy, user: int | None = None) -> layout.Launch:
     return layout.without_bubblewrap("bare", workspace, workspace, policy)

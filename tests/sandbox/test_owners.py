@@ -1,0 +1,104 @@
+"""Where the agent is root, each session runs as a user of its own."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox import canaries, cgroups
+from sandbox.api import Job, Limits, Policy
+from sandbox.boxes import Box
+from sandbox.canaries import probe
+from sandbox.cell import Cell
+from sandbox.owners import user_of
+from sandbox.workspace import Workspace
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away (fine in CI)")
+RANGE = Policy(first_user=1_900_000_000, users=1000)
+
+
+def test_a_session_keeps_its_user_and_another_has_another(tmp_path: Path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.mkdir()
+    second.mkdir()
+    user = user_of("one", first, RANGE)
+    assert user_of("two", second, RANGE) != user
+    assert user_of("renamed", first, RANGE) == user
+    assert first.stat().st_uid == user
+    assert user_of("one", first, replace(RANGE, users=0)) is None
+
+
+async def test_nothing_inside_is_root_and_the_files_belong_to_the_session(tmp_path: Path):
+    folder = tmp_path / "w"
+    folder.mkdir()
+    (folder / "given").write_text("a")
+    async with Box("s", folder, RANGE, await probe()) as box:
+        assert box.rung.own_users
+        result = await box.run(Job("shell", "id -u; echo b >> given; mkdir d; echo c > d/made; cat /proc/self/status"))
+        assert result.ok, result.stderr.text
+        with Workspace(folder) as files:
+            files.write_bytes("d/e/sent.txt", b"1")
+            files.copy_in(Path(__file__), "copied.py")
+        again = await box.run(Job("shell", "echo 2 >> d/e/sent.txt; rm copied.py; rm -r d/e"))
+    assert again.ok, again.stderr.text
+    user = folder.stat().st_uid
+    assert RANGE.first_user <= user < RANGE.first_user + RANGE.users
+    lines = result.stdout.text.splitlines()
+    assert lines[0] == str(user)
+    assert [line.split()[1] for line in lines if line.startswith("Cap")] == ["0000000000000000"] * 5
+    assert {path.stat().st_uid for path in folder.rglob("*")} == {user}
+
+
+async def test_what_root_keeps_under_another_name_is_not_given_away(tmp_path: Path):
+    folder = tmp_path / "w"
+    folder.mkdir()
+    (tmp_path / "kept").write_text("a")
+    os.link(tmp_path / "kept", folder / "linked")
+    (folder / "symbolic").symlink_to(tmp_path / "kept")
+    async with Box("s", folder, RANGE, await probe()) as box:
+        await box.run(Job("shell", "echo b >> linked"))
+    assert (tmp_path / "kept").stat().st_uid == 0
+    assert (tmp_path / "kept").read_text() == "a"
+
+
+async def test_the_kernels_limit_on_processes_binds_without_control_groups(tmp_path: Path, monkeypatch):
+    """Nothing watches here. Bounded twice: it asks for 300 processes at most, none of which makes another."""
+    run = Cell.run
+
+    async def unwatched(*arguments: Any, **options: Any) -> Any:
+        return await run(*arguments, **(options | {"watch": None}))
+
+    monkeypatch.setattr(cgroups, "hierarchy", lambda: None)
+    monkeypatch.setattr(Cell, "run", unwatched)
+    code = (
+        "import os, time\nfor made in range(300):\n    if os.fork() == 0: time.sleep(20)\n    print(made, flush=True)"
+    )
+    async with Box("s", tmp_path / "w", RANGE, await probe()) as box:
+        result = await box.run(Job("python", code, limits=Limits(processes=20, wall_s=30)))
+    assert result.status == "pids"
+    assert 20 <= int(result.stdout.text.split()[-1]) < 200
+
+
+async def test_where_files_cannot_be_given_away_the_box_works_without(tmp_path: Path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("sandbox.owners.os.chown", refuse)
+    async with Box("s", tmp_path / "w", RANGE, await probe()) as box:
+        assert (await box.run(Job("shell", "id -u"))).stdout.text == "1000\n"
+
+
+async def test_a_machine_that_does_not_let_root_do_this_gets_the_other_box(monkeypatch):
+    whole = canaries._problem
+
+    async def problem(rung):
+        return "no such users here" if rung.own_users else await whole(rung)
+
+    monkeypatch.setattr(canaries, "_found", {})
+    monkeypatch.setattr(canaries, "_problem", problem)
+    rung = await probe()
+    assert (rung.name[0], rung.own_users) == ("A", False)
