@@ -48,6 +48,10 @@ def make_parts(
         disk_mb=config.sandbox.disk_mb,
         idle_s=config.sandbox.idle_seconds,
         unsafe=config.sandbox.unsafe,
+        allow_hosts=config.sandbox.allow_hosts,
+        tool_hosts=config.sandbox.tool_hosts,
+        private_hosts=config.sandbox.private_hosts,
+        traffic_mb=config.sandbox.traffic_mb,
     )
     return Parts(
         store or SqlStore(config.folder / JOURNAL),
