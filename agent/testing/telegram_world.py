@@ -249,6 +249,32 @@ class World:
         self.add_update(callback_query=shape)
         return query_id
 
+    def user_blocks(self, chat_id: int) -> None:
+        """Have a person block the bot."""
+        self.chat(chat_id).blocked = True
+        self._standing(chat_id, chat_id, "kicked")
+
+    def user_unblocks(self, chat_id: int) -> None:
+        """Have a person let the bot write again."""
+        self.chat(chat_id).blocked = False
+        self._standing(chat_id, chat_id, "member")
+
+    def bot_joins(self, chat_id: int, *, by: int) -> None:
+        """Have somebody add the bot to a group."""
+        self._standing(chat_id, by, "member")
+
+    def group_moves(self, old: int, new: int) -> None:
+        """Have Telegram tell that a group became a supergroup."""
+        self.add_update(message=dict(self.add_message(self.chats[old], self.user(1), migrate_to_chat_id=new)))
+        self.add_update(message=dict(self.add_message(self.chats[new], self.user(1), migrate_from_chat_id=old)))
+
+    def _standing(self, chat_id: int, by: int, status: str) -> None:
+        members: list[dict[str, Any]] = [{"status": name, "user": self.me} for name in ("left", status)]
+        if status == "kicked":
+            members[1]["until_date"] = 0
+        shape = {"chat": self.chat(chat_id).to_json(), "from": self.user(by), "date": int(time.time())}
+        self.add_update(my_chat_member={**shape, "old_chat_member": members[0], "new_chat_member": members[1]})
+
     def _user_sends(self, chat_id: int, user_id: int | None, content: dict[str, Any], more: dict[str, Any]) -> int:
         chat = self.chat(chat_id)
         sender = self.user(user_id or chat_id, more.pop("language", "en"))

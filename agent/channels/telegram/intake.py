@@ -61,13 +61,14 @@ class Intake:
     async def take(self, updates: Sequence[Update]) -> int:
         """Store what the updates say, then move the offset, in one transaction; then hand it on. Return the offset."""
         await self.reader.directory.refresh(self._store)
-        read = [(update, self._read(update)) for update in updates]
+        read: list[tuple[Update, Taken]] = []
+        for update in updates:  # one by one: who was just let in is no stranger in the next one
+            read.append((update, self._read(update)))
+            await self._meet(read[-1][1])
         edits = [taken for _, taken in read if isinstance(taken, Edit)]
         messages = _with_edits(_messages(read), edits)
         for edit in edits:
             await self._correct(edit, messages)
-        for _, taken in read:
-            await self._meet(taken)
         for message in messages:
             await self.reader.directory.open(self._store, message.dest.chat_id)
         offset = updates[-1].update_id + 1

@@ -24,8 +24,8 @@ async def test_a_code_lets_a_stranger_in_as_a_member_whose_words_are_not_trusted
     async with rig.up():
         rig.server.user_says(STRANGER, f"/pair {code.lower()}")
         await _shown(rig, STRANGER, "Welcome!")
-        await _shown(rig, OWNER, f"({STRANGER}) was let in as member")
         rig.server.user_says(STRANGER, "hello")
+        await _shown(rig, OWNER, f"({STRANGER}) was let in as member")
         await rig.hearer.until(lambda: rig.hearer.heard)
     [heard] = rig.hearer.heard
     assert (heard.text, heard.trusted, heard.user_id) == ("hello", False, str(STRANGER))
