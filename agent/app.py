@@ -14,6 +14,8 @@ from agent.automation.saving_desk import SavingDesk
 from agent.automation.scheduler import AutomationScheduler
 from agent.catalogue import Catalogue
 from agent.channels.outbox import OutboxBot, OutboxSender
+from agent.channels.people import PeopleDesk
+from agent.channels.redo import RedoDesk
 from agent.orchestrator import OrchestratorRunner
 from agent.parts import make_parts
 from agent.pipelines import Pipelines
@@ -108,6 +110,8 @@ def build_app(
         parts.store, parts.catalogue, pipelines, automation, config.folder / "pipelines", with_model=llm is not None
     )
     reception.doors += [SavingDesk(saver, parts.store, schedules, Awaited(parts.store)), schedules]
+    redo = RedoDesk(parts.store, reception.hear, orchestrator.stop_run)
+    reception.doors += [PeopleDesk(parts.store, config.owners), redo]
     return App(
         config,
         parts.store,
