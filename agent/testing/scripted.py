@@ -41,11 +41,17 @@ def step(  # noqa: PLR0917
 
 
 class ScriptedLLM:
-    """Implements LLM. Answers are queued per purpose and streamed in pieces; `requests` records what was asked."""
+    """Implements LLM. Answers are queued per purpose and streamed in pieces; `requests` records what was asked.
 
-    def __init__(self, name: str = "scripted", window: int = 128_000) -> None:
+    `prices` are US dollars per million prompt and completion tokens.
+    """
+
+    def __init__(
+        self, name: str = "scripted", window: int = 128_000, prices: tuple[float, float] | None = (0.0, 0.0)
+    ) -> None:
         self.name = name
         self.window = window
+        self.prices = prices
         self.requests: list[LLMRequest] = []
         self._script: dict[str, deque[Finished | Exception]] = defaultdict(deque)
 
@@ -72,9 +78,9 @@ class ScriptedLLM:
         """Fail the next call of a purpose."""
         self._script[purpose].append(error)
 
-    @staticmethod
-    def _usage(purpose: str, text: str) -> Usage:
-        return Usage(purpose, "scripted", 10, max(1, len(text) // 4), 0.0)
+    def _usage(self, purpose: str, text: str) -> Usage:
+        written = max(1, len(text) // 4)
+        return Usage(purpose, "scripted", 10, written, self.price(10, written))
 
     # --- the protocol -------------------------------------------------------------------------------------------
     async def stream(self, request: LLMRequest) -> AsyncGenerator[TextDelta | Notice | Finished]:
@@ -91,6 +97,12 @@ class ScriptedLLM:
     def count(self, text: str) -> int:
         """Estimate tokens at four characters each."""
         return len(text) // 4
+
+    def price(self, prompt_tokens: int, completion_tokens: int, model: str | None = None) -> float | None:  # noqa: ARG002
+        """Return what a call costs by `prices`; see Priced."""
+        if self.prices is None:
+            return None
+        return (prompt_tokens * self.prices[0] + completion_tokens * self.prices[1]) / 1_000_000
 
     async def close(self) -> None:
         """Nothing to close."""
