@@ -33,11 +33,11 @@ from plugins.api import (
     service,
     tool,
 )
-from plugins.tickets.deciding import decision, found_in
+from plugins.tickets.deciding import decision, found_in, report
 from plugins.tickets.desk import FOLDER, SECRETS, SETTINGS, Desk, system_named
 from plugins.tickets.folder import change_one, note_one, read_folder, read_one, write_samples
 from plugins.tickets.records import Change, Query, Ticket, TicketSystem, briefly, marked
-from plugins.tickets.words import SHOWN, listed, standing_of, told
+from plugins.tickets.words import SHOWN, listed, reported, standing_of, told
 from plugins.tickets.workspace import TicketFolder, ticket_of
 
 __all__ = ["change_one", "note_one", "read_folder", "read_one"]  # found here by name, inside the sandbox
@@ -190,7 +190,7 @@ async def update_ticket(
 
 @tool(
     host=True,
-    effect="once",
+    effect="idempotent",  # its marker is looked for first
     standing=True,
     content_args=("text", "subject"),
     timeout=120,
@@ -277,18 +277,35 @@ def decide_ticket(
     queue: dict[str, Any] | None = None,
     priority: dict[str, Any] | None = None,
     *,
+    names: dict[str, str] | None = None,
     threshold: float = 0.5,
     lower: bool = False,
 ) -> Output:
     """Decide what to change on a ticket from what its text was classified as, and say why in a note.
 
     `queue` and `priority` are results of `classify`, or a model's answers with `label` and `confidence`. Below the
-    threshold nothing changes. A priority such as "2 normal" is only raised, unless `lower`.
+    threshold nothing changes. `names` gives the labels of priorities their names in the ticket system. A priority such
+    as "2 normal" is only raised, unless `lower`.
     """
     if not 0 <= threshold <= 1:
         raise ToolFailure(f"The threshold is {threshold!r}.", hint="It is a number from 0 to 1.")
-    made = decision(ticket, found_in(queue, threshold), found_in(priority, threshold), lower=lower)
+    made = decision(ticket, found_in(queue, threshold), found_in(priority, threshold, names), lower=lower)
     return Output(made, made["note"] or f"Ticket {made['id']} stays as it is.")
+
+
+@tool(effect="pure", produces=("table",))
+def report_tickets(decisions: list[Any], done: list[Any] | None = None, *, dry: bool = False) -> Output:
+    """Put into a table what was decided for tickets and what came of it, with the numbers."""
+    rows, counts = report(decisions, done or [], dry=dry)
+    return Output({"counts": counts, "rows": rows}, reported(rows, counts, dry=dry))
+
+
+@tool(host=True, effect="pure")
+async def ticket_system(ctx: Context, system: SystemName = "", *, service: ServiceOf = "") -> Output:
+    """Say which ticket system is meant, and whether its tickets lie in the workspace."""
+    place = await _system(ctx, system, "", service)
+    inside = isinstance(place, TicketFolder)
+    return Output({"name": place.name, "inside": inside}, place.name)
 
 
 async def _system(ctx: Context, system: str, folder: str, service: str) -> TicketSystem:

@@ -150,7 +150,7 @@ def _read(path: Path) -> Ticket:
     wrong = [name for name in TEXTS if not isinstance(row.get(name, ""), (str, int, float, type(None)))]
     if wrong:
         raise ToolFailure(f"{path}: {wrong[0]!r} is no text.")
-    texts = {name: "" if row.get(name) is None else str(row[name]) for name in TEXTS}
+    texts: dict[str, Any] = {name: "" if row.get(name) is None else str(row[name]) for name in TEXTS}
     tags = row.get("tags") or []
     notes = row.get("notes") or []
     if not isinstance(tags, list) or not isinstance(notes, list) or not all(isinstance(note, dict) for note in notes):

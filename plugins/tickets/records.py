@@ -14,6 +14,7 @@ from plugins.api import ToolFailure
 Sender = Literal["agent", "customer", "system"]
 LONGEST = 20_000
 MOST_CHARS = 1_500_000
+SORTED = "Sorted by Dirigent."  # how the note begins that says why a ticket was changed
 MARKER = re.compile(r"\[dirigent:[0-9a-f]{16}\]")
 VALUE = re.compile(r"""\"([^"]*)\"|'([^']*)'|([^\s,"']+)""")
 ONE = VALUE.pattern.replace("(", "(?:")
@@ -58,7 +59,10 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A ticket. `body` is the customer's first message as it came, perhaps HTML; names are those of the system."""
+    """A ticket. `body` is the customer's first message as it came, perhaps HTML; names are those of the system.
+
+    `sorted` says that a note tells so, also where the notes were left out.
+    """
 
     id: str
     title: str
@@ -72,10 +76,12 @@ class Ticket:
     created: str = ""
     changed: str = ""
     notes: tuple[Note, ...] = ()
+    sorted: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON: lists, objects and texts."""
-        return {**asdict(self), "tags": list(self.tags), "notes": [asdict(note) for note in self.notes]}
+        lists = {"tags": list(self.tags), "notes": [asdict(note) for note in self.notes]}
+        return {**asdict(self), **lists, "sorted": was_sorted(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +177,7 @@ def briefly(tickets: Sequence[Ticket]) -> list[Ticket]:
     kept, chars = [], 0
     for ticket in tickets:
         body = ticket.body if len(ticket.body) <= LONGEST else f"{ticket.body[:LONGEST]}\n… cut"
-        brief = replace(ticket, body=body, notes=(), title=ticket.title[:LONGEST])
+        brief = replace(ticket, body=body, notes=(), title=ticket.title[:LONGEST], sorted=was_sorted(ticket))
         chars += len(json.dumps(brief.to_json()))
         if chars > MOST_CHARS:
             break
@@ -196,6 +202,12 @@ def holds(notes: tuple[Note, ...], body: str) -> bool:
     """Say whether an agent's note carries the marker of `body`. A customer who copies a marker silences nothing."""
     marker = marker_of(body)
     return bool(marker) and any(note.sender == "agent" and marker_of(note.body) == marker for note in notes)
+
+
+def was_sorted(ticket: Ticket) -> bool:
+    """Say whether an agent's note tells that a ticket was sorted before; what a customer writes does not count."""
+    notes = (note for note in ticket.notes if note.sender == "agent" and note.body.startswith(SORTED))
+    return ticket.sorted or any(marker_of(note.body) for note in notes)
 
 
 def first_message(notes: tuple[Note, ...]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from plugins.tickets.records import Ticket
 
 SHOWN = 25
@@ -46,6 +49,24 @@ def standing_of(ticket: Ticket) -> str:
     return line(
         ", ".join(part for part in (ticket.queue, ticket.priority, ticket.state, " ".join(ticket.tags)) if part)
     )
+
+
+def reported(rows: list[dict[str, Any]], counts: Mapping[str, int], *, dry: bool) -> str:
+    """Return a Markdown table of what was done, and the numbers."""
+    if not counts["tickets"]:
+        return "There was no ticket to sort."
+    cells = [[_cell(row[name]) for name in ("id", "title", "from", "now")] for row in rows]
+    table = ["| Ticket | Title | From | Now |", "|---|---|---|---|", *(f"| {' | '.join(each)} |" for each in cells)]
+    changed = (
+        f"{sum('would become' in row['now'] for row in rows)} would change" if dry else f"{counts['changed']} changed"
+    )
+    failed = f", {counts['failed']} could not be changed" if counts["failed"] else ""
+    ones = "1 ticket" if counts["tickets"] == 1 else f"{counts['tickets']} tickets"
+    return "\n".join([f"{ones}: {changed}{failed}.", "", *table])
+
+
+def _cell(text: str) -> str:
+    return line(text).replace("|", "/")[:60]
 
 
 def line(text: str) -> str:

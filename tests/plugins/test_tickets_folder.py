@@ -281,7 +281,7 @@ def test_what_tickets_say_is_declared_untrusted_and_effects_as_such():
     assert update is not None
     assert note is not None
     assert (update.effect, update.once) == ("effect", False)
-    assert (note.effect, note.once) == ("effect", True)
+    assert (note.effect, note.once) == ("effect", False)  # the same note is there only once
 
 
 def test_a_query_read_from_its_own_words_is_the_same():
