@@ -1,0 +1,5 @@
+"""The HTTP door: signed webhooks, Telegram's webhook mode, a sign of life.
+
+`app.py` joins the routers, one file each; `guard.py` stands before all of them (whose Host it is, how much comes in);
+`server.py` listens. Nothing here decides anything: each route hands what it was sent to the room that knows.
+"""

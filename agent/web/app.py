@@ -1,0 +1,38 @@
+"""The web application: routers joined behind the guard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from agent.web import health, hooks, telegram
+from agent.web.guard import Guard, hosts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from agent.config import Web
+    from agent.web.hooks import Receive
+    from agent.web.telegram import TelegramHook
+
+
+def web_app(
+    web: Web,
+    *,
+    receive: Receive,
+    is_well: Callable[[], Awaitable[bool]],
+    on_telegram: TelegramHook | None = None,
+) -> FastAPI:
+    """Return the web application of an agent.
+
+    `receive` takes webhooks, `is_well` says whether the journal can be read and written. Without `on_telegram` there is
+    no route for Telegram's webhook mode. Further routers (an API, pages) are included here.
+    """
+    made = FastAPI(title="Dirigent", docs_url=None, redoc_url=None, openapi_url=None)
+    made.include_router(health.router(is_well))
+    made.include_router(hooks.router(receive, per_minute=web.per_minute))
+    if on_telegram is not None:
+        made.include_router(telegram.router(on_telegram))
+    made.add_middleware(Guard, hosts=hosts_of(web))
+    return made

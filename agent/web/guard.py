@@ -1,0 +1,119 @@
+"""Stands before every route: whose name the caller used, how much may come in and how long that may take."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from starlette.responses import PlainTextResponse
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from agent.config import Web
+
+LOOPBACK = frozenset({"localhost"})
+MOST_BYTES = 1_048_576
+MOST_THROWN_AWAY = 8 * MOST_BYTES
+READ_SECONDS = 15.0
+MOST_AT_ONCE = 32
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+
+
+class TooLarge(Exception):
+    """A body has more bytes than may come in."""
+
+
+class TooSlow(Exception):
+    """A body did not come in time."""
+
+
+def hosts_of(web: Web) -> frozenset[str]:
+    """Return the names under which the server may be called, beside addresses."""
+    public = urlsplit(web.public_url or "").hostname or ""
+    return LOOPBACK | {name.lower() for name in (web.host, public, *web.hosts) if name}
+
+
+class Guard:
+    """Refuses a Host that is not ours: a page in somebody's browser can give any name this machine's address.
+
+    An address in place of a name is fine, since nobody else can own it. At most 32 requests are worked on at once.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._at_once = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        answer = self._refusal(scope)
+        if answer is not None:
+            await answer(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *HEADERS]
+            await send(message)
+
+        self._at_once += 1
+        try:
+            await self._app(scope, receive, send_guarded)
+        finally:
+            self._at_once -= 1
+
+    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
+        named = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if len(named) != 1 or not self._is_ours(named[0]):
+            said = "This server does not go by that name; web.hosts and web.public_url say which ones it has."
+            return PlainTextResponse(said, 421)
+        if self._at_once >= MOST_AT_ONCE:
+            return PlainTextResponse("Too many requests at once.", 429, headers={"Retry-After": "1"})
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        return name.rstrip(".") in self._hosts or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+async def body_of(request: Request, most: int = MOST_BYTES) -> bytes:
+    """Return a request's body. Raises TooLarge before more than that is held, TooSlow when it does not come."""
+    said = request.headers.get("content-length", "0")
+    large = not said.isdecimal() or int(said) > most
+    held = bytearray()
+    thrown_away = 0
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            async for chunk in request.stream():
+                large = large or len(held) + len(chunk) > most
+                # A sender that is cut off while it still sends never reads the answer: some of the rest is thrown away.
+                thrown_away += len(chunk) * large
+                if thrown_away > MOST_THROWN_AWAY:
+                    break
+                held += b"" if large else chunk
+    except TimeoutError:
+        raise TooSlow from None
+    if large:
+        raise TooLarge
+    return bytes(held)
