@@ -141,6 +141,22 @@ class Sandbox(_Section):
     """Run without walls where none are available. Only for machines that hold nothing of value."""
 
 
+class Web(_Section):
+    """The HTTP door of `dirigent serve`: webhooks, Telegram's webhook mode, `/health`."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    """Address to listen on. Only this machine reaches the default; `0.0.0.0` is every address of the machine, for use
+    behind a proxy that speaks HTTPS."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """Port to listen on; 0 listens on 8385 while there are webhooks, and not at all without."""
+    public_url: Url | None = None
+    """Where the outside reaches it, such as `https://bot.example.org`; its name is accepted as a Host."""
+    hosts: tuple[str, ...] = ()
+    """Further names that callers may use for this server, such as a container's."""
+    per_minute: Annotated[int, Field(ge=1, le=100_000)] = 120
+    """Calls that one webhook takes in a minute; more are refused with 429, and a good sender comes again."""
+
+
 class AppConfig(BaseSettings):
     """The whole configuration. Unknown keys are refused, with the nearest known one named by `load_config`."""
 
@@ -182,6 +198,8 @@ class AppConfig(BaseSettings):
     """How the bot behaves in chats."""
     sandbox: Sandbox = Field(default_factory=Sandbox)
     """What sandboxed work may use."""
+    web: Web = Field(default_factory=Web)
+    """The HTTP door."""
 
     @classmethod
     def settings_customise_sources(
