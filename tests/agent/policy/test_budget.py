@@ -231,11 +231,11 @@ async def main(file, run_id):
 
     async def spend():
         nonlocal made
-        for _ in range(40):
+        while made < 30:
             try:
                 held = await budget.hold(Need(lambda _answer: 0.03))
             except OverBudget:
-                continue
+                return
             made += 1
             await budget.settle(held, [Usage("step", "m", money=0.02)])
 
@@ -280,7 +280,7 @@ async def test_two_processes_that_spend_at_once_never_pass_the_cap(store, tmp_pa
     assert stands.money == pytest.approx(0.02 * sum(made))
     assert 0.95 < stands.money <= 1.0
     assert stands.reserved_money == 0
-    assert all(made)
+    assert all(made), "one alone may not spend so much"
 
 
 @pytest.mark.crash
