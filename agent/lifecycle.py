@@ -19,11 +19,11 @@ from agent.domain.run import Run, StepChange
 from agent.domain.states import FINAL, Status
 from agent.engine.owner import is_gone, own_name
 from agent.errors import DirigentError, StaleLease, reference_id
-from agent.execution import scene
+from agent.execution import people, scene
 from agent.execution.dispatcher import TO_RUNNING, Dispatcher
 from agent.execution.executor import Executor
 from agent.execution.live import LivePlan
-from agent.execution.people import approval_message, question_message
+from agent.execution.people import REVISION, approval_message, question_message
 from agent.execution.posting import Outbox
 from agent.execution.scheduler import Slots, StepScheduler
 from agent.execution.toolbox import Toolbox
@@ -291,13 +291,19 @@ class RunLifecycle(Spending, ABC):
         if question is not None:
             run = await self._store.get_run(question.run_id)
             await self._store.post(question_message(run.dest, question))
+            if question.kind == REVISION:
+                await self._revise(run, question)
+                return question
             if not woken(self._live.get(run.id), question):
                 self._go_on(run, question.step_id)
         return question
 
-    async def decide_approval(self, approval_id: str, decision: str, by: str) -> Approval | None:
-        """Record a person's decision (committed when this returns) and let the run go on; None when it is too late."""
-        approval = await self._store.decide_approval(approval_id, decision, by)
+    async def decide_approval(self, approval_id: str, decision: str, by: str, *, comment: str = "") -> Approval | None:
+        """Record a person's decision (committed when this returns) and let the run go on; None when it is too late.
+
+        `comment` goes with the decision `revise`.
+        """
+        approval = await self._store.decide_approval(approval_id, decision, by, comment=comment)
         if approval is None:
             late = await self._store.get_approval(approval_id)
             if late is not None and late.decision is None:  # it has expired, which is a denial: nothing waits for it
@@ -305,8 +311,29 @@ class RunLifecycle(Spending, ABC):
             return None
         run = await self._store.get_run(approval.run_id)
         await self._store.post(approval_message(run.dest, approval))
+        await people.close_revision(self._store, run, approval)
         self._go_on(run, approval.step_id)
         return approval
+
+    async def ask_for_revision(self, approval: Approval, user_id: str) -> Question | None:
+        """Ask an owner what should be different; None when there is nothing to decide any more."""
+        run = await self._store.get_run(approval.run_id)
+        question = None if run.status in FINAL else await people.ask_for_revision(self._store, run, approval, user_id)
+        if question is not None:
+            self._open_questions.add(question.id)
+        return question
+
+    async def _revise(self, run: Run, question: Question) -> None:
+        """Take what somebody wants to be different as the decision; say so when it comes too late."""
+        if question.answer in {people.BACK, people.SETTLED}:
+            return
+        for approval in await self._store.approvals_of(run.id):
+            open_here = approval.step_id == question.step_id and approval.decision is None
+            if open_here and await self.decide_approval(
+                approval.id, people.REVISE, question.answered_by, comment=str(question.answer)
+            ):
+                return
+        await self._store.post(people.too_late(run, question))
 
     def resolve_question(self, question_id: str, answer: str) -> bool:
         """Answer an open question; False when it is unknown or answered already.

@@ -19,7 +19,7 @@ from agent.domain.provenance import USER, Provenance
 from agent.domain.run import Origin
 from agent.domain.states import FINAL
 from agent.errors import DirigentError
-from agent.execution.people import SKIPPED, YOU_DECIDE, answerer
+from agent.execution.people import BACK, CHECKPOINT, REVISE, REVISION, SKIPPED, YOU_DECIDE, answerer, replied_to
 from agent.execution.toolbox import fingerprint
 from agent.memory.memory import SessionMemory
 from agent.pipelines import parse_request
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 TOO_LATE = "Too late: this has been settled already."
 NOT_YOURS = "Only an owner may decide this."
-OWNERS_ONLY = {"recovery", "budget"}
+BUTTON_WORDS = {"approve": "allow", "allow": "allow", "reject": "deny", "deny": "deny", "revise": REVISE}
+OWNERS_ONLY = {"recovery", "budget", REVISION}
 UNFIT = re.compile(r"[^\w-]+")
 
 
@@ -84,6 +85,9 @@ class Reception:
             if saved or not message.attachments:  # about files that could not be had, the channel has told already
                 text = _about_files(saved) if saved else "I can work with text and files; send me one."
                 await self._say(message, text)
+            await self._store.heard(message.id)
+            return
+        if await self._comments(message):
             await self._store.heard(message.id)
             return
         question = await self._answered_by(session, message)
@@ -182,6 +186,20 @@ class Reception:
             if shown is not None and shown.message_id == message.reply_to:
                 return question
         return mine[-1] if mine else None
+
+    async def _comments(self, message: InboundMessage) -> bool:
+        """Take an owner's reply to a checkpoint as what should be different, or as the button that it names."""
+        approval = await replied_to(self._store, message) if message.trusted and message.reply_to else None
+        if approval is None:
+            return False
+        text = message.text.strip()
+        choice = BUTTON_WORDS.get(text.casefold())
+        if choice is not None:
+            await self._say(message, await self._press_approval(message, approval.id, choice))
+            return True
+        if approval.comment == text:  # heard again after a crash
+            return True
+        return bool(await self._orchestrator.decide_approval(approval.id, REVISE, message.user_id, comment=text))
 
     # --- commands -----------------------------------------------------------------------------------------------
     async def _taken(self, message: InboundMessage, command: commands.Command | None) -> bool:
@@ -308,7 +326,7 @@ class Reception:
             return "Only the person who asked may answer this."
         if question.kind in OWNERS_ONLY and not message.trusted:
             return NOT_YOURS
-        special = {"you": YOU_DECIDE, "skip": SKIPPED}
+        special = {"back": BACK} if question.kind == REVISION else {"you": YOU_DECIDE, "skip": SKIPPED}
         if choice in special:
             answer = special[choice]
         elif choice.isdecimal() and int(choice) < len(question.options):
@@ -320,17 +338,19 @@ class Reception:
         return f"✓ {answer}" if settled else TOO_LATE
 
     async def _press_approval(self, message: InboundMessage, approval_id: str, choice: str) -> str:
-        if choice not in {"allow", "deny"}:
-            return "This choice is no longer known."
         if not message.trusted:
             return NOT_YOURS
         approval = await self._store.get_approval(approval_id)
         if approval is None or approval.session_id != message.dest.session_id:
             return TOO_LATE
+        if choice not in approval.choices:
+            return "This choice is no longer known."
+        if choice == REVISE:
+            asked = await self._orchestrator.ask_for_revision(approval, message.user_id)
+            return asked.text if asked is not None else TOO_LATE
         settled = await self._orchestrator.decide_approval(approval_id, choice, message.user_id)
-        if settled is None:
-            return TOO_LATE
-        return "Allowed" if choice == "allow" else "Denied"
+        allowed, denied = ("Approved", "Rejected") if approval.tool == CHECKPOINT else ("Allowed", "Denied")
+        return TOO_LATE if settled is None else allowed if choice == "allow" else denied
 
     async def _press_stop(self, message: InboundMessage, ref: str) -> str:
         run = await self._store.find_run(ref)
@@ -359,6 +379,8 @@ def _forgets(command: commands.Command) -> bool:
 
 def _may_be_meant(question: Question, message: InboundMessage) -> bool:
     """True when a text may answer the question; about effects and money, an owner chooses among the options."""
+    if question.kind == REVISION:
+        return message.trusted
     return question.kind not in OWNERS_ONLY or (message.trusted and _chosen(question, message.text) in question.options)
 
 

@@ -16,6 +16,7 @@ STEP_ID = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,127}$")
 LABEL_VALUE = 30
 LABEL_CHARS = 60
 OUTPUTS = "outputs"
+EACH = "each"  # stands for an entry of a list in the names of `Pipe.body`
 MIN_OPTIONS = 2
 MAX_OPTIONS = 4
 

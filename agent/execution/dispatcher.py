@@ -78,7 +78,7 @@ class Dispatcher:
         self._toolbox = toolbox
         self._executor = executor
         self._published = published
-        self._people = People(store, config.limits.questions)
+        self._people = People(store, config.limits)
         self._pipes = Pipes(config, store, catalogue)
 
     async def take_through(self, ctx: RunContext, step: PlanStep) -> ExecutorResponse:
@@ -179,9 +179,8 @@ class Dispatcher:
             return ExecutorResponse(step.id, ResponseStatus.BLOCKED, error=verdict.because)
         asks = verdict.decision == "ask"
         if asks and allowed != consent.digest(spec.full_name, args) and not await self._agreed(ctx, step, spec, args):
-            return await self._people.request_approval(
-                ctx, step.id, spec, args, self._pipes.because(ctx, step, verdict.because)
-            )
+            because, more = await self._pipes.asking(ctx, step, verdict.because)
+            return await self._people.request_approval(ctx, step.id, spec, args, because, **more)
         await self._start(ctx, step, durable=once or asks)
         call = Call(
             session=ctx.session,

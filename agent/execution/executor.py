@@ -18,10 +18,10 @@ from agent.domain.provenance import Provenance
 from agent.domain.states import Status
 from agent.errors import ModelRefused, OverBudget, ToolError
 from agent.execution.people import People
-from agent.execution.pipes import in_words
 from agent.execution.services import named_services
 from agent.execution.shaped import shaped_answer, wishes
 from agent.execution.toolbox import Call, fingerprint
+from agent.execution.values import in_words
 from agent.llm.protocol import ChatMessage, Finished, LLMRequest, Notice, TextDelta, ToolRequest
 from agent.policy import consent, provenance
 from sandbox.workspace import Workspace
@@ -106,7 +106,7 @@ class Executor:
         self._catalogue = catalogue
         self._toolbox = toolbox
         self._store = store
-        self._people = People(store, config.limits.questions)
+        self._people = People(store, config.limits)
 
     def tools_of(self, ctx: RunContext, step: PlanStep) -> list[ToolSpec]:
         """Return the tools that a task may call: those it names, or, when it names none, effect-free ones."""
@@ -241,7 +241,7 @@ class Executor:
         *,
         denied: bool,
     ) -> ExecutorResponse | None:
-        """Carry out what the model asked for; returns a response only when the person must decide first."""
+        """Carry out what the model asked for; returns a response when the person must decide first, or when it ends."""
         while log.pending:
             wanted = log.pending[0]
             try:

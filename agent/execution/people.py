@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
-from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.messages import InboundMessage, MessageKind, OutboundMessage
 from agent.domain.plan import PlanStep, StepType
 from agent.domain.provenance import USER, Provenance
-from agent.domain.run import Approval, Question, StepChange
+from agent.domain.run import Approval, Question, Run, StepChange
 from agent.domain.states import Status
 from agent.errors import LimitReached
 from agent.policy import consent
 
 if TYPE_CHECKING:
+    from agent.config import Limits
     from agent.execution.context import RunContext
     from agent.store.protocol import Store
     from plugins.api import ToolSpec
 
-APPROVAL_SECONDS = 24 * 3600.0
+CHECKPOINT, REVISE, REVISION = "checkpoint", "revise", "revision"
+WHAT_DIFFERENT, BACK, SETTLED = "What should be different?", "(back)", "(no longer needed)"
 RUN_AGAIN, TREAT_AS_DONE, STOP = "Run again", "Treat as done", "Stop"
 YOU_DECIDE, SKIPPED = "(you decide)", "(skipped)"
 MEMBER = "member:"
+NUMBERS = re.compile(r"\d+")  # a message of several parts has their ids in one text
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,9 @@ class Settled:
 class People:
     """Asks, and reads the answers out of the journal; nothing waits in memory."""
 
-    def __init__(self, store: Store, questions_limit: int) -> None:
+    def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
-        self._limit = questions_limit
+        self._limits = limits
 
     async def settled(self, ctx: RunContext, request: ExecutorRequest, *, once: bool) -> Settled:
         """Say where the step stands with the person; an empty Settled means that it may simply go on."""
@@ -64,9 +68,10 @@ class People:
 
     async def ask(self, ctx: RunContext, request: ExecutorRequest) -> ExecutorResponse:
         """Put an `ask` step's question to the person; raises LimitReached past the run's limit on questions."""
-        if ctx.questions_asked >= self._limit:
+        limit = self._limits.questions
+        if ctx.questions_asked >= limit:
             used = ctx.questions_asked + 1
-            raise LimitReached("questions of one run", value=self._limit, used=used, setting="limits.questions")
+            raise LimitReached("questions of one run", value=limit, used=used, setting="limits.questions")
         ctx.questions_asked += 1
         return await self._put(ctx, request.step, request.step.question, request.step.options, "ask")
 
@@ -79,8 +84,13 @@ class People:
         because: str,
         *,
         checkpoint: Any = None,
+        seconds: float | None = None,
+        choices: tuple[str, ...] = ("allow", "deny"),
     ) -> ExecutorResponse:
-        """Ask for consent to exactly this call. `checkpoint` is kept with a task step so that it can go on later."""
+        """Ask for consent to exactly this call; after `seconds` nobody has given it.
+
+        `checkpoint` is kept with a task step so that it can go on later.
+        """
         approval = Approval(
             id=secrets.token_urlsafe(6),
             run_id=ctx.run.id,
@@ -91,7 +101,8 @@ class People:
             digest=consent.digest(spec.full_name, args),
             because=because,
             asked_at=time.time(),
-            expires_at=time.time() + APPROVAL_SECONDS,
+            expires_at=time.time() + (seconds or self._limits.approval_seconds),
+            choices=choices,
         )
         if ctx.status.get(step_id, Status.PENDING) in {Status.PENDING, Status.WAITING_APPROVAL}:
             self._store.change_step_soon(StepChange(ctx.run.id, step_id, Status.READY, ctx.run.epoch))
@@ -129,7 +140,8 @@ class People:
         return await self._put(ctx, step, text, (RUN_AGAIN, TREAT_AS_DONE, STOP), "recovery")
 
     async def _question(self, ctx: RunContext, step_id: str) -> Question | None:
-        mine = [q for q in await self._store.questions_of(ctx.run.id) if q.step_id == step_id]
+        asked = await self._store.questions_of(ctx.run.id)
+        mine = [q for q in asked if q.step_id == step_id and q.kind != REVISION]
         still_open = [q for q in mine if q.answer is None]
         return (still_open or mine)[-1] if mine else None
 
@@ -140,13 +152,89 @@ class People:
         approval = mine[-1]
         if approval.decision == "allow":
             return Settled(allowed=approval.digest)
+        if approval.decision == REVISE:  # what was to be different is done by now: the call of today is asked about
+            return Settled()
         expired = approval.expires_at is not None and approval.expires_at < time.time()
         if approval.decision is None and not expired:
             return Settled(ExecutorResponse(step.id, ResponseStatus.NEEDS_INPUT, approval_id=approval.id))
         if step.step_type is StepType.TASK:
             return Settled(denied=True)
-        said = "You denied it." if approval.decision else "Nobody approved it in time."
-        return Settled(ExecutorResponse(step.id, ResponseStatus.BLOCKED, error=said))
+        return Settled(ExecutorResponse(step.id, ResponseStatus.BLOCKED, error=refusal(ctx.run, approval)))
+
+
+def refusal(run: Run, approval: Approval) -> str:
+    """Return who has said no, in words; nobody, when it has expired."""
+    if approval.decision is None:
+        return "Nobody approved it in time."
+    verb = "rejected" if approval.tool == CHECKPOINT else "denied"
+    return f"{'You' if approval.decided_by in {'', run.user_id} else approval.decided_by} {verb} it."
+
+
+async def comment_on(store: Store, approval: Approval) -> Approval:
+    """Return the approval, decided if a person has said what should be different; a crash may have come in between."""
+    if approval.decision is not None or REVISE not in approval.choices:
+        return approval
+    for question in await store.questions_of(approval.run_id):
+        mine = question.kind == REVISION and question.step_id == approval.step_id
+        if mine and question.asked_at >= approval.asked_at and question.answer not in {None, BACK, SETTLED}:
+            comment, by = str(question.answer), question.answered_by
+            return await store.decide_approval(approval.id, REVISE, by, comment=comment) or approval
+    return approval
+
+
+async def ask_for_revision(store: Store, run: Run, approval: Approval, user_id: str) -> Question | None:
+    """Ask what should be different about what is to be approved; None when that is decided or has expired.
+
+    Asked again, the question that is open already is returned.
+    """
+    if approval.decision is not None or (approval.expires_at or 0) <= time.time():
+        return None
+    open_already = await _open_revision(store, approval)
+    if open_already is not None:
+        return open_already
+    question = Question(
+        id=secrets.token_urlsafe(6),
+        run_id=approval.run_id,
+        step_id=approval.step_id,
+        session_id=approval.session_id,
+        text=WHAT_DIFFERENT,
+        kind=REVISION,
+        user_id=user_id,
+        asked_at=max(time.time(), approval.asked_at),
+    )
+    await store.ask(question, None, question_message(run.dest, question))
+    return question
+
+
+async def close_revision(store: Store, run: Run, approval: Approval) -> None:
+    """Close the question what should be different, once the approval is decided: nothing that is typed answers it."""
+    question = await _open_revision(store, approval)
+    closed = await store.answer_question(question.id, SETTLED, approval.decided_by) if question is not None else None
+    if closed is not None:
+        await store.post(question_message(run.dest, closed))
+
+
+async def replied_to(store: Store, message: InboundMessage) -> Approval | None:
+    """Return what may be revised and is shown in the message that this one replies to."""
+    for run in await store.unfinished_runs(message.dest.session_id):
+        for approval in await store.approvals_of(run.id):
+            shown = await store.get_message(f"approval:{approval.id}") if REVISE in approval.choices else None
+            if shown is not None and message.reply_to in {shown.message_id, *NUMBERS.findall(shown.message_id)}:
+                return approval
+    return None
+
+
+async def _open_revision(store: Store, approval: Approval) -> Question | None:
+    asked = await store.questions_of(approval.run_id)
+    mine = [q for q in asked if (q.kind, q.step_id, q.answer) == (REVISION, approval.step_id, None)]
+    return mine[-1] if mine else None
+
+
+def too_late(run: Run, question: Question) -> OutboundMessage:
+    """Return the words for a comment that came when nothing was to be decided any more."""
+    text = "That came too late: it has been decided already."
+    key = f"question:{question.id}:late"
+    return OutboundMessage(run.dest, MessageKind.NOTICE, key, {"text": text}, session_id=run.session_id, run_id=run.id)
 
 
 def answerer(user_id: str, *, trusted: bool) -> str:
@@ -177,7 +265,10 @@ def _recovered(step: PlanStep, question: Question) -> ExecutorResponse:
 def question_message(dest: Any, question: Question) -> OutboundMessage:
     """Return the message that asks, or, once answered, the same message without its buttons."""
     payload: dict[str, Any] = {"id": question.id, "question": question.text, "options": list(question.options)}
+    if question.kind == REVISION:
+        payload["buttons"] = [[{"label": "↩ Back", "action": f"q/{question.id}/back"}]]
     if question.answer is not None:
+        payload.pop("buttons", None)
         payload["answered"] = question.answer
     return OutboundMessage(
         dest,
@@ -197,9 +288,13 @@ def approval_message(dest: Any, approval: Approval) -> OutboundMessage:
         "details": approval.args,
         "because": approval.because,
         "expires": approval.expires_at,
+        "choices": list(approval.choices),
     }
+    if approval.tool == CHECKPOINT:
+        payload |= _at_checkpoint(approval.args)
     if approval.decision is not None:
         payload |= {"decided": approval.decision, "by": approval.decided_by, "at": approval.decided_at}
+        payload |= {"comment": approval.comment} if approval.comment else {}
     return OutboundMessage(
         dest,
         MessageKind.APPROVAL,
@@ -208,3 +303,13 @@ def approval_message(dest: Any, approval: Approval) -> OutboundMessage:
         session_id=approval.session_id,
         run_id=approval.run_id,
     )
+
+
+def _at_checkpoint(args: dict[str, Any]) -> dict[str, Any]:
+    """Return how a checkpoint looks: its name, the step that waits, the pipeline's words, what is to be approved."""
+    details = {"before": args.get("before", ""), "text": args.get("text", "")}
+    shown = args.get("shown") or {}
+    details |= {f"{name} (result)" if name in details else name: text for name, text in shown.items()}
+    if args.get("files"):
+        details["files"] = ", ".join(map(str, args["files"]))
+    return {"title": str(args.get("name") or "Checkpoint"), "details": details, "checkpoint": True}

@@ -32,13 +32,14 @@ class Outbox:
         """Show nothing: nobody is looking."""
 
 
-def put_aside(session: Session, run_id: int, files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def put_aside(session: Session, run_id: int, files: list[dict[str, Any]], within: str = "") -> list[dict[str, Any]]:
     """Copy the files of an answer to where no later step can change them, and add each copy's `place`.
 
     What is sent is what the answer speaks of, and what a channel opens is never a link that was put in its place. One
     that is gone, or no regular file any more, is left out; of very many only the first are sent, and that is said.
+    `within` is a folder of their own.
     """
-    folder = session.folder / "delivered" / str(run_id)
+    folder = session.folder / "delivered" / str(run_id) / within
     placed: dict[str, dict[str, Any]] = {}
     for file in files[:MOST_FILES]:
         name = safe_name(file["path"])

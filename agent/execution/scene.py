@@ -15,6 +15,7 @@ from agent.execution.context import RunContext
 from agent.execution.dispatcher import response_of
 from agent.execution.pausing import standing
 from agent.execution.scheduler import WORTH_REPLANNING
+from agent.execution.values import replaced, revision_of
 
 if TYPE_CHECKING:
     from agent.domain.messages import Bot
@@ -104,7 +105,9 @@ def results(ctx: RunContext) -> list[dict[str, Any]]:
     order = [name for name in ctx.records if name in ctx.results]
     order += [name for name in ctx.results if name not in ctx.records]
     left_out = {ResponseStatus.CANCELLED, ResponseStatus.SKIPPED}
-    return [_result(ctx, name) for name in order if ctx.results[name].status not in left_out and not _inner(ctx, name)]
+    old = replaced(ctx)
+    shown = (name for name in order if name not in old and not _inner(ctx, name))
+    return [_result(ctx, name) for name in shown if ctx.results[name].status not in left_out]
 
 
 def _inner(ctx: RunContext, step_id: str) -> bool:
@@ -121,20 +124,31 @@ async def take_given_plan(store: Store, ctx: RunContext) -> None:
     await store.add_steps(ctx.run.id, ctx.run.epoch, steps, ctx.run.provenance)
     kept = given.get("kept") or {}
     records = {record.step.id: record for record in await store.get_steps(ctx.run.id)}
-    for old in await store.get_steps(kept["run"]) if kept else ():
-        if old.step.id in kept["steps"] and records[old.step.id].status not in FINAL:
-            await _take_over(store, ctx, old)
+    for name, old in (await _newest_of(store, kept["run"]) if kept else {}).items():
+        if name in kept["steps"] and records[name].status not in FINAL:
+            await _take_over(store, ctx, name, old)
     fresh = await set_the_scene(store, ctx.run, ctx.session, ctx.bot)
     ctx.records, ctx.status, ctx.control, ctx.results = fresh.records, fresh.status, fresh.control, fresh.results
 
 
-async def _take_over(store: Store, ctx: RunContext, old: StepRecord) -> None:
+async def _newest_of(store: Store, run_id: int) -> dict[str, StepRecord]:
+    """Return the steps of an earlier run; of one that was revised the newest revision, under the step's own name."""
+    records = await store.get_steps(run_id)
+    by_id = {record.step.id: record for record in records}
+    for record in records:
+        revision = revision_of(record.step)
+        if revision is not None and record.status is Status.COMPLETED:
+            by_id[revision.of] = record
+    return by_id
+
+
+async def _take_over(store: Store, ctx: RunContext, name: str, old: StepRecord) -> None:
     for status in (Status.READY, Status.RUNNING):
-        store.change_step_soon(StepChange(ctx.run.id, old.step.id, status, ctx.run.epoch))
+        store.change_step_soon(StepChange(ctx.run.id, name, status, ctx.run.epoch))
     await store.change_step(
         StepChange(
             ctx.run.id,
-            old.step.id,
+            name,
             Status.COMPLETED,
             ctx.run.epoch,
             output=old.output,
@@ -180,8 +194,9 @@ def nothing_done(ctx: RunContext) -> str:
 def deliveries(ctx: RunContext) -> list[dict[str, Any]]:
     """Return the files that the person gets, newest version of each path, in the order in which they were made."""
     found: dict[str, dict[str, Any]] = {}
-    for result in ctx.results.values():
-        for file in result.files:
+    old = replaced(ctx)
+    for step_id, result in ctx.results.items():
+        for file in result.files if step_id not in old else ():
             if file.deliver and result.success:
                 found.pop(file.path, None)
                 found[file.path] = {"path": file.path, "title": file.title, "mime": file.mime}

@@ -6,7 +6,7 @@ from __future__ import annotations
 from agent.errors import DirigentError
 
 KNOWN = ("inputs", "steps", "item", "index", "revision", "env", "get_pipe_result", "get_env", "fail", "now", "range")
-ROOTS = ("output", "text", "files", "status")
+ROOTS = ("output", "text", "files", "status", "failed")
 FILTERS = frozenset(
     """
     abs capitalize count d default dictsort first float groupby int items join last length list lower

@@ -87,7 +87,10 @@ class PipelineStep(_Record):
     """One step."""
 
     id: str
-    """A name: letters, digits and `_`. Templates see the result as `steps.ID.output`, `.text`, `.files`, `.status`."""
+    """A name: letters, digits and `_`. Templates see the result as `steps.ID.output`, `.text`, `.files`, `.status`.
+
+    Of a step with `foreach`, `.failed` lists {index, item, error} of the entries that failed.
+    """
     use: str
     """A tool or a plugin's command, `pipeline:NAME`, `ask`, `llm`, `task`, `value` or `publish`."""
     title: str = ""

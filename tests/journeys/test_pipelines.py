@@ -184,7 +184,7 @@ async def test_a_denied_checkpoint_ends_the_pipeline(bot: Bot, write: Write):
     answer = await bot.answer()
 
     assert answer.status == "FAILED"
-    assert "You denied it." in answer.text
+    assert "You rejected it." in answer.text
 
 
 async def test_an_effect_with_a_checkpoint_asks_once_with_the_exact_call(bot: Bot, write: Write):

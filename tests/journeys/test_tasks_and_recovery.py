@@ -221,15 +221,15 @@ async def test_a_step_that_takes_too_long_is_a_timeout_that_is_told(bot: Bot):
     assert "0.2 s" in record.error
 
 
-async def test_an_approval_that_expires_unanswered_is_a_denial_and_the_run_goes_on(bot: Bot, monkeypatch):
-    monkeypatch.setattr("agent.execution.people.APPROVAL_SECONDS", 0.2)
-    bot.llm.will_plan(step("s1", "send", to="ada", text="hi"))
+async def test_an_approval_that_expires_unanswered_is_a_denial_and_the_run_goes_on(tmp_path: Path):
+    async with Bot(tmp_path, [send], limits={"approval_seconds": 0.2}) as bot:
+        bot.llm.will_plan(step("s1", "send", to="ada", text="hi"))
 
-    await bot.hears("write")
-    while (await bot.last_run()).status is Status.WAITING_APPROVAL:
-        await asyncio.sleep(0.02)
+        await bot.hears("write")
+        while (await bot.last_run()).status is Status.WAITING_APPROVAL:
+            await asyncio.sleep(0.02)
 
-    answer = await bot.answer()
-    assert answer.status == "FAILED"
-    assert "Nobody approved it in time." in answer.text
-    assert not (bot.workspace / "sent.log").exists()
+        answer = await bot.answer()
+        assert answer.status == "FAILED"
+        assert "Nobody approved it in time." in answer.text
+        assert not (bot.workspace / "sent.log").exists()

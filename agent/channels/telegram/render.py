@@ -35,6 +35,9 @@ MARKS: dict[str, str] = {
 }
 STATES = {"stopped": " · stopped", "failed": " · failed", "waiting": " · waiting for you"}
 DECISIONS = {"allow": "✅ Allowed", "deny": "❌ Denied"}
+DECIDED_AT_CHECKPOINT = {"allow": "✅ Approved", "revise": "✏️ To be different", "deny": "❌ Rejected"}
+CONSENT = {"allow": "✅ Allow", "revise": "✏️ Revise", "deny": "❌ Deny"}
+CHECKPOINT = {"allow": "✅ Approve", "revise": "✏️ Revise", "deny": "❌ Reject"}
 AGAIN = "(Asked again after an interruption.)"
 
 Rows = tuple[tuple[tuple[str, str], ...], ...]
@@ -159,8 +162,7 @@ def _approval(message: OutboundMessage) -> View:
     title = plain_words(str(payload.get("title") or "May I?"))
     writer = Writer().add("🔐 ").add(cut(title, 600), "bold")
     if payload.get("decided") is not None:
-        decided = str(payload["decided"])
-        return View((writer.line(cut(DECISIONS.get(decided, decided), 600)).build(),))
+        return View((_decided(writer, payload),))
     exact = _exact(payload.get("details"))
     details = plain_words(exact)
     files: tuple[Part, ...] = ()
@@ -175,8 +177,20 @@ def _approval(message: OutboundMessage) -> View:
     writer.line(_expiry(payload.get("expires")))
     writer.line(AGAIN if payload.get("again") else "", "italic")
     name = f"a/{payload.get('id', '')}"
-    asked: Rows = ((("✅ Allow", f"{name}/allow"), ("❌ Deny", f"{name}/deny")),)
+    words = CHECKPOINT if payload.get("checkpoint") else CONSENT
+    choices = payload.get("choices") or ("allow", "deny")
+    asked = _rows([(words[choice], f"{name}/{choice}") for choice in choices if choice in words])
     return View((writer.build(), *files), _buttons(payload, asked))
+
+
+def _decided(writer: Writer, payload: dict[str, Any]) -> Text:
+    """Return what was decided, and of a revision what should be different."""
+    words = DECIDED_AT_CHECKPOINT if payload.get("checkpoint") else DECISIONS | {"revise": "✏️ To be different"}
+    decided = str(payload["decided"])
+    writer.line(cut(words.get(decided, decided), 600))
+    if payload.get("comment"):
+        writer.line(cut(plain_words(str(payload["comment"])), 1000), "expandable_blockquote")
+    return writer.build()
 
 
 def _exact(details: Any) -> str:

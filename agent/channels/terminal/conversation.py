@@ -37,8 +37,10 @@ if TYPE_CHECKING:
 # while a request is being worked on; never while the person thinks.
 HEARTBEAT = 0.5
 LEAVING = frozenset({"/quit", "/exit", "quit", "exit"})
-KEYS = {"you": "d", "skip": "s", "allow": "y", "deny": "n", "task": "t"}
-SPOKEN = {"yes": "y", "allow": "y", "no": "n", "deny": "n"}
+KEYS = {"you": "d", "skip": "s", "allow": "y", "deny": "n", "revise": "r", "back": "b", "task": "t"}
+SPOKEN = {"yes": "y", "allow": "y", "approve": "y", "no": "n", "deny": "n", "reject": "n"}
+CONSENT = {"allow": "Allow", "revise": "Revise", "deny": "Deny"}
+CHECKPOINT = {"allow": "Approve", "revise": "Revise", "deny": "Reject"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,7 +414,9 @@ def _buttons(payload: dict[str, Any]) -> list[list[dict[str, str]]]:
         options = [_button(label, f"q/{asked_id}/{n}") for n, label in enumerate(payload.get("options", ()))]
         return [options, [_button("You decide", f"q/{asked_id}/you"), _button("Skip", f"q/{asked_id}/skip")]]
     if "details" in payload:
-        return [[_button("Allow", f"a/{asked_id}/allow"), _button("Deny", f"a/{asked_id}/deny")]]
+        words = CHECKPOINT if payload.get("checkpoint") else CONSENT
+        choices = payload.get("choices") or ("allow", "deny")
+        return [[_button(words[choice], f"a/{asked_id}/{choice}") for choice in choices if choice in words]]
     return []
 
 
