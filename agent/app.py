@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Self
 
 from agent.automation.awaited import Awaited
 from agent.automation.bell import Bell
+from agent.automation.chains import Chains
 from agent.automation.chat import ScheduleDesk
+from agent.automation.pipelines import PipelineOrchestrator
 from agent.automation.saving import RunSaver
 from agent.automation.saving_desk import SavingDesk
 from agent.automation.scheduler import AutomationScheduler
@@ -46,6 +48,9 @@ class App:
     sender: OutboxSender
     orchestrator: OrchestratorRunner
     reception: Reception
+    pipelines: Pipelines
+    scheduled: PipelineOrchestrator
+    chains: Chains
     automation: AutomationScheduler
     saver: RunSaver
 
@@ -104,6 +109,9 @@ def build_app(
 
     bell = Bell(config.folder / "bells")
     automation = AutomationScheduler(parts.store, orchestrator, pipelines=pipelines, bell=bell)
+    scheduled = PipelineOrchestrator(config, parts.store, pipelines, automation, orchestrator)
+    automation.companions.append(scheduled.run)
+    chains = Chains(parts.store, pipelines, orchestrator)
     time_zone = config.plugins.get("time", {}).get("time_zone", "")
     schedules = ScheduleDesk(automation, parts.store, time.time, time_zone, sessions=orchestrator.sessions)
     saver = RunSaver(
@@ -123,6 +131,9 @@ def build_app(
         sender,
         orchestrator,
         reception,
+        pipelines,
+        scheduled,
+        chains,
         automation,
         saver,
     )

@@ -166,7 +166,7 @@ class RunLifecycle(Spending, ABC):
 
     async def _live_plan(self, ctx: RunContext) -> LivePlan:
         """Return the plan as it is shown, with the clock where it stood when the run was left."""
-        live = LivePlan(ctx.bot, ctx.run, ctx.money)
+        live = LivePlan(ctx.bot, ctx.run, ctx.money, quiet=bool(ctx.run.given.get("quiet")))
         if ctx.records:
             shown = await self._store.get_message(live.key)
             live.seconds_before = float(shown.payload.get("seconds") or 0) if shown is not None else 0.0
@@ -179,7 +179,8 @@ class RunLifecycle(Spending, ABC):
         """Leave the run as rows: nothing of it stays in memory until the person answers."""
         live.state = "waiting"
         await live.stop()
-        await ctx.bot.post(live.message())
+        if not live.quiet:
+            await ctx.bot.post(live.message())
         await self._change(ctx, status=Status.WAITING_APPROVAL)
         await self._store.release_run(ctx.run.id, ctx.run.epoch)
         await self._wake_on_expiry(ctx.run)

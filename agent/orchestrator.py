@@ -118,7 +118,7 @@ class OrchestratorRunner(RunLifecycle):
 
     async def _story(self, run: Run) -> None:
         bot = self._bot_of(run)
-        bot.busy(run.dest, on=True)
+        bot.busy(run.dest, on=not run.given.get("quiet"))
         ctx = await self._begin(run, bot)
         live = await self._live_plan(ctx)
         try:
@@ -294,7 +294,8 @@ class OrchestratorRunner(RunLifecycle):
         known = await self._session_data(ctx.session)
         made_of = scene.control_after(ctx) | self._history_label(known, TASK_KEY)
         live.state = "failed" if because else "done"
-        await self._finish(ctx, live, status, text, error=because, messages=last.kept)
+        messages = [] if live.quiet and not because else last.kept
+        await self._finish(ctx, live, status, text, error=because, messages=messages)
         await self._keep_history(ctx, TASK_KEY, text, status, made_of)
         self._tell_finished(ctx.run.id)
         if status is Status.COMPLETED and ctx.run.provenance.trusted:

@@ -214,6 +214,12 @@ class Pipelines:
         called = pipeline.name if isinstance(name, Path) else name
         return self._checked(pipeline, source, profile, called, f"pipeline:{called}")
 
+    def check(self, pipeline: Pipeline) -> Ready:
+        """Return a pipeline that was not read from a file, checked as a whole. Raises PipelineWrong."""
+        from agent.planning.pipeline_reading import Source
+
+        return self._checked(pipeline, Source(pipeline.name), None, pipeline.name, f"pipeline:{pipeline.name}")
+
     def load_chain(self, chain: Chain, profile: Profile | None = None) -> Ready:
         """Return a chain, checked as a whole. Raises NotFound for a pipeline that is gone, PipelineWrong."""
         from agent.planning.chain_plan import pipeline_of

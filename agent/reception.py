@@ -122,12 +122,12 @@ class Reception:
         assert self._pipelines is not None
         try:
             name, inputs = parse_request(rest)
-            ready = await asyncio.to_thread(self._pipelines.load, name, session.profile)
+            ready = await self._pipelines.ready(name, session.profile)
             given = ready.given(inputs, session.workspace)
         except DirigentError as error:
             await self._say(message, str(error))
             return
-        await self._open_run(session, message, Origin.COMMAND, given=given, title=name)
+        await self._open_run(session, message, Origin.COMMAND, given=given, title=ready.name, source=ready.source)
 
     async def _listed_pipelines(self, _session: Session, _rest: str) -> str:
         found = await asyncio.to_thread(self._pipelines.listed) if self._pipelines is not None else []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,7 @@ class AutomationScheduler:
         self._running = False
         self._fired = 0
         self._error = ""
+        self.companions: list[Callable[[], Coroutine[Any, Any, None]]] = []  # what else works while this does
         orchestrator.when_finished.append(self._run_ended)
         orchestrator.when_published.append(self.events_came)
 
@@ -104,6 +105,8 @@ class AutomationScheduler:
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._live(), name="schedules")
+                    for companion in self.companions:
+                        group.create_task(companion())
                     if not self.channel:
                         group.create_task(self._files.run(), name="watched folders")
             finally:

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     import argparse
 
     from agent.app import App
+    from agent.catalogue import Catalogue
+    from agent.config import AppConfig
     from agent.domain.session import Session
-    from agent.pipelines import Pipelines, Ready
+    from agent.pipelines import Ready
 
 EXAMPLES = """\
 examples:
   dirigent run report.yaml --input file=sales.csv --input limit=10
-  dirigent run weekly                             a pipeline in pipelines/ of the home, by its name
+  dirigent run weekly                             a pipeline (`dirigent pipelines`) or a chain, by its name
   dirigent run report.yaml --dry-run --picture plan.png
   dirigent run --run=6Jw2kQxA --from write        that run again from the step `write` on; earlier results are kept
   dirigent run --schema > pipeline.schema.json    for editors that complete YAML
@@ -30,7 +32,9 @@ Questions and approvals come in the terminal; with nobody there they stay open (
 
 def parser(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Declare the arguments."""
-    made.add_argument("pipeline", nargs="?", default="", metavar="FILE|NAME", help="a YAML file, or a pipeline's name")
+    made.add_argument(
+        "pipeline", nargs="?", default="", metavar="FILE|NAME", help="a YAML file, or a pipeline's or chain's name"
+    )
     made.add_argument("--input", action="append", default=[], metavar="K=V", help="an input; files are copied in")
     made.add_argument("--json", action="store_true", help="one JSON object a line")
     made.add_argument("--dry-run", action="store_true", help="show the plan, what it changes and costs; run nothing")
@@ -82,20 +86,19 @@ def _show(arguments: argparse.Namespace) -> int:
     from agent.catalogue import Catalogue
     from agent.cli.opening import open_config
     from agent.llm.prices import price
-    from agent.pipelines import Pipelines
     from agent.planning.pipeline_preview import draw, lines, look_at
 
     if arguments.old:
         raise DirigentError("--dry-run shows a pipeline, not an old run.", hint="dirigent run FILE|NAME --dry-run")
     config = open_config(arguments, model=arguments.model)
     catalogue = Catalogue.load(config)
-    ready = Pipelines(config.folder / "pipelines", catalogue).load(_where(arguments.pipeline))
+    ready = asyncio.run(_ready(config, catalogue, _where(arguments.pipeline)))
     if arguments.input:
         ready.given(_inputs(arguments))
     preview = look_at(
         ready.steps, catalogue.find, lambda read, wrote: price(config.model, read, wrote, config.llm.prices)
     )
-    title = ready.pipeline.name
+    title = ready.name
     if arguments.picture:
         _draw(lambda: draw(preview, title, Path(arguments.picture)), arguments.picture)
     if arguments.json:
@@ -103,6 +106,24 @@ def _show(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(lines(preview, f"{title} — nothing is run")))
     return 0
+
+
+async def _ready(config: AppConfig, catalogue: Catalogue, name: str | Path) -> Ready:
+    """Return what is to be run; the journal is opened only for a chain."""
+    from agent.parts import JOURNAL
+    from agent.pipelines import Pipelines
+    from agent.store.sql import SqlStore
+
+    folder = config.folder / "pipelines"
+    pipelines = Pipelines(folder, catalogue)
+    if isinstance(name, Path) or name in pipelines.places():
+        return pipelines.load(name)
+    store = SqlStore(config.folder / JOURNAL)
+    await store.open()
+    try:
+        return await Pipelines(folder, catalogue, store).ready(name)
+    finally:
+        await store.close()
 
 
 def _draw(drawn: Any, name: str) -> None:
@@ -117,35 +138,35 @@ async def _run(arguments: argparse.Namespace) -> int:
     from agent.cli.chat import claimed, connected, opened, terminal_for
     from agent.cli.opening import open_config
     from agent.domain.run import Origin
-    from agent.pipelines import Pipelines
 
     config = open_config(arguments, model=arguments.model)
     with claimed(config.folder, arguments.session) as name:
         async with opened(config) as (app, _):
             terminal = await terminal_for(app, arguments, name)
             session = await app.orchestrator.sessions.open(terminal.dest.session_id)
-            pipelines = Pipelines(config.folder / "pipelines", app.catalogue)
-            given = await _given(app, session, pipelines, arguments)
+            given, source = await _given(app, session, arguments)
             async with connected(app, terminal):
                 opened_run = await app.orchestrator.open_run(
                     session.id,
-                    f"Pipeline {given['pipeline']}",
+                    f"{source.partition(':')[0].capitalize() or 'Pipeline'} {given['pipeline']}",
                     terminal.dest,
                     origin=Origin.COMMAND,
                     user_id=terminal.user_id,
                     title=given["pipeline"],
                     given=given,
+                    source=source,
                 )
                 app.orchestrator.submit(opened_run)
                 return (await terminal.follow(opened_run.id)).code
 
 
-async def _given(app: App, session: Session, pipelines: Pipelines, arguments: argparse.Namespace) -> dict[str, Any]:
+async def _given(app: App, session: Session, arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """Return what the run is opened with, and what it counts as."""
     if arguments.old:
         return await _again(app, session, arguments)
-    ready = pipelines.load(_where(arguments.pipeline), session.profile)
+    ready = await app.pipelines.ready(_where(arguments.pipeline), session.profile)
     inputs: dict[str, Any] = await _with_files(app, session, ready, _inputs(arguments))
-    return ready.given(inputs, session.workspace)
+    return ready.given(inputs, session.workspace), ready.source
 
 
 async def _with_files(app: App, session: Session, ready: Ready, inputs: dict[str, str]) -> dict[str, Any]:
@@ -161,7 +182,7 @@ async def _with_files(app: App, session: Session, ready: Ready, inputs: dict[str
     return taken
 
 
-async def _again(app: App, session: Session, arguments: argparse.Namespace) -> dict[str, Any]:
+async def _again(app: App, session: Session, arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from agent.pipelines import going_on_from
 
     old = await app.store.find_run(arguments.old)
@@ -172,4 +193,4 @@ async def _again(app: App, session: Session, arguments: argparse.Namespace) -> d
         )
     if arguments.input:
         raise DirigentError("The inputs of an old run stay as they are.", hint="Run the pipeline anew to change them.")
-    return going_on_from(old, await app.store.get_steps(old.id), arguments.step)
+    return going_on_from(old, await app.store.get_steps(old.id), arguments.step), old.source

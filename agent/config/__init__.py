@@ -157,6 +157,14 @@ class Web(_Section):
     """Calls that one webhook takes in a minute; more are refused with 429, and a good sender comes again."""
 
 
+class Automation(_Section):
+    """What runs by itself."""
+
+    report_to: Annotated[str, Field(pattern=r"^(?:[a-z][a-z0-9-]*:[^\s:]+(?::[^\s:]+)?)?$")] = ""
+    """The chat that gets what runs of pipelines' triggers have to say, such as `telegram:4711` or `terminal:main`;
+    empty: the first owner's private chat, or the terminal where there is no bot."""
+
+
 class AppConfig(BaseSettings):
     """The whole configuration. Unknown keys are refused, with the nearest known one named by `load_config`."""
 
@@ -196,6 +204,8 @@ class AppConfig(BaseSettings):
     """How the model is reached, beyond its name."""
     telegram: Telegram = Field(default_factory=Telegram)
     """How the bot behaves in chats."""
+    automation: Automation = Field(default_factory=Automation)
+    """What runs by itself."""
     sandbox: Sandbox = Field(default_factory=Sandbox)
     """What sandboxed work may use."""
     web: Web = Field(default_factory=Web)

@@ -35,7 +35,8 @@ AFTER: dict[ResponseStatus, Status] = {
 class LivePlan:
     """What the person sees of a run. Changes are gathered and posted by one task that this object owns."""
 
-    def __init__(self, bot: Bot, run: Run, money: Any) -> None:
+    def __init__(self, bot: Bot, run: Run, money: Any, *, quiet: bool = False) -> None:
+        self.quiet = quiet  # nothing is shown unless the run fails or is stopped
         self._bot = bot
         self._run = run
         self._money = money
@@ -84,7 +85,7 @@ class LivePlan:
 
     def _touch(self) -> None:
         self._changed.set()
-        if self._task is None:
+        if self._task is None and not self.quiet:
             self._task = asyncio.create_task(self._post_changes(), name=f"live-plan-{self._run.id}")
 
     async def _post_changes(self) -> None:
@@ -115,8 +116,8 @@ class LivePlan:
 
     @property
     def worth_showing(self) -> bool:
-        """False for a run without steps, which needs no plan message."""
-        return bool(self._steps)
+        """False for a run without steps, which needs no plan message, and for a quiet one that goes well."""
+        return bool(self._steps) and (not self.quiet or self.state in {"failed", "stopped"})
 
     def message(self) -> OutboundMessage:
         """Return the message as it should look now; at most 20 steps, those that matter most."""
