@@ -10,6 +10,7 @@ form, or `mark("…")` in a constant that is said later. Values come in by name:
 from __future__ import annotations
 
 import io
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gettext import NullTranslations
 
+    from babel.messages.catalog import Catalog
+
 LANGUAGES = ("en", "de", "fr", "ru", "zh")
 FOLDER = Path(__file__).parent
+SLOT = re.compile(r"\{(\w+)\}")
+LEAST = 8  # letters of its own that a sentence with values needs to be recognised
 
 
 def known(language: str) -> str:
@@ -43,18 +48,61 @@ def say_n(language: str, one: str, many: str, n: int, /, **values: Any) -> str:
     return _sentences(known(language)).ngettext(one, many, n).format_map({"n": n, **values})
 
 
+def retell(language: str, text: str) -> str:
+    """Return an English sentence that was made where the language was not known, with its values, in a language.
+
+    It is recognised whole, or line by line; what is none of ours, such as a person's own words, stays as it is.
+    """
+    chosen = known(language)
+    if chosen == "en" or not text:
+        return text
+    said = _sentences(chosen).gettext(text)
+    if said != text:
+        return said
+    for pattern, template in _templates(chosen):
+        if found := pattern.fullmatch(text):
+            return _sentences(chosen).gettext(template).format_map(found.groupdict())
+    return "\n".join(retell(chosen, line) for line in text.split("\n")) if "\n" in text else text
+
+
+@cache
+def _templates(language: str) -> list[tuple[re.Pattern[str], str]]:
+    """Return what recognises the sentences with values, those with the most words of their own first."""
+    ids = [entry.id for entry in catalogue(language) if isinstance(entry.id, str)]
+    known_ones = [key for key in ids if SLOT.search(key) and "\n" not in key]
+    known_ones.sort(key=lambda key: -len(SLOT.sub("", key)))
+    return [(re.compile(_pattern(key)), key) for key in known_ones if len(SLOT.sub("", key)) >= LEAST]
+
+
+def _pattern(template: str) -> str:
+    """Return the regular expression for a sentence with values; a value that comes twice is the same both times."""
+    seen: set[str] = set()
+    made = ""
+    for at, part in enumerate(SLOT.split(template)):  # what stands between the names, and the names
+        made += re.escape(part) if at % 2 == 0 else f"(?P={part})" if part in seen else f"(?P<{part}>[^\\n]*)"
+        seen |= {part} if at % 2 else set()
+    return made
+
+
 @cache
 def _sentences(language: str) -> NullTranslations:
-    """Read a language's file once."""
+    """Compile a language's file, once."""
     from gettext import GNUTranslations, NullTranslations
 
     if language == "en":
         return NullTranslations()
     from babel.messages.mofile import write_mo
-    from babel.messages.pofile import read_po
 
     compiled = io.BytesIO()
-    with (FOLDER / f"{language}.po").open("rb") as file:
-        write_mo(compiled, read_po(file, locale=language))
+    write_mo(compiled, catalogue(language))
     compiled.seek(0)
     return GNUTranslations(compiled)
+
+
+@cache
+def catalogue(language: str) -> Catalog:
+    """Read a language's file, once."""
+    from babel.messages.pofile import read_po
+
+    with (FOLDER / f"{language}.po").open("rb") as file:
+        return read_po(file, locale=language)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from agent.channels.telegram.formatting import formatted
 from agent.channels.telegram.texts import CONTINUES, LIMIT, Document, Part, Text, Writer, cut, plain_words, width
 from agent.domain.messages import MessageKind
 from agent.domain.states import Status
+from agent.texts import mark, retell, say, say_n
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,12 +34,12 @@ MARKS: dict[str, str] = {
     Status.FAILED: "❌",
     Status.CANCELLED: "⏭",
 }
-STATES = {"stopped": " · stopped", "failed": " · failed", "waiting": " · waiting for you"}
-DECISIONS = {"allow": "✅ Allowed", "deny": "❌ Denied"}
+STATES = {"stopped": mark("stopped"), "failed": mark("failed"), "waiting": mark("waiting for you")}
+DECISIONS = {"allow": mark("✅ Allowed"), "deny": mark("❌ Denied")}
 DECIDED_AT_CHECKPOINT = {"allow": "✅ Approved", "revise": "✏️ To be different", "deny": "❌ Rejected"}
 CONSENT = {"allow": "✅ Allow", "revise": "✏️ Revise", "deny": "❌ Deny"}
 CHECKPOINT = {"allow": "✅ Approve", "revise": "✏️ Revise", "deny": "❌ Reject"}
-AGAIN = "(Asked again after an interruption.)"
+AGAIN = mark("(Asked again after an interruption.)")
 
 Rows = tuple[tuple[tuple[str, str], ...], ...]
 
@@ -58,8 +59,13 @@ class View:
 
 
 def view(message: OutboundMessage) -> View:
-    """Return what a message of any kind but `files` looks like."""
-    return VIEWS[message.kind](message)
+    """Return what a message of any kind but `files` looks like, in the language of the place that it goes to."""
+    look = VIEWS[message.kind](message)
+    language = message.dest.language
+    if not language:
+        return look
+    rows = tuple(tuple((retell(language, label)[:LABEL], action) for label, action in row) for row in look.buttons)
+    return replace(look, buttons=rows)
 
 
 def _buttons(payload: dict[str, Any], default: Rows = ()) -> Rows:
@@ -92,9 +98,11 @@ def _plan(message: OutboundMessage) -> View:
     total = payload.get("total", len(steps))
     facts = [f"{payload.get('done', 0)}/{total}"] if total else []
     facts += [text for text in (_clock(payload.get("seconds")), _money(payload.get("money"))) if text]
-    writer = Writer().add("🗺 ").add(cut(str(payload.get("title") or "Plan"), 200), "bold")
-    writer.add(f"  {' · '.join(facts)}{STATES.get(str(payload.get('state')), '')}")
-    note = cut(str(payload.get("note") or ""), NOTE) if payload.get("state") == "running" else ""
+    language = message.dest.language
+    writer = Writer().add("🗺 ").add(cut(str(payload.get("title") or say(language, "Plan")), 200), "bold")
+    facts += [say(language, STATES[state])] if (state := str(payload.get("state"))) in STATES else []
+    writer.add(f"  {' · '.join(facts)}")
+    note = cut(retell(language, str(payload.get("note") or "")), NOTE) if payload.get("state") == "running" else ""
     shown = 0
     for number, step in enumerate(steps, start=1):
         line = _step_line(number, step)
@@ -104,7 +112,7 @@ def _plan(message: OutboundMessage) -> View:
         shown += 1
     hidden = int(payload.get("hidden") or 0) + len(steps) - shown
     if hidden:
-        writer.line(f"… and {hidden} more")
+        writer.line(say_n(language, "… and {n} more", "… and {n} more", hidden))
     return View((writer.line(note, "italic").build(),), _buttons(payload))
 
 
@@ -135,16 +143,19 @@ def _question(message: OutboundMessage) -> View:
     asked = str(payload.get("question") or "?")
     if payload.get("answered") is not None:
         name = str(payload.get("label") or asked.strip().rstrip("?？:").strip())
-        return View((Writer().add(f"{cut(name, 1000)}: ").add(cut(str(payload["answered"]), 2000), "bold").build(),))
+        answered = retell(message.dest.language, str(payload["answered"]))
+        return View((Writer().add(f"{cut(name, 1000)}: ").add(cut(answered, 2000), "bold").build(),))
     of = int(payload.get("of") or 1)
-    writer = Writer().add("❓ ").add(cut(asked, 3000), "bold")
-    writer.add(f"  ({payload.get('number', 1)} of {of})" if of > 1 else "")
+    language = message.dest.language
+    writer = Writer().add("❓ ").add(cut(retell(language, asked), 3000), "bold")
+    writer.add("  " + say(language, "({number} of {of})", number=payload.get("number", 1), of=of) if of > 1 else "")
     options = [str(option) for option in payload.get("options") or ()]
     long = [option for option in options if len(option) > LABEL]
     for number, option in enumerate(options if long else (), start=1):
         writer.line(f"{number}. {cut(option, 200)}")
-    writer.line("Reply to this message to answer." if group else "Just type an answer" + (", or:" if options else "."))
-    writer.line(AGAIN if payload.get("again") else "", "italic")
+    private = mark("Just type an answer, or:") if options else mark("Just type an answer.")
+    writer.line(say(language, mark("Reply to this message to answer.") if group else private))
+    writer.line(say(language, AGAIN if payload.get("again") else ""), "italic")
     # A message that forces a reply cannot carry buttons, so it is kept for questions that need words.
     free = group and not options and "buttons" not in payload
     return View((writer.build(),), () if free else _buttons(payload, _choices(payload, options)), force_reply=free)
@@ -154,15 +165,16 @@ def _choices(payload: dict[str, Any], options: list[str]) -> Rows:
     name = f"q/{payload.get('id', '')}"
     labels = [str(i + 1) for i in range(len(options))] if any(len(o) > LABEL for o in options) else options
     chosen = _rows([(label.strip() or str(i + 1), f"{name}/{i}") for i, label in enumerate(labels)])
-    return (*chosen, (("You decide", f"{name}/you"), ("Skip", f"{name}/skip")))
+    return (*chosen, ((mark("You decide"), f"{name}/you"), (mark("Skip"), f"{name}/skip")))
 
 
 def _approval(message: OutboundMessage) -> View:
     payload = message.payload
-    title = plain_words(str(payload.get("title") or "May I?"))
+    language = message.dest.language
+    title = plain_words(retell(language, str(payload.get("title") or mark("May I?"))))
     writer = Writer().add("🔐 ").add(cut(title, 600), "bold")
     if payload.get("decided") is not None:
-        return View((_decided(writer, payload),))
+        return View((_decided(writer, payload, language),))
     exact = _exact(payload.get("details"))
     details = plain_words(exact)
     files: tuple[Part, ...] = ()
@@ -170,12 +182,14 @@ def _approval(message: OutboundMessage) -> View:
         # A quote is drawn by Telegram: nothing inside it can pose as a line of ours.
         writer.line(cut(details, DETAILS), "expandable_blockquote")
     if width(details) > DETAILS:
-        files = (Document("request.txt", exact.encode("utf-8", "replace"), "The whole request"),)
-        writer.line(f"Shortened{CONTINUES} the whole is in request.txt.", "italic")
+        files = (Document("request.txt", exact.encode("utf-8", "replace"), say(language, "The whole request")),)
+        writer.line(say(language, "Shortened … the whole is in request.txt."), "italic")
     if payload.get("because"):
-        writer.line("Because: ").add(cut(plain_words(str(payload["because"])), 500))
-    writer.line(_expiry(payload.get("expires")))
-    writer.line(AGAIN if payload.get("again") else "", "italic")
+        writer.line(say(language, "Because:") + " ").add(
+            cut(plain_words(retell(language, str(payload["because"]))), 500)
+        )
+    writer.line(_expiry(language, payload.get("expires")))
+    writer.line(say(language, AGAIN if payload.get("again") else ""), "italic")
     name = f"a/{payload.get('id', '')}"
     words = CHECKPOINT if payload.get("checkpoint") else CONSENT
     choices = payload.get("choices") or ("allow", "deny")
@@ -183,11 +197,11 @@ def _approval(message: OutboundMessage) -> View:
     return View((writer.build(), *files), _buttons(payload, asked))
 
 
-def _decided(writer: Writer, payload: dict[str, Any]) -> Text:
+def _decided(writer: Writer, payload: dict[str, Any], language: str) -> Text:
     """Return what was decided, and of a revision what should be different."""
     words = DECIDED_AT_CHECKPOINT if payload.get("checkpoint") else DECISIONS | {"revise": "✏️ To be different"}
     decided = str(payload["decided"])
-    writer.line(cut(words.get(decided, decided), 600))
+    writer.line(cut(retell(language, words.get(decided, decided)), 600))
     if payload.get("comment"):
         writer.line(cut(plain_words(str(payload["comment"])), 1000), "expandable_blockquote")
     return writer.build()
@@ -204,11 +218,12 @@ def _exact(details: Any) -> str:
     return "\n".join(lines)
 
 
-def _expiry(expires: Any) -> str:
+def _expiry(language: str, expires: Any) -> str:
     if not expires:
         return ""
     known = isinstance(expires, (int, float))
-    return f"Expires {time.strftime('%H:%M', time.localtime(expires)) if known else expires}."
+    when = time.strftime("%H:%M", time.localtime(expires)) if known else expires
+    return say(language, "Expires {when}.", when=when)
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -222,7 +237,7 @@ def _answer(message: OutboundMessage) -> View:
 
 def _notice(message: OutboundMessage) -> View:
     payload = message.payload
-    text = str(payload.get("text") or "")
+    text = retell(message.dest.language, str(payload.get("text") or ""))
     if payload.get("markdown"):
         return View(tuple(formatted(text)), _buttons(payload))
     return View((Writer().add(text).build(),), _buttons(payload))
@@ -230,9 +245,11 @@ def _notice(message: OutboundMessage) -> View:
 
 def _error(message: OutboundMessage) -> View:
     payload = message.payload
-    writer = Writer().add(f"⚠️ {cut(str(payload.get('text') or 'Something went wrong.'), 3000)}")
+    language = message.dest.language
+    what = retell(language, str(payload.get("text") or mark("Something went wrong.")))
+    writer = Writer().add(f"⚠️ {cut(what, 3000)}")
     if payload.get("hint"):
-        writer.line(cut(str(payload["hint"]), 800))
+        writer.line(cut(retell(language, str(payload["hint"])), 800))
     if payload.get("ref"):
         writer.line("ref ").add(str(payload["ref"])[:40], "code")
     return View((writer.build(),), _buttons(payload))
