@@ -166,7 +166,7 @@ class RunLifecycle(Spending, ABC):
 
     async def _live_plan(self, ctx: RunContext) -> LivePlan:
         """Return the plan as it is shown, with the clock where it stood when the run was left."""
-        live = LivePlan(ctx.bot, ctx.run, ctx.money, quiet=bool(ctx.run.given.get("quiet")))
+        live = LivePlan(ctx.bot, ctx.run, ctx.money, quiet=ctx.run.quiet)
         if ctx.records:
             shown = await self._store.get_message(live.key)
             live.seconds_before = float(shown.payload.get("seconds") or 0) if shown is not None else 0.0

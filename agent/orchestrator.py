@@ -118,7 +118,7 @@ class OrchestratorRunner(RunLifecycle):
 
     async def _story(self, run: Run) -> None:
         bot = self._bot_of(run)
-        bot.busy(run.dest, on=not run.given.get("quiet"))
+        bot.busy(run.dest, on=not run.quiet)
         ctx = await self._begin(run, bot)
         live = await self._live_plan(ctx)
         try:

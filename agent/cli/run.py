@@ -22,6 +22,8 @@ EXAMPLES = """\
 examples:
   dirigent run report.yaml --input file=sales.csv --input limit=10
   dirigent run weekly                             a pipeline (`dirigent pipelines`) or a chain, by its name
+  dirigent run tickets --input samples=true       sorts sample tickets; `dirigent pipelines show tickets` says how
+  dirigent run tickets --agree                    asks once for what it may change, instead of before each change
   dirigent run report.yaml --dry-run --picture plan.png
   dirigent run --run=6Jw2kQxA --from write        that run again from the step `write` on; earlier results are kept
   dirigent run --schema > pipeline.schema.json    for editors that complete YAML
@@ -38,6 +40,7 @@ def parser(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
     made.add_argument("--input", action="append", default=[], metavar="K=V", help="an input; files are copied in")
     made.add_argument("--json", action="store_true", help="one JSON object a line")
     made.add_argument("--dry-run", action="store_true", help="show the plan, what it changes and costs; run nothing")
+    made.add_argument("--agree", action="store_true", help="agree, once, to what the pipeline may change by itself")
     made.add_argument("--picture", default="", metavar="FILE", help="with --dry-run: draw the plan (PNG, SVG or PDF)")
     made.add_argument("--run", dest="old", default="", metavar="REF", help="go on from this run, with --from")
     made.add_argument("--from", dest="step", default="", metavar="STEP", help="the first step to run again")
@@ -135,6 +138,7 @@ def _draw(drawn: Any, name: str) -> None:
 
 # --- running --------------------------------------------------------------------------------------------------------
 async def _run(arguments: argparse.Namespace) -> int:
+    from agent.cli.agreeing import agree_beforehand
     from agent.cli.chat import claimed, connected, opened, terminal_for
     from agent.cli.opening import open_config
     from agent.domain.run import Origin
@@ -145,6 +149,8 @@ async def _run(arguments: argparse.Namespace) -> int:
             terminal = await terminal_for(app, arguments, name)
             session = await app.orchestrator.sessions.open(terminal.dest.session_id)
             given, source = await _given(app, session, arguments)
+            if arguments.agree and not await agree_beforehand(app.store, given, terminal.user_id):
+                raise DirigentError("Not agreed.", hint="Nothing was run.")
             async with connected(app, terminal):
                 opened_run = await app.orchestrator.open_run(
                     session.id,

@@ -62,6 +62,11 @@ class Run:
     project: str = ""
     budget: float | None = None
 
+    @property
+    def quiet(self) -> bool:
+        """True when the chat sees only what goes wrong: a run of a quiet pipeline that nobody asked for just now."""
+        return bool(self.given.get("quiet")) and self.origin is Origin.TRIGGER
+
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:

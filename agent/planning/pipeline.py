@@ -152,7 +152,7 @@ class Pipeline(_Record):
     triggers: Annotated[tuple[PipelineTrigger, ...], Field(max_length=50)] = ()
     """What starts it by itself: schedules, files, events, webhooks."""
     quiet: bool = False
-    """True: the chat sees only failures, questions and approvals; what went well is in the journal."""
+    """True: of runs that start by themselves the chat sees only failures, questions and approvals."""
     outputs: dict[str, Any] = Field(default_factory=dict)
     """What comes out, by name; texts may hold templates. Without it the answer is made of the steps' results."""
 

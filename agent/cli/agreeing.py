@@ -1,0 +1,51 @@
+"""Asks the owner, once, for what a pipeline would change by itself: shown exactly as it will be checked."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from agent.errors import DirigentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.store.protocol import Store
+
+YES = frozenset({"y", "yes", "j", "ja", "o", "oui"})
+
+
+def what_it_says(given: Mapping[str, Any]) -> list[str]:
+    """Return the lines that are shown: every call that a yes allows, and for how long."""
+    from agent.policy.grants import DAYS, in_words
+
+    calls = in_words(given)
+    if not calls:
+        return []
+    head = f"The pipeline {given['pipeline']} may then do this without asking, for {DAYS} days or until it is changed:"
+    return [head, *(f"  • {call}" for call in calls), "Anything else it wants to change asks first, as always."]
+
+
+async def agree_beforehand(store: Store, given: Mapping[str, Any], by: str) -> bool:
+    """Show what a yes allows, ask, and note it; True when it is agreed to (also from before). An answer is one line.
+
+    Raises DirigentError when the pipeline says nothing under `consent:`.
+    """
+    from agent.policy.grants import agree, agreed
+
+    lines = what_it_says(given)
+    if not lines:
+        said = f"The pipeline {given['pipeline']} has nothing to agree to beforehand."
+        raise DirigentError(said, hint="A step says under `consent:` which calls of it may be agreed to.")
+    now = time.time()
+    if await agreed(store, given, now) is not None:
+        return True
+    print("\n".join(lines), file=sys.stderr)
+    print("Agree? [y/N] ", end="", file=sys.stderr, flush=True)
+    answer = await asyncio.to_thread(sys.stdin.readline)
+    if answer.strip().lower() not in YES:
+        return False
+    await agree(store, given, by, now)
+    return True
