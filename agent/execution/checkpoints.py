@@ -10,13 +10,13 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
+from agent.domain.copies import INSIDE, copied, renaming
 from agent.domain.execution import ExecutorResponse, ResponseStatus
 from agent.domain.plan import Checkpoint, PlanStep, Revision
 from agent.domain.provenance import Provenance
 from agent.domain.run import Approval, StepChange
 from agent.domain.states import Status
 from agent.errors import LimitReached
-from agent.execution.copies import INSIDE, copied, renaming
 from agent.execution.graph import skipped_response
 from agent.execution.lists import begin_steps
 from agent.execution.people import CHECKPOINT, REVISE, approval_message, comment_on, refusal

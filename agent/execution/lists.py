@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agent.domain.copies import INSIDE, copied, renaming
 from agent.domain.execution import ExecutorResponse, ResponseStatus
 from agent.domain.plan import EACH, OnFailure, Pipe, PlanStep
 from agent.domain.provenance import Provenance
 from agent.domain.run import StepRecord
 from agent.domain.states import Status
 from agent.errors import LimitReached, ToolArguments
-from agent.execution.copies import INSIDE, copied, renaming
 from agent.execution.values import failed_entries, filled, pipe_of, value_of
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+from agent.domain.copies import INSIDE
 from agent.domain.execution import ResponseStatus
 from agent.domain.plan import OUTPUTS, OnFailure, PlanStep, StepType
 from agent.domain.provenance import Provenance
@@ -111,10 +112,17 @@ def results(ctx: RunContext) -> list[dict[str, Any]]:
 
 
 def _inner(ctx: RunContext, step_id: str) -> bool:
-    """Say whether a step's result is part of another's: an entry of a list, or something inside a nested pipeline."""
+    """Say whether a step's result is told by another's: an entry of a list, or something inside a nested pipeline.
+
+    A failure that kept the other from having a result is told by itself.
+    """
     record = ctx.records.get(step_id)
     pipe = record.step.pipe if record is not None else None
-    return pipe is not None and bool(pipe.parent or pipe.scope or pipe.inputs is not None)
+    if pipe is None or not (pipe.parent or pipe.scope or pipe.inputs is not None):
+        return False
+    outer = ctx.results.get(step_id.partition(INSIDE)[0])
+    untold = outer is None or outer.status is ResponseStatus.BLOCKED
+    return not (untold and ctx.status.get(step_id) is Status.FAILED)
 
 
 async def take_given_plan(store: Store, ctx: RunContext) -> None:

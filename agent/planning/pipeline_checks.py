@@ -77,6 +77,12 @@ class Checker:
                 if name not in ids:
                     yield (*path, "depends_on", place), f"there is no step '{name}'{_near(name, ids)}"
             yield from _shown(step, path, ids)
+            if (step.timeout or step.retry) and (step.use in {ASK, VALUE, PUBLISH} or step.use.startswith(NESTED)):
+                word = "timeout" if step.timeout else "retry"
+                yield (
+                    (*path, word),
+                    f"`use: {step.use}` has no `{word}`; it belongs to steps that call a tool or a model",
+                )
             yield from self._use(step, path, above)
             yield from self._templates(pipeline, step, path)
 
@@ -177,8 +183,6 @@ class Checker:
         if len(above) >= MAX_NESTING:
             yield (*path, "use"), f"pipelines are nested more than {MAX_NESTING} levels deep"
             return
-        if step.foreach is not None:
-            yield (*path, "foreach"), "`foreach` works on tools and models; put it into the nested pipeline's steps"
         try:
             child = self.load(name)
             if not _holds_template(step.args):

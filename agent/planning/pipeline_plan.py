@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agent.domain.plan import OUTPUTS, Checkpoint, OnFailure, Pipe, PlanStep, StepType
+from agent.domain.plan import EACH, OUTPUTS, Checkpoint, OnFailure, Pipe, PlanStep, StepType
 from agent.planning.pipeline import ASK, LLM, NESTED, PUBLISH, TASK, VALUE, Pipeline, PipelineStep
 from agent.planning.pipeline_revising import anew, revisable, shown_steps
 
 INPUTS = "inputs"
+MAX_ID = 64  # copies for entries and revisions have longer ones
 Load = Callable[[str], Pipeline]
 
 
@@ -48,6 +49,9 @@ def steps_of(pipeline: Pipeline, language: Language, load: Load) -> list[PlanSte
     """
     builder = _Builder(language, load)
     made = builder.steps(pipeline, "", "")
+    long = [step.id for step in made if len(step.id) > MAX_ID]
+    if long:
+        raise ValueError(f"{long[0]} has more than {MAX_ID} characters")
     if pipeline.outputs:
         made.append(builder.outputs(pipeline, OUTPUTS, "", ""))
     return made
@@ -82,10 +86,9 @@ class _Builder:
         needs = needs_of(pipeline, self._language)
         for step in pipeline.steps:
             if step.approval is not None:
+                found = self._checkpoint(pipeline, step, needs, groups, scope)
                 first = groups[step.id][0]  # of a nested pipeline: the step that holds its inputs
-                found = self._checkpoint(pipeline, step, needs, {name: groups[name] for name in needs}, scope)
-                pipe = (first.pipe or Pipe()).model_copy(update={"checkpoint": found})
-                groups[step.id][0] = first.model_copy(update={"pipe": pipe})
+                groups[step.id][0] = _piped(first, checkpoint=found)
         return [made for group in groups.values() for made in group]
 
     def _checkpoint(
@@ -129,20 +132,35 @@ class _Builder:
     def _made(self, step: PipelineStep, scope: str, given: str) -> list[PlanStep]:
         if not step.use.startswith(NESTED):
             return [self._plain(step, scope, given)]
-        child = self._load(step.use.removeprefix(NESTED))
-        inside, inputs = f"{scope}{step.id}__", f"{scope}{step.id}__{INPUTS}"
-        entry = self._plain(step, scope, given).model_copy(update={"id": inputs, "title": f"{step.id}: inputs"})
-        assert entry.pipe is not None
-        entry = entry.model_copy(update={"pipe": entry.pipe.model_copy(update={"inputs": dict(child.inputs)})})
-        inner = [self._behind(made, inputs) for made in self.steps(child, inside, inputs)]
-        last = self.outputs(child, scope + step.id, inside, inputs).model_copy(
-            update={"title": step.title or child.description or child.name, "on_failure": step.on_failure}
+        return (
+            [self._repeated(step, scope, given)] if step.foreach else self._nested(step, scope + step.id, scope, given)
         )
-        return [entry, *inner, self._behind(last, inputs)]
 
-    @staticmethod
-    def _behind(step: PlanStep, inputs: str) -> PlanStep:
-        return step.model_copy(update={"depends_on": (*dict.fromkeys([inputs, *step.depends_on]),)})
+    def _nested(self, step: PipelineStep, name: str, scope: str, given: str) -> list[PlanStep]:
+        """Return the steps of the nested pipeline of a step, as the steps inside `name`, which comes last."""
+        child = self._load(step.use.removeprefix(NESTED))
+        inputs = f"{name}__{INPUTS}"
+        entry = _piped(self._plain(step, scope, given), inputs=dict(child.inputs))
+        entry = entry.model_copy(update={"id": inputs, "title": f"{step.id}: inputs"})
+        inner = self.steps(child, f"{name}__", inputs)
+        ending = [made.id for made in inner if made.on_failure is OnFailure.STOP]
+        if step.on_failure is not OnFailure.STOP:  # what ends the nested pipeline then does not end this one
+            inner = [
+                one.model_copy(update={"on_failure": step.on_failure}) if one.id in ending else one for one in inner
+            ]
+        last = self.outputs(child, name, f"{name}__", inputs)
+        title = step.title or child.description or child.name
+        last = last.model_copy(update={"title": title, "on_failure": step.on_failure})
+        return [entry, *(_behind(made, [inputs]) for made in inner), _behind(last, [inputs, *ending])]
+
+    def _repeated(self, step: PipelineStep, scope: str, given: str) -> PlanStep:
+        """Return the step for a nested pipeline that is carried out for each entry: its steps are a pattern."""
+        entry, *rest = self._nested(step, EACH, scope, given)
+        plain = {"when": None, "foreach": None, "approval": "", "after": ()}
+        pattern = [_piped(entry, **plain).model_copy(update={"depends_on": ()}), *rest]
+        body = tuple(made.model_dump(mode="json", exclude={"status"}) for made in pattern)
+        whole = _piped(self._plain(step, scope, given), body=body)
+        return whole.model_copy(update={"args": {"value": None}})
 
     def _plain(self, step: PipelineStep, scope: str, given: str) -> PlanStep:
         needed, watched = wants(step, self._language)
@@ -166,6 +184,17 @@ class _Builder:
             pipe=pipe,
             **_kind(step),
         )
+
+
+def _behind(step: PlanStep, needed: list[str]) -> PlanStep:
+    """Return the step needing these too; what it needs need not be waited for a second time."""
+    needs = (*dict.fromkeys([*needed, *step.depends_on]),)
+    after = tuple(name for name in (step.pipe.after if step.pipe else ()) if name not in needs)
+    return _piped(step, after=after).model_copy(update={"depends_on": needs})
+
+
+def _piped(step: PlanStep, **changed: Any) -> PlanStep:
+    return step.model_copy(update={"pipe": (step.pipe or Pipe()).model_copy(update=changed)})
 
 
 def _kind(step: PipelineStep) -> dict[str, Any]:

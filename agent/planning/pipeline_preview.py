@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.plan import PlanStep, StepType
+from agent.domain.copies import copied, renaming
+from agent.domain.plan import EACH, PlanStep, StepType
 from agent.planning.pipeline_plan import levels
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Preview:
 
 def look_at(steps: Sequence[PlanStep], find: Callable[[str], ToolSpec], price: Price) -> Preview:
     """Return what the steps would do. A list counts once: how long it is, is not known before."""
+    steps = [shown for step in steps for shown in _with_body(step)]
     known = {step.id for step in steps}
     needs = {step.id: frozenset(_needs(step)) & known for step in steps}
     place = {name: n for n, level in enumerate(levels(needs), start=1) for name in level}
@@ -66,6 +68,17 @@ def look_at(steps: Sequence[PlanStep], find: Callable[[str], ToolSpec], price: P
     prompt = sum((TOKENS_IN + len(c.instruction) // CHARS_A_TOKEN) * _rounds(c) for c in calls)
     written = sum(TOKENS_OUT * _rounds(c) for c in calls)
     return Preview(views, sum(map(_rounds, calls)), prompt + written, price(prompt, written) if calls else 0.0)
+
+
+def _with_body(step: PlanStep) -> list[PlanStep]:
+    """Return a step and, before it, the steps of the nested pipeline that is carried out for each of its entries."""
+    if step.pipe is None or not step.pipe.body:
+        return [step]
+    rename = renaming({EACH: f"{step.id}__{EACH}"})
+    entry, *rest = [copied(PlanStep.model_validate(one), rename) for one in step.pipe.body]
+    inner = [entry.model_copy(update={"depends_on": step.depends_on}), *rest]
+    shown = [made for one in inner for made in _with_body(one)]
+    return [*shown, step.model_copy(update={"depends_on": (*step.depends_on, inner[-1].id)})]
 
 
 def _rounds(step: PlanStep) -> int:
