@@ -14,6 +14,7 @@ from agent.automation.pipelines import PipelineOrchestrator
 from agent.automation.saving import RunSaver
 from agent.automation.saving_desk import SavingDesk
 from agent.automation.scheduler import AutomationScheduler
+from agent.automation.webhook import Hooks
 from agent.catalogue import Catalogue
 from agent.channels.outbox import OutboxBot, OutboxSender
 from agent.channels.people import PeopleDesk
@@ -108,7 +109,8 @@ def build_app(
     sender = OutboxSender(parts.store)
 
     bell = Bell(config.folder / "bells")
-    automation = AutomationScheduler(parts.store, orchestrator, pipelines=pipelines, bell=bell)
+    hooks = Hooks(config.folder / "secrets" / "webhooks")
+    automation = AutomationScheduler(parts.store, orchestrator, pipelines=pipelines, bell=bell, hooks=hooks)
     scheduled = PipelineOrchestrator(config, parts.store, pipelines, automation, orchestrator)
     automation.companions.append(scheduled.run)
     chains = Chains(parts.store, pipelines, orchestrator)

@@ -37,7 +37,7 @@ def checked(trigger: Trigger, now: float) -> Trigger:
         return replace(trigger, next_fire=upcoming if trigger.enabled else None)
     if trigger.kind is TriggerKind.FILE:
         return replace(trigger, spec=check_files(trigger.spec), next_fire=None)
-    if trigger.kind is TriggerKind.EVENT and not trigger.spec.get("type"):
+    if trigger.kind in {TriggerKind.EVENT, TriggerKind.WEBHOOK} and not trigger.spec.get("type"):
         raise ConfigError(f"The trigger {trigger.name!r} names no type of event.", hint='Give {"type": "order.*"}.')
     return replace(trigger, next_fire=None)
 

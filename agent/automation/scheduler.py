@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +21,13 @@ from agent.automation.checking import changed, check_terms, checked, same_time
 from agent.automation.events import EventDesk
 from agent.automation.files import FileWatch
 from agent.automation.launching import Launcher, by_hand
+from agent.automation.webhook import Came
 from agent.domain.trigger import Fire, FireStatus, Misfire, Trigger, TriggerKind
 from agent.errors import ConfigError, DirigentError, NotFound
 
 if TYPE_CHECKING:
     from agent.automation.bell import Bell
+    from agent.automation.webhook import Hooks
     from agent.domain.event import Event
     from agent.orchestrator import OrchestratorRunner
     from agent.pipelines import Pipelines
@@ -61,6 +63,7 @@ class AutomationScheduler:
         *,
         pipelines: Pipelines | None = None,
         bell: Bell | None = None,
+        hooks: Hooks | None = None,
         channel: str = "",
         wait: Wait = until,
         longest_sleep: float = LONGEST_SLEEP,
@@ -70,6 +73,7 @@ class AutomationScheduler:
         self._wait = wait
         self._longest = longest_sleep
         self._bell = bell
+        self.hooks = hooks
         self.channel = channel
         self.launcher = Launcher(store, orchestrator, pipelines)
         self._files = FileWatch(store, self.launcher, clock)
@@ -192,6 +196,8 @@ class AutomationScheduler:
         """Delete a trigger with its history of fires. Raises NotFound."""
         await self.get(trigger_id)
         await self._store.delete_trigger(trigger_id)
+        if self.hooks is not None:
+            self.hooks.forget(trigger_id)
         self._tell()
 
     async def fire(self, trigger_id: str) -> Fire:
@@ -217,6 +223,22 @@ class AutomationScheduler:
         if stored is not None:
             self.events_came()
         return stored is not None
+
+    async def receive(self, trigger_id: str, headers: Mapping[str, str], body: bytes) -> Came:
+        """Take a call to a webhook: what is accepted is an event in the journal, for exactly this trigger.
+
+        Raises NotFound when the trigger is no webhook, ConfigError when it is off or the body cannot be read.
+        """
+        trigger = await self._store.get_trigger(trigger_id)
+        if trigger is None or trigger.kind is not TriggerKind.WEBHOOK or self.hooks is None:
+            raise NotFound(f"There is no webhook {trigger_id!r}.", hint="`dirigent schedules` lists them.")
+        event = await asyncio.to_thread(self.hooks.event_of, trigger, headers, body)
+        if event is None:
+            logger.warning("a call to the webhook {} ({}) was refused", trigger.id, trigger.name)
+            return Came.REFUSED
+        if not trigger.enabled:
+            raise ConfigError(f"The webhook {trigger.name!r} is paused.", hint="`dirigent schedules resume` it.")
+        return Came.ACCEPTED if await self.publish(event) else Came.DUPLICATE
 
     def events_came(self) -> None:
         """Handle events that were stored: also those for which only another process may be at work."""

@@ -175,7 +175,7 @@ async def test_schedules_survive_a_restart_and_what_was_missed_comes_late(bot: B
 
 async def test_a_pipeline_is_run_by_its_trigger(bot: Bot):
     folder = bot.config.folder / "pipelines"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "greet.yaml").write_text(
         "name: greet\ninputs: {who: {type: text}}\nsteps:\n  - {id: s1, use: say, args: {text: 'Hello {{ inputs.who }}'}}\n"
     )
