@@ -28,6 +28,23 @@ class Parts:
     engine: Engine
 
 
+def sandbox_policy(config: AppConfig) -> Policy:
+    """Return how the owner wants sessions' boxes."""
+    return Policy(
+        plugin_folders=config.plugin_places,
+        disk_mb=config.sandbox.disk_mb,
+        idle_s=config.sandbox.idle_seconds,
+        unsafe=config.sandbox.unsafe,
+        allow_hosts=config.sandbox.allow_hosts,
+        tool_hosts=config.sandbox.tool_hosts,
+        private_hosts=config.sandbox.private_hosts,
+        traffic_mb=config.sandbox.traffic_mb,
+        first_user=config.sandbox.first_user,
+        users=config.sandbox.users,
+        sidecar=config.sandbox.sidecar,
+    )
+
+
 def make_parts(
     config: AppConfig,
     *,
@@ -43,20 +60,10 @@ def make_parts(
 
     config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     limits = config.limits
-    policy = Policy(
-        plugin_folders=config.plugin_places,
-        disk_mb=config.sandbox.disk_mb,
-        idle_s=config.sandbox.idle_seconds,
-        unsafe=config.sandbox.unsafe,
-        allow_hosts=config.sandbox.allow_hosts,
-        tool_hosts=config.sandbox.tool_hosts,
-        private_hosts=config.sandbox.private_hosts,
-        traffic_mb=config.sandbox.traffic_mb,
-    )
     return Parts(
         store or SqlStore(config.folder / JOURNAL),
         catalogue or Catalogue.load(config),
-        boxes or Boxes(policy),
+        boxes or Boxes(sandbox_policy(config)),
         engine
         or LocalEngine(
             runs_total=limits.runs_total, runs_per_user=limits.runs_per_user, ageing_seconds=limits.ageing_seconds

@@ -195,7 +195,8 @@ class Policy:
     `allow_hosts` may be reached by every job; of the hosts that a job declares itself, those in `tool_hosts` may.
     `private_hosts` are the hosts whose addresses need not be public. `traffic_mb` is what one job may send and receive
     in all. Where the agent is root each session runs as one of `users` users from `first_user` on; 0 turns that off.
-    `on_connection` is told of each connection when it is over; it must not raise or wait.
+    `sidecar` is the socket of a sidecar (rung B), in which everything then runs. `on_connection` is told of each
+    connection when it is over; it must not raise or wait.
     """
 
     plugin_folders: tuple[Path, ...] = ()
@@ -209,6 +210,7 @@ class Policy:
     traffic_mb: int = 512
     first_user: int = 1_900_000_000
     users: int = 1 << 24
+    sidecar: Path | None = None
     on_connection: Callable[[Connection], None] | None = None
 
 

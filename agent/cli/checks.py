@@ -110,13 +110,21 @@ async def check_store(config: AppConfig) -> Finding:
     return Finding("journal", "ok", f"{len(runs)} unfinished" if runs else "nothing unfinished")
 
 
-async def check_sandbox() -> Finding:
-    """Try what this machine can wall off."""
-    from sandbox.canaries import probe
+async def check_sandbox(config: AppConfig) -> Finding:
+    """Try what this machine can wall off, or ask the sidecar; say what programs may reach."""
+    from agent.parts import sandbox_policy
+    from sandbox.api import SandboxError
+    from sandbox.boxes import rung_of
 
-    rung = await probe()
+    try:
+        rung = await rung_of(sandbox_policy(config))
+    except SandboxError as error:
+        return Finding("sandbox", "fail", error.message, error.remedy)
+    hosts = config.sandbox.allow_hosts
+    network = f"; programs may reach {', '.join(hosts)}" if hosts else ""
+    users = "; each session is a user of its own" if rung.own_users else ""
     state = "fail" if not rung.safe else "ok" if rung.name == "A" else "warn"
-    return Finding("sandbox", state, f"{rung.name}: {rung.stance}", rung.remedy)
+    return Finding("sandbox", state, f"{rung.name}: {rung.stance}{users}{network}", rung.remedy)
 
 
 async def check_model(config: AppConfig) -> Finding:

@@ -53,7 +53,7 @@ async def findings(config: AppConfig) -> AsyncIterator[Finding]:
         ("disk", lambda: checks.check_disk(config)),
         ("time", lambda: checks.check_time(config)),
         ("journal", lambda: checks.check_store(config)),
-        ("sandbox", checks.check_sandbox),
+        ("sandbox", lambda: checks.check_sandbox(config)),
         ("plugins", lambda: checks.check_plugins(config)),
         ("model", lambda: checks.check_model(config)),
         ("telegram", lambda: checks.check_telegram(config)),

@@ -51,13 +51,14 @@ async def serve(config: AppConfig) -> None:
     from agent.channels.telegram.channel import TelegramChannel
     from agent.cli.chat import opened
     from agent.llm.hearing import build_listener
-    from sandbox.canaries import probe
+    from agent.parts import sandbox_policy
+    from sandbox.boxes import rung_of
 
     async with opened(config) as (app, model):
         listener = build_listener(config, app.llm)
         channel = TelegramChannel(config, app.store, app.reception, press=app.sender.press, listener=listener)
         await app.add_channel(channel)
-        rung = await probe()
+        rung = await rung_of(sandbox_policy(config))
         print(f"{model}\nSandbox {rung.name}: {rung.stance} {rung.remedy}".rstrip(), flush=True)
         await until_stopped([channel.serve(), app.sender.run(), app.automation.run()], "Serving; Ctrl-C ends it.")
 

@@ -137,6 +137,12 @@ class Sandbox(_Section):
     """Hosts whose addresses need not be public: `nas.lan:8080`. They must be allowed as well."""
     traffic_mb: Annotated[int, Field(ge=1)] = 512
     """What one job may send and receive in all."""
+    sidecar: Path | None = None
+    """Socket of a sidecar (`python -m sandbox.sidecar --help`), in whose container everything then runs."""
+    first_user: Annotated[int, Field(ge=1000, lt=1 << 31)] = 1_900_000_000
+    """Where the agent is root each session runs as a user of its own; this is the number of the first."""
+    users: Annotated[int, Field(ge=0, lt=1 << 31)] = 1 << 24
+    """How many such users there are; 0: all sessions run as the agent's own user."""
     unsafe: bool = False
     """Run without walls where none are available. Only for machines that hold nothing of value."""
 

@@ -52,8 +52,8 @@ async def test_without_bubblewrap_landlock_is_the_wall(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("_no_bubblewrap", "_no_landlock")
-@pytest.mark.parametrize("kind", ["python", "shell", "tool"])
-async def test_with_nothing_safe_every_job_is_refused_with_the_remedy(tmp_path: Path, kind):
+@pytest.mark.parametrize("kind", ["shell", "tool"])
+async def test_with_nothing_safe_every_real_job_is_refused_with_the_remedy(tmp_path: Path, kind):
     boxes = Boxes()
     assert (await boxes.rung()).name == "E"
     with pytest.raises(SandboxError) as caught:

@@ -1,0 +1,289 @@
+"""A session's box on this machine.
+
+It has up to two warm processes: a light one for commands, programs and ordinary tools, and one with the data libraries
+imported. Each is started by the first job that needs it, ended when idle, and replaced when it broke.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from sandbox import cgroups, layout, network, orders, owners, results
+from sandbox.api import Connection, Job, JobResult, Policy, Progress, Rung, SandboxError
+from sandbox.cell import Cell
+from sandbox.held import Bounds
+from sandbox.pure import Pure
+from sandbox.session import Session
+from sandbox.workspace import Snapshot, Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.proxy import Grant
+
+LIGHT: tuple[str, ...] = ()
+TOOLS = ("pydantic", "plugins.api", "sandbox.tools", "asyncio")
+# The tools that come with us, and what each of their calls would import anew.
+BUILT_IN = (
+    *("plugins.files", "plugins.calculate", "plugins.python", "plugins.shell", "plugins.documents"),
+    *("plugins.documents.reading", "plugins.documents.finding", "plugins.documents.plain", "plugins.documents.mail"),
+    *("plugins.documents.office", "plugins.documents.pages", "plugins.documents.pictures", "plugins.data"),
+)
+# What a chart or a sum needs is there first; what only SQL and programs need follows when the first job is done.
+DATA = (
+    *(*TOOLS, "numpy", "matplotlib", "matplotlib.pyplot", "plugins.data", "plugins.data.overview"),
+    *("plugins.data.answers", "plugins.data.charts", "plugins.data.listing", "plugins.python"),
+)
+MORE_DATA = ("pandas", "duckdb", "plugins.data.sql", "plugins.files")
+SCAN_INLINE = 300
+GUARD_EVERY_S = 0.25
+
+
+class Box(Session):
+    """A session's sandbox (`sandbox.api.Sandbox`). Several jobs may run at once."""
+
+    def __init__(self, session_id: str, workspace: Path, policy: Policy, rung: Rung) -> None:
+        self.rung = rung
+        self._session_id = session_id
+        self._policy = policy
+        self._workspace = self._open(workspace.absolute())
+        self._cells: dict[bool, Cell] = {}
+        self._locks = {False: asyncio.Lock(), True: asyncio.Lock()}
+        self._timers: dict[bool, asyncio.TimerHandle] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._temporary: Path | None = None
+        self._tools_loaded = False
+        self._all_loaded = False
+        self._files = 0
+        self._closed = False
+        self._pure = Pure(rung)
+
+    @property
+    def busy(self) -> bool:
+        """True while a job runs."""
+        return any(cell.busy for cell in self._cells.values())
+
+    # -- jobs ---------------------------------------------------------------------------------------------------
+
+    async def run(self, job: Job, on_progress: Callable[[Progress], None] | None = None) -> JobResult:
+        """Run a job to its end; its progress goes to `on_progress`.
+
+        Raises SandboxError when nothing safe is available here (its remedy says what to do) or a box does not come up.
+        """
+        if self._closed:
+            raise SandboxError(f"The sandbox of {self._session_id} is closed.")
+        if self.rung.name == "E":
+            return await self._pure.run(job)
+        if job.kind == "tool" and job.tool is None:
+            raise ValueError("a job of kind tool needs its tool")
+        self._find_the_folder()
+        before = await self._look()
+        room = self._room(job, before)
+        if room <= 0:
+            return results.refused(self._full(before), self.rung)
+        cell = await self._cell(data=job.data)
+        if job.kind == "tool" and not job.data and not self._tools_loaded:
+            self._tools_loaded = True
+            await cell.preload((*TOOLS, *BUILT_IN))
+        try:
+            return await self._run_in(cell, job, before, room, on_progress)
+        finally:
+            if job.data and not self._all_loaded and not cell.broken:
+                self._all_loaded = True
+                await cell.preload(MORE_DATA)
+            self._rest(data=job.data)
+
+    def _room(self, job: Job, before: Snapshot) -> int:
+        """Return the bytes that the workspace may grow by."""
+        return min(job.limits.disk_mb << 20, (self._policy.disk_mb << 20) - before.used)
+
+    def _full(self, before: Snapshot) -> str:
+        used = before.used >> 20
+        return f"The workspace is full: {used} MB of {self._policy.disk_mb} MB. Remove files or raise sandbox.disk_mb."
+
+    async def _run_in(
+        self,
+        cell: Cell,
+        job: Job,
+        before: Snapshot,
+        room: int,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> JobResult:
+        grant = network.grant(self._session_id, job, self._policy) if self.rung.safe else None
+        if grant is not None and not cell.own_network:
+            if job.net:
+                return results.refused(orders.no_network(job), self.rung)
+            grant = None
+        launch = self._launch()
+        group = cgroups.make(job.limits.memory_mb, job.limits.processes) if self._grouped else None
+        bounds = Bounds(before.used + room, before.entries + job.limits.entries, job.limits.channels)
+        guard: list[asyncio.Task[None]] = []
+
+        def started(strike: Callable[[str], None]) -> None:
+            guard.append(asyncio.create_task(self._guard(cell, bounds, strike)))
+
+        try:
+            door = await self._let_out(cell, grant)
+            outcome = await cell.run(
+                orders.order(job, launch, door, grouped=group is not None),
+                job.stdin.encode(),
+                job.limits,
+                group=group,
+                watch=None if group else {"memory": job.limits.memory_mb << 20, "processes": job.limits.processes},
+                progress=on_progress,
+                on_start=started,
+            )
+            after = await self._look()
+            grown = after.used > bounds.used or after.entries > bounds.entries
+            changes = await self._changes(before, after)
+            found = results.result(job, outcome, group, changes, self.rung, over_disk=grown, complete=after.complete)
+            return results.with_connections(found, await self._fetch_in(cell, grant))
+        finally:
+            await self._fetch_in(cell, grant)
+            for task in guard:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+            if group is not None:
+                group.remove()
+
+    async def _let_out(self, cell: Cell, grant: Grant | None) -> dict[str, Any]:
+        """Open the way to the network for a job; return what its order needs for that."""
+        if grant is None:
+            return {}
+        proxy, port = await cell.network()
+        proxy.admit(grant)
+        return {"port": port, "env": network.environment(grant, port)}
+
+    async def _fetch_in(self, cell: Cell, grant: Grant | None) -> tuple[Connection, ...]:
+        """Close a job's way to the network; return which connections it made."""
+        if grant is None:
+            return ()
+        await cell.dismiss(grant)
+        return tuple(grant.made)
+
+    @property
+    def _grouped(self) -> bool:
+        return self.rung.name != "unsafe" and cgroups.hierarchy() is not None
+
+    # -- the workspace ------------------------------------------------------------------------------------------
+
+    def _open(self, root: Path) -> Workspace:
+        root.mkdir(parents=True, exist_ok=True)
+        user = owners.user_of(self._session_id, root, self._policy) if self.rung.own_users else None
+        return Workspace(root, owner=user)
+
+    def _find_the_folder(self) -> None:
+        """Start anew when the folder was removed or replaced: boxes and descriptors still hold the old one."""
+        if self._workspace.current:
+            return
+        self._workspace.close()
+        self._workspace = self._open(self._workspace.root)
+        for cell in self._cells.values():
+            cell.kill()
+
+    async def _look(self) -> Snapshot:
+        """Scan the workspace: at once when it was small the last time, in a thread when not."""
+        if self._files > SCAN_INLINE:
+            found = await asyncio.to_thread(self._workspace.snapshot)
+        else:
+            found = self._workspace.snapshot()
+        self._files = found.entries
+        return found
+
+    async def _changes(self, before: Snapshot, after: Snapshot) -> tuple[Any, ...]:
+        changed = sum(entry.size for path, entry in after.files.items() if before.files.get(path) != entry)
+        if changed > 1 << 20:
+            return await asyncio.to_thread(self._workspace.diff, before, after)
+        return self._workspace.diff(before, after)
+
+    async def _guard(self, cell: Cell, bounds: Bounds, strike: Callable[[str], None]) -> None:
+        """Watch what a job takes of the disk and of the kernel while it runs; the more there is, the rarer the look."""
+        loop = asyncio.get_running_loop()
+        pause = GUARD_EVERY_S
+        while True:
+            await asyncio.sleep(pause)
+            started = loop.time()
+            cause = await asyncio.to_thread(bounds.broken, self._workspace, cell.pid)
+            if cause:
+                strike(cause)
+                return
+            pause = max(GUARD_EVERY_S, 20 * (loop.time() - started))
+
+    # -- the processes ------------------------------------------------------------------------------------------
+
+    async def warm(self, *, data: bool = False) -> None:
+        """Start a box process before the first job needs it."""
+        if self.rung.name != "E":
+            cell = await self._cell(data=data)
+            if not data and not self._tools_loaded:
+                self._tools_loaded = True
+                await cell.preload((*TOOLS, *BUILT_IN))
+            self._rest(data=data)
+
+    async def _cell(self, *, data: bool) -> Cell:
+        async with self._locks[data]:
+            if (timer := self._timers.pop(data, None)) is not None:
+                timer.cancel()
+            cell = self._cells.get(data)
+            if cell is not None and not cell.broken:
+                return cell
+            if cell is not None:
+                logger.info("the box of {} broke and is replaced", self._session_id)
+                await cell.end()
+            if data:
+                self._all_loaded = False
+            else:
+                self._tools_loaded = False
+            self._cells[data] = await Cell.start(self._launch(), self._session_id, DATA if data else LIGHT)
+            return self._cells[data]
+
+    def _launch(self) -> layout.Launch:
+        if self.rung.name in {"A", "A-"}:
+            bwrap = layout.find_bubblewrap()
+            if bwrap is None:
+                raise SandboxError("bubblewrap is gone from this machine.", remedy="apt-get install bubblewrap")
+            return layout.bubblewrap(bwrap, self._workspace.root, self._policy, self._workspace.owner)
+        if self._temporary is None:
+            self._temporary = Path(tempfile.mkdtemp(prefix="dirigent-box-"))
+        mode = "landlock" if self.rung.name == "C" else "bare"
+        return layout.without_bubblewrap(mode, self._workspace.root, self._temporary, self._policy)
+
+    def _rest(self, *, data: bool) -> None:
+        """Arm the timer that ends an idle process."""
+        cell = self._cells.get(data)
+        if cell is None or cell.busy or self._closed:
+            return
+        if (timer := self._timers.pop(data, None)) is not None:
+            timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timers[data] = loop.call_later(self._policy.idle_s, self._evict, data)
+
+    def _evict(self, data: bool) -> None:  # noqa: FBT001 - a timer's callback
+        cell = self._cells.get(data)
+        if cell is not None and not cell.busy:
+            del self._cells[data]
+            task = asyncio.get_running_loop().create_task(cell.end())
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def close(self) -> None:
+        """Kill all that is left and free the box. Closing twice is harmless."""
+        if self._closed:
+            return
+        self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        cells = list(self._cells.values())
+        self._cells.clear()
+        await asyncio.gather(*(cell.end() for cell in cells), *self._ending, self._pure.close())
+        self._workspace.close()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)

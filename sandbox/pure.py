@@ -1,0 +1,139 @@
+"""Rung E: plain Python in a restricted interpreter (pydantic-monty), where nothing can wall off a real one.
+
+The interpreter knows no files, no network, no processes and no libraries but its own; it runs in a worker process with
+limits on time and memory. Commands, and programs that need more, are refused with the exact remedy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from sandbox import values
+from sandbox.api import Job, JobResult, JobStatus, JobUsage, Rung, SandboxError
+from sandbox.capture import Capture
+
+if TYPE_CHECKING:
+    from pydantic_monty import AsyncMonty
+
+WORKERS = 2
+GRACE_S = 2.0
+_PYTHON_TOOL = ("plugins.python", "python")
+
+
+def program_of(job: Job) -> str | None:
+    """Return the Python that a job consists of; None for jobs of another kind."""
+    if job.kind == "python":
+        return job.code
+    if job.tool is not None and (job.tool.source, job.tool.function) == _PYTHON_TOOL:
+        code = job.tool.arguments.get("code")
+        return code if isinstance(code, str) else None
+    return None
+
+
+class Pure:
+    """Runs programs in the restricted interpreter. Its workers start with the first one; `close` ends them."""
+
+    def __init__(self, rung: Rung) -> None:
+        self._rung = rung
+        self._pool: AsyncMonty | None = None
+        self._held = contextlib.AsyncExitStack()
+        self._lock = asyncio.Lock()
+
+    async def run(self, job: Job) -> JobResult:
+        """Run a program to its end. Raises SandboxError for any other job, with the remedy."""
+        code = program_of(job)
+        if code is None:
+            raise SandboxError(f"Nothing on this machine can safely run a {job.kind} job.", remedy=self._rung.remedy)
+        pool = await self._workers()
+        out, err = Capture(job.limits.output_bytes), Capture(job.limits.output_bytes)
+
+        def printed(stream: str, text: str) -> None:
+            (err if stream == "stderr" else out).feed(text.encode(errors="replace"))
+
+        began = time.monotonic()
+        value, problem = None, None
+        try:
+            async with asyncio.timeout(job.limits.wall_s + GRACE_S):
+                value = await _feed(pool, job, code, printed)
+        except Exception as error:
+            problem = error
+        status, said = _ending(problem)
+        err.feed(said.encode(errors="replace"))
+        used = JobUsage(wall_s=time.monotonic() - began)
+        found = JobResult(
+            status=status,
+            code=int(problem is not None),
+            stdout=out.result(),
+            stderr=err.result(),
+            usage=used,
+            rung=self._rung.name,
+            warnings=(f"Sandbox rung E: only plain Python runs here. {self._rung.remedy}",),
+        )
+        return found if job.kind == "python" else _of_tool(found, value)
+
+    async def _workers(self) -> AsyncMonty:
+        async with self._lock:
+            if self._pool is None:
+                try:
+                    from pydantic_monty import AsyncMonty
+                except ImportError:
+                    raise SandboxError(
+                        "Nothing on this machine can safely run a program.", remedy=self._rung.remedy
+                    ) from None
+                self._pool = await self._held.enter_async_context(
+                    AsyncMonty(min_processes=0, max_processes=WORKERS, max_checkouts_per_worker=100)
+                )
+            return self._pool
+
+    async def close(self) -> None:
+        """End the workers. Closing twice is harmless."""
+        self._pool = None
+        await self._held.aclose()
+
+
+async def _feed(pool: AsyncMonty, job: Job, code: str, printed: Any) -> Any:
+    limits = job.limits
+    bounds: Any = {
+        "max_memory": limits.memory_mb << 20,
+        "max_feed_duration_secs": min(limits.wall_s, float(limits.cpu_s)),
+        "max_total_sleep_secs": limits.wall_s,
+    }
+    async with pool.checkout(script_name="<program>", limits=bounds) as session:
+        inputs: dict[str, Any] | None = {"files": []} if job.kind == "tool" else None
+        return await session.feed_run(code, inputs=inputs, print_callback=printed)
+
+
+def _ending(problem: Exception | None) -> tuple[JobStatus, str]:
+    """Return how a program ended and what goes to its error output."""
+    if problem is None:
+        return JobStatus.EXIT, ""
+    from pydantic_monty import MontyCrashedError, MontyRuntimeError, MontySyntaxError
+
+    if isinstance(problem, MontyCrashedError):
+        return (JobStatus.TIMEOUT if problem.timed_out else JobStatus.SIGNAL), str(problem)
+    if isinstance(problem, (MontyRuntimeError, MontySyntaxError)):
+        said = str(problem)
+        if said.startswith("TimeoutError: feed time limit"):
+            return JobStatus.TIMEOUT, said
+        if said.startswith("MemoryError: memory limit"):
+            return JobStatus.OOM, said
+        return JobStatus.EXIT, f"{problem.display()}\n"
+    if isinstance(problem, TimeoutError):
+        return JobStatus.TIMEOUT, "It took too long."
+    raise problem
+
+
+def _of_tool(found: JobResult, value: Any) -> JobResult:
+    from dataclasses import replace
+
+    if not found.ok:
+        message = found.stderr.text.strip() or f"The program ended with {found.status}."
+        hint = f"Only plain Python runs here. {found.warnings[0]}"
+        return replace(found, failure={"type": "ToolFailure", "message": message, "hint": hint, "traceback": ""})
+    printed = found.stdout.text
+    shown = "" if value is None else value if isinstance(value, str) else repr(value)
+    text = "\n".join(part for part in (printed.rstrip(), shown) if part)
+    return replace(found, value=printed if value is None else values.plain(value), text=text)

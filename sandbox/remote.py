@@ -1,0 +1,182 @@
+"""The agent's side of a sidecar: a session's box that lives in another container (rung B)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from sandbox import wire
+from sandbox.api import Job, JobResult, Policy, Progress, Rung, SandboxError
+from sandbox.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HELLO_S = 10.0
+_REMEDY = "Start it with: python -m sandbox.sidecar --socket {path} --root FOLDER (the folder with the sessions)."
+
+
+def sent_policy(policy: Policy) -> dict[str, Any]:
+    """Return what a sidecar is told of the owner's settings."""
+    return {
+        "disk_mb": policy.disk_mb,
+        "idle_s": policy.idle_s,
+        "allow_hosts": policy.allow_hosts,
+        "tool_hosts": policy.tool_hosts,
+        "private_hosts": policy.private_hosts,
+        "traffic_mb": policy.traffic_mb,
+        "plugin_folders": [str(folder) for folder in policy.plugin_folders],
+    }
+
+
+class _Request:
+    def __init__(self, on_progress: Callable[[Progress], None] | None) -> None:
+        self.done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.on_progress = on_progress
+
+
+class Sidecar:
+    """A connection to a sidecar, made when it is needed and made again when it broke."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = asyncio.Lock()
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._requests: dict[int, _Request] = {}
+        self._numbers = itertools.count(1)
+        self._rung = Rung("B", "")
+
+    async def rung(self) -> Rung:
+        """Return the protection in force there. Raises SandboxError when nobody answers."""
+        await self._connected()
+        return self._rung
+
+    async def ask(self, on_progress: Callable[[Progress], None] | None = None, **fields: Any) -> dict[str, Any]:
+        """Ask and wait for the answer. Cancelling ends the job there. Raises SandboxError."""
+        number, request = next(self._numbers), _Request(on_progress)
+        writer = await self._connected()
+        self._requests[number] = request
+        try:
+            writer.write(wire.message(id=number, **fields))
+            await writer.drain()
+            answer = await asyncio.shield(request.done)
+        except asyncio.CancelledError:
+            await self._cancel(writer, number, request)
+            raise
+        except ConnectionError:
+            raise self._gone() from None
+        finally:
+            self._requests.pop(number, None)
+        if "refusal" in answer:
+            raise SandboxError(str(answer["refusal"]), remedy=str(answer.get("remedy", "")))
+        return answer
+
+    async def _cancel(self, writer: asyncio.StreamWriter, number: int, request: _Request) -> None:
+        with contextlib.suppress(ConnectionError):
+            writer.write(wire.message(id=number, op="cancel"))
+            await asyncio.wait({request.done}, timeout=2)
+        if request.done.done() and not request.done.cancelled():
+            request.done.exception()
+
+    def _gone(self) -> SandboxError:
+        return SandboxError("The sandbox's sidecar is gone.", remedy=_REMEDY.format(path=self._path))
+
+    async def _connected(self) -> asyncio.StreamWriter:
+        async with self._lock:
+            if self._writer is not None and self._reading is not None and not self._reading.done():
+                return self._writer
+            await self._let_go()
+            try:
+                async with asyncio.timeout(HELLO_S):
+                    reader, self._writer = await asyncio.open_unix_connection(self._path, limit=1 << 20)
+                    hello = await wire.read(reader)
+            except (OSError, TimeoutError):
+                remedy = _REMEDY.format(path=self._path)
+                raise SandboxError(f"No sidecar answers at {self._path}.", remedy=remedy) from None
+            self._greet(hello)
+            self._reading = asyncio.get_running_loop().create_task(self._read(reader))
+            return self._writer
+
+    def _greet(self, hello: dict[str, Any] | None) -> None:
+        rung = (hello or {}).get("rung")
+        if not hello or hello.get("hello") != wire.VERSION or not isinstance(rung, dict):
+            raise SandboxError(f"What answers at {self._path} is no sidecar of this version.")
+        self._rung = Rung("B", f"a sidecar, within it {rung.get('stance', 'unknown')}", str(rung.get("remedy", "")))
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while (said := await wire.read(reader)) is not None:
+                self._hear(said)
+        except SandboxError as error:
+            logger.warning("sidecar: {}", error.message)
+        finally:
+            for request in self._requests.values():
+                if not request.done.done():
+                    request.done.set_exception(self._gone())
+
+    def _hear(self, said: dict[str, Any]) -> None:
+        request = self._requests.get(said.get("id", 0))
+        if request is None or request.done.done():
+            return
+        match said:
+            case {"progress": [str(text), int() | float() | None as done, int() | float() | None as total]}:
+                if request.on_progress is not None:
+                    request.on_progress(Progress(text, done, total))
+            case _:
+                request.done.set_result(said)
+
+    async def _let_go(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+            self._reading = None
+        if self._writer is not None:
+            self._writer.transport.abort()
+            self._writer = None
+
+    async def close(self) -> None:
+        """Close the connection; the sidecar then ends what it still runs for us."""
+        await self._let_go()
+
+
+class RemoteBox(Session):
+    """A session's box in a sidecar. Without a connection to share it has its own, to the one that the policy names."""
+
+    def __init__(self, session_id: str, workspace: Path, policy: Policy, sidecar: Sidecar | None = None) -> None:
+        assert sidecar is not None or policy.sidecar is not None
+        self.rung = Rung("B", "a sidecar")
+        self._sidecar = sidecar or Sidecar(policy.sidecar or Path())
+        self._own = None if sidecar else self._sidecar
+        self._about: dict[str, Any] = {
+            "session": session_id,
+            "workspace": str(workspace.absolute()),
+            "policy": sent_policy(policy),
+        }
+        self._workspace = workspace
+
+    async def run(self, job: Job, on_progress: Callable[[Progress], None] | None = None) -> JobResult:
+        """Run a job to its end. Raises SandboxError when the sidecar refuses it or is gone."""
+        self._workspace.mkdir(parents=True, exist_ok=True)
+        answer = await self._sidecar.ask(on_progress, op="run", job=wire.packed(job), **self._about)
+        found = wire.result(answer.get("result"))
+        return replace(found, rung="B")
+
+    async def warm(self, *, data: bool = False) -> None:
+        """Start the box before the first job needs it."""
+        self._workspace.mkdir(parents=True, exist_ok=True)
+        await self._sidecar.ask(op="warm", data=data, **self._about)
+
+    async def close(self) -> None:
+        """End the box there, as far as somebody is still there."""
+        with contextlib.suppress(SandboxError, TimeoutError):
+            async with asyncio.timeout(HELLO_S):
+                await self._sidecar.ask(op="close", **self._about)
+        if self._own is not None:
+            await self._own.close()

@@ -1,0 +1,57 @@
+"""What every kind of box has in common: it is a context manager, and a run can be followed as it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from types import TracebackType
+
+    from sandbox.api import Job, JobResult, Progress, Rung
+
+
+class Session(ABC):
+    """A session's sandbox (`sandbox.api.Sandbox`). Several jobs may run at once."""
+
+    rung: Rung
+
+    @abstractmethod
+    async def run(self, job: Job, on_progress: Callable[[Progress], None] | None = None) -> JobResult:
+        """Run a job to its end; its progress goes to `on_progress`. Raises SandboxError."""
+
+    @abstractmethod
+    async def warm(self, *, data: bool = False) -> None:
+        """Start what the first job will need before it comes."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Kill all that is left and free the box. Closing twice is harmless."""
+
+    async def stream(self, job: Job) -> AsyncIterator[Progress | JobResult]:
+        """Run a job and yield its progress; the last item is the result."""
+        queue: asyncio.Queue[Progress | None] = asyncio.Queue()
+        running = asyncio.create_task(self.run(job, queue.put_nowait))
+        running.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while (item := await queue.get()) is not None:
+                yield item
+            yield await running
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await running
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()

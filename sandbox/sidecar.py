@@ -1,0 +1,197 @@
+"""Rung B: the sandbox in a container of its own, next to the agent's: `python -m sandbox.sidecar --socket PATH`.
+
+The container has no secrets, no network, no capabilities and a read-only root. What it shares with the agent are the
+folder with the sessions and the socket. Inside it each session still has a box of its own, with the best walls that the
+container allows; where it allows none, `--contained` makes the container the only wall, which then does not keep one
+session from another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from sandbox import wire
+from sandbox.api import Policy, Progress, Rung, SandboxError
+from sandbox.box import Box
+from sandbox.canaries import probe
+
+MOST_JOBS = 256
+_SENT = ("disk_mb", "idle_s", "allow_hosts", "tool_hosts", "private_hosts", "traffic_mb")
+
+
+class Sidecar:
+    """Serves agents on a Unix socket. `root` is the folder in which every workspace must lie."""
+
+    def __init__(self, root: Path, rung: Rung) -> None:
+        self._root = root.resolve()
+        self._rung = rung
+        self._boxes: dict[tuple[str, str], Box] = {}
+        self._agents: set[asyncio.Task[None]] = set()
+
+    async def serve(self, path: Path, until: asyncio.Event) -> None:
+        """Listen until the event is set, then end every box."""
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+        before = os.umask(0o117)
+        try:
+            server = await asyncio.start_unix_server(self._accept, path, limit=1 << 20)
+        finally:
+            os.umask(before)
+        logger.info("sidecar: rung {} at {}", self._rung.name, path)
+        try:
+            await until.wait()
+        finally:
+            server.close()
+            for task in self._agents:
+                task.cancel()
+            await asyncio.gather(*self._agents, return_exceptions=True)
+            await asyncio.gather(*(box.close() for box in self._boxes.values()))
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(_Agent(self, reader, writer).serve())
+        self._agents.add(task)
+        task.add_done_callback(self._agents.discard)
+
+    def hello(self) -> bytes:
+        """Say which protection is in force here."""
+        return wire.message(hello=wire.VERSION, rung=asdict(self._rung))
+
+    def box(self, asked: dict[str, Any]) -> Box:
+        """Return the box of a session. Raises SandboxError for a workspace that lies elsewhere."""
+        session, workspace = str(asked.get("session")), Path(str(asked.get("workspace")))
+        if not workspace.resolve().is_relative_to(self._root) or workspace.resolve() == self._root:
+            raise SandboxError(
+                f"The workspace {workspace} is not below {self._root}, which the sidecar shares with the agent.",
+                remedy="Mount the agent's home at the same path in both containers, and start the sidecar with --root.",
+            )
+        key = session, str(workspace)
+        if key not in self._boxes:
+            self._boxes[key] = Box(session, workspace, _policy(asked.get("policy")), self._rung)
+        return self._boxes[key]
+
+    async def close(self, asked: dict[str, Any]) -> None:
+        """End the box of a session, if there is one."""
+        box = self._boxes.pop((str(asked.get("session")), str(asked.get("workspace"))), None)
+        if box is not None:
+            await box.close()
+
+
+def _policy(sent: Any) -> Policy:
+    """Read what the agent's owner has set; what is missing or of another type keeps its default."""
+    policy = Policy()
+    if not isinstance(sent, dict):
+        return policy
+    for name in _SENT:
+        value = tuple(sent[name]) if isinstance(sent.get(name), list) else sent.get(name)
+        if isinstance(value, type(getattr(policy, name))):
+            policy = replace(policy, **{name: value})
+    folders = sent.get("plugin_folders")
+    shown = [Path(folder) for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []
+    return replace(policy, plugin_folders=tuple(folder for folder in shown if folder.is_dir()))
+
+
+class _Agent:
+    """One connection: runs what it asks for, at once as far as it asks at once; what it leaves behind is cancelled."""
+
+    def __init__(self, sidecar: Sidecar, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._sidecar = sidecar
+        self._reader = reader
+        self._writer = writer
+        self._jobs: dict[int, asyncio.Task[None]] = {}
+
+    async def serve(self) -> None:
+        self._writer.write(self._sidecar.hello())
+        try:
+            while (asked := await wire.read(self._reader)) is not None:
+                self._take(asked)
+        except SandboxError as error:
+            logger.warning("sidecar: {}", error.message)
+        finally:
+            for task in self._jobs.values():
+                task.cancel()
+            await asyncio.gather(*self._jobs.values(), return_exceptions=True)
+            self._writer.transport.abort()
+
+    def _take(self, asked: dict[str, Any]) -> None:
+        number = asked.get("id")
+        if not isinstance(number, int):
+            raise wire.Broken("The agent sent a request without a number.")
+        if asked.get("op") == "cancel":
+            if (task := self._jobs.get(number)) is not None:
+                task.cancel()
+        elif number not in self._jobs and len(self._jobs) < MOST_JOBS:
+            task = asyncio.get_running_loop().create_task(self._answer(number, asked))
+            self._jobs[number] = task
+            task.add_done_callback(lambda _: self._jobs.pop(number, None))
+
+    async def _answer(self, number: int, asked: dict[str, Any]) -> None:
+        try:
+            said = await self._do(number, asked)
+        except asyncio.CancelledError:
+            said = {"done": True}
+        except SandboxError as error:
+            said = {"refusal": error.message, "remedy": error.remedy}
+        except Exception as error:
+            logger.exception("sidecar: a request failed")
+            said = {"refusal": f"The sidecar failed: {type(error).__name__}.", "remedy": "Its log says more."}
+        await self._send(id=number, **said)
+
+    async def _do(self, number: int, asked: dict[str, Any]) -> dict[str, Any]:
+        match asked.get("op"):
+            case "run":
+                job = wire.job(asked.get("job"))
+
+                def progress(step: Progress) -> None:
+                    self._writer.write(wire.message(id=number, progress=[step.text, step.done, step.total]))
+
+                result = await self._sidecar.box(asked).run(job, progress)
+                return {"result": wire.packed(result)}
+            case "warm":
+                await self._sidecar.box(asked).warm(data=bool(asked.get("data")))
+            case "close":
+                await self._sidecar.close(asked)
+            case other:
+                raise wire.Broken(f"The sidecar knows no request '{other}'.")
+        return {"done": True}
+
+    async def _send(self, **fields: Any) -> None:
+        with contextlib.suppress(ConnectionError):
+            self._writer.write(wire.message(**fields))
+            await self._writer.drain()
+
+
+async def _main(options: argparse.Namespace) -> None:
+    rung = await probe()
+    if not rung.safe:
+        if not options.contained:
+            raise SystemExit(
+                f"Nothing safe here ({rung.stance}). {rung.remedy} Or --contained: the container is the wall."
+            )
+        rung = Rung("unsafe", "the sidecar's container alone", rung.remedy)
+    until = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, until.set)
+    await Sidecar(options.root, rung).serve(options.socket, until)
+
+
+def main() -> None:
+    """Read the command line and serve until a signal comes."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox.sidecar", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--socket", type=Path, required=True, help="where to listen; the agent's sandbox.sidecar")
+    parser.add_argument("--root", type=Path, required=True, help="the folder with the sessions, as the agent sees it")
+    parser.add_argument("--contained", action="store_true", help="run even where only the container is a wall")
+    asyncio.run(_main(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
