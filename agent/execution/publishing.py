@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.event import Event
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
+from agent.domain.project import Project
 from agent.domain.provenance import Provenance
 from agent.errors import ToolArguments
 
@@ -24,7 +26,9 @@ MAX_PAYLOAD = 200_000
 async def publish(store: Store, run: Run, request: ExecutorRequest) -> ExecutorResponse:
     """Store the event of a step; the same step publishes it again in vain, because its key is there.
 
-    The output is {key, type}. Raises ToolArguments for a type, project, key or payload that cannot be used.
+    With `budget` (US dollars) its project is made first, which reports where this run does; one that is there gets that
+    budget. The output is {key, type}. Raises ToolArguments for a type, project, key, budget or payload that cannot be
+    used.
     """
     step, args = request.step, request.args
     event_type = _text(step.id, "type", args.get("type"))
@@ -45,10 +49,24 @@ async def publish(store: Store, run: Run, request: ExecutorRequest) -> ExecutorR
         project=_text(step.id, "project", args.get("project")) or run.project,
         provenance=label,
     )
+    if args.get("budget") is not None:
+        await store.put_project(_project(run, request, event.project))
     fresh = await store.publish(event) is not None
     said = f"Published {event.type}." if fresh else f"{event.type} was published before ({event.key})."
     output = {"key": event.key, "type": event.type}
     return ExecutorResponse(step.id, ResponseStatus.OK, output, said, provenance=label)
+
+
+def _project(run: Run, request: ExecutorRequest, name: str) -> Project:
+    """Return the project that an event begins. What others wrote decides about no money."""
+    step_id, value = request.step.id, request.args["budget"]
+    if not name:
+        raise ToolArguments(f"Step {step_id!r}: a budget is a project's.", hint="Give `project` too.")
+    if not request.arg_provenance["budget"].trusted:
+        raise ToolArguments(f"Step {step_id!r}: the budget comes from what others wrote, and is not taken.")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise ToolArguments(f"Step {step_id!r}: `budget` is a number of US dollars above 0, not {str(value)[:40]!r}.")
+    return Project(name, run.session_id, run.dest, budget=float(value))
 
 
 def _text(step_id: str, name: str, value: Any) -> str:

@@ -25,7 +25,7 @@ KNOWN_ARGS = {
     ASK: ("question", "options"),
     TASK: ("prompt", "tools"),
     VALUE: ("value",),
-    PUBLISH: ("type", "payload", "project", "key"),
+    PUBLISH: ("type", "payload", "project", "key", "budget"),
 }
 NEEDED_ARGS = {ASK: "question", LLM: "prompt", TASK: "prompt", VALUE: "value", PUBLISH: "type"}
 Found = Iterator[tuple["Path", str]]

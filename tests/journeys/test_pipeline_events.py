@@ -112,3 +112,38 @@ async def test_an_event_that_cannot_be_is_an_error_that_says_why(bot: Bot, args:
 
     assert said in answer.text
     assert await bot.app.store.events("new") == []
+
+
+async def test_an_event_with_a_budget_begins_its_project_where_the_run_reports(bot: Bot):
+    write(
+        bot.config.home,
+        "begin",
+        "inputs: {money: number}\n"
+        "steps: [{id: e, use: publish, args: {type: film.begun, project: reef, budget: '{{ inputs.money }}'}}]",
+    )
+
+    await bot.hears("/run begin money=2.5", trusted=True)
+    await bot.hears("/run begin money=4", trusted=True)
+
+    (project,) = await bot.app.store.projects()
+    assert (project.name, project.budget) == ("reef", 4.0)
+    assert (project.session_id, project.dest) == (bot.dest.session_id, bot.dest)
+    assert [event.project for event in await bot.app.store.events("new")] == ["reef", "reef"]
+
+
+@pytest.mark.parametrize(
+    ("args", "trusted", "said"),
+    [
+        ("{type: a, budget: 2}", True, "a budget is a project's"),
+        ("{type: a, project: p, budget: -2}", True, "a number of US dollars above 0"),
+        ("{type: a, project: p, budget: '{{ inputs.money }}'}", False, "comes from what others wrote"),
+    ],
+)
+async def test_a_budget_that_cannot_be_makes_no_project(bot: Bot, args: str, trusted: bool, said: str):
+    write(bot.config.home, "begin", f"inputs: {{money: number}}\nsteps: [{{id: e, use: publish, args: {args}}}]")
+
+    answer = await bot.hears("/run begin money=9", trusted=trusted)
+
+    assert said in answer.text
+    assert await bot.app.store.projects() == []
+    assert await bot.app.store.events("new") == []
