@@ -188,7 +188,7 @@ def media_ready(ctx: Context) -> Output:
     return Output(found, f"{text}{found['price_video_second']:g} USD a second of video.")
 
 
-@tool(effect="write_inside", timeout=300, produces=(".png",))
+@tool(effect="write_inside", timeout=300, produces=(".png",), examples=("draw a storyboard frame of {description}",))
 def draw_frame(
     description: str,
     *,
@@ -248,7 +248,7 @@ def draw_storyboard(
     return Output(value, text, files=(path,))
 
 
-@tool(effect="write_inside", timeout=900, produces=(".gif", ".mp4"))
+@tool(effect="write_inside", timeout=900, produces=(".gif", ".mp4"), examples=("make an animatic of {pictures}",))
 def make_animatic(
     pictures: list[str],
     *,
@@ -275,7 +275,7 @@ def make_animatic(
     return Output(value, f"{target}: {len(pictures)} shots, {lasting:.0f} s.", files=(str(target),))
 
 
-@tool(effect="write_inside", timeout=300, produces=("table",))
+@tool(effect="write_inside", timeout=300, produces=("table",), examples=("check the pictures {pictures}",))
 def check_pictures(pictures: list[str]) -> Output:
     """Look for what is wrong with pictures: black, white, flat, blurred, too small, not wide."""
     found = [looked_at(path) for path in pictures]
