@@ -1,0 +1,187 @@
+"""Lives of one pipeline's run, each in a process of its own: killed right after its n-th commit, then taken up again.
+
+Started as `pipeline_lives.py ROOT SCENARIO`; prints one JSON line for each n with how the run ended. The lives are forked
+from this process, which has loaded everything, so that there can be many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from agent.domain.messages import InboundMessage
+from agent.domain.states import FINAL, Status
+from agent.store.batch import Batches
+from agent.testing import Bot
+from agent.testing.scripted import ScriptedLLM
+from plugins.api import ToolFailure, tool
+
+REVISION = """
+inputs: {about: text}
+steps:
+  - {id: facts, use: mark, args: {text: "{{ inputs.about }}"}}
+  - {id: scene, use: llm, args: {prompt: "Write a scene.", about: "{{ steps.facts.output }}"}}
+  - {id: shots, use: mark, foreach: [1, 2], args: {text: "{{ item }} {{ steps.scene.output }}"}}
+  - {id: film, use: mark, approval: {text: "Film it?", revise: scene}, args: {text: "{{ steps.shots.output | join('+') }}"}}
+outputs: {film: "{{ steps.film.output }}"}
+"""
+INNER = """
+name: inner
+inputs: {word: text}
+steps:
+  - {id: a, use: mark, args: {text: "{{ inputs.word }}"}}
+  - {id: b, use: mark, args: {text: "{{ steps.a.output }}!"}}
+outputs: {said: "{{ steps.b.output }}"}
+"""
+LISTS = """
+inputs: {about: text}
+steps:
+  - {id: one, use: "pipeline:inner", args: {word: "{{ inputs.about }}"}}
+  - {id: each, use: mark, foreach: {in: [x, bad, z], parallel: 1}, on_failure: continue, args: {text: "{{ item }}"}}
+  - id: nested
+    use: pipeline:inner
+    foreach: {in: "{{ steps.each.output }}", parallel: 2}
+    when: item is not none
+    args: {word: "{{ item }}{{ index }}"}
+  - {id: lost, use: value, args: {value: "{{ steps.each.failed }}"}}
+  - {id: tell, use: publish, depends_on: [nested, lost], args: {type: told, payload: {lost: "{{ steps.lost.output }}"}}}
+outputs: {r: "{{ steps.one.output.said }}{{ steps.nested.output | select | map(attribute='said') | join }}"}
+"""
+SCENARIOS = {"revision": REVISION, "lists": LISTS}
+
+
+class Model(ScriptedLLM):
+    """Says a word for the scene, another one for its revision."""
+
+    def _next(self, request: Any) -> Any:
+        said = "red door" if "make it red" in request.messages[-1].content else "door"
+        self.will_say("step", said)
+        return super()._next(request)
+
+
+def marking(home: Path) -> Any:
+    @tool
+    def mark(text: str) -> str:
+        """Note that it ran."""
+        with (home / "log").open("a") as log:
+            log.write(text + "\n")
+        if text == "bad":
+            raise ToolFailure("bad it is")
+        return text
+
+    return mark
+
+
+def kill_after(commits: int) -> None:
+    """Have this process killed by its own hand right after its n-th commit."""
+    plain = Batches.carry_out
+
+    def deadly(self: Batches, *args: Any) -> Any:
+        outcome = plain(self, *args)
+        if self.commits >= commits:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return outcome
+
+    Batches.carry_out = deadly
+
+
+async def live(home: Path) -> dict[str, Any]:
+    """Be the person until the run has ended: ask for it, want it red once, then agree."""
+    async with Bot(home, [marking(home)], llm=Model()) as bot:
+        store = bot.app.store
+        start = InboundMessage("test", "start", bot.dest, user_id="1", text="/run p about=doors")
+        await store.receive([start])
+        while True:
+            for message in await store.unheard("test"):
+                await bot.app.reception.hear(message)
+            await bot.app.engine.idle()
+            run = await bot.last_run()
+            if run.status in FINAL:
+                return await result(bot)
+            await answer(bot)
+
+
+async def answer(bot: Bot) -> None:
+    run = await bot.last_run()
+    asked = await bot.app.store.approvals_of(run.id)
+    if await bot.question() is not None:
+        await bot.receives("make it red")
+    elif any(one.decision is None for one in asked):
+        (waits,) = [one for one in asked if one.decision is None]
+        choice = "allow" if any(one.decision == "revise" for one in asked) else "revise"
+        await bot.presses(f"a/{waits.id}/{choice}")
+
+
+async def result(bot: Bot) -> dict[str, Any]:
+    run = await bot.last_run()
+    asked = await bot.app.store.approvals_of(run.id)
+    return {
+        "runs": len(await bot.app.store.recent_runs(bot.dest.session_id)),
+        "status": run.status,
+        "answer": run.answer,
+        "steps": {record.step.id: record.status for record in await bot.steps()},
+        "decisions": [[one.decision, one.comment] for one in asked],
+        "questions": [question.answer for question in await bot.app.store.questions_of(run.id)],
+        "events": [event.payload for event in await bot.app.store.events("new")],
+    }
+
+
+async def done(home: Path) -> list[Any]:
+    """Return the results that are finished in the journal of a run that nobody works on."""
+    from agent.store.sql import SqlStore
+
+    store = SqlStore(home / "journal.db")
+    await store.open()
+    runs = await store.recent_runs()
+    found = [r.output for run in runs for r in await store.get_steps(run.id) if r.status is Status.COMPLETED]
+    await store.close()
+    return found
+
+
+def in_a_life_of_its_own(work: Any, file: Path) -> Any:
+    """Carry out a coroutine in a forked process; None when that was killed."""
+    child = os.fork()
+    if child == 0:
+        file.write_text(json.dumps(asyncio.run(work())))
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return json.loads(file.read_text()) if status == 0 else None
+
+
+def one(home: Path, scenario: str, commits: int) -> dict[str, Any]:
+    (home / "pipelines").mkdir(parents=True)
+    (home / "pipelines" / "p.yaml").write_text(f"name: p{SCENARIOS[scenario]}")
+    (home / "pipelines" / "inner.yaml").write_text(INNER)
+
+    async def cut_short() -> Any:
+        kill_after(commits)
+        return await live(home)
+
+    ended = in_a_life_of_its_own(cut_short, home / "first")
+    if ended is not None:
+        return {"killed": False, "ran_again": [], **ended}
+    finished = in_a_life_of_its_own(lambda: done(home), home / "done")
+    before = Counter((home / "log").read_text().split("\n") if (home / "log").exists() else [])
+    ended = in_a_life_of_its_own(lambda: live(home), home / "second")
+    after = Counter((home / "log").read_text().split("\n"))
+    again = [text for text in finished if isinstance(text, str) and text in after and after[text] != before[text]]
+    return {"killed": True, "ran_again": again, **(ended or {"status": "lost"})}
+
+
+def main(root: Path, scenario: str) -> None:
+    commits, killed = 1, True
+    while killed:
+        found = one(root / str(commits), scenario, commits)
+        killed = found["killed"]
+        print(json.dumps({"commits": commits, **found}), flush=True)
+        commits += 1
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,60 @@
+"""kill -9 right after each commit of a pipeline's run, in real processes: taken up again, it comes to the same end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LIVES = Path(__file__).with_name("pipeline_lives.py")
+
+
+async def lives_of(folder: Path, scenario: str) -> list[dict[str, Any]]:
+    """Return how the run ended for each moment of the kill; the last one was not killed any more."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(LIVES), str(folder), scenario, stdout=asyncio.subprocess.PIPE, cwd=LIVES.parents[2]
+    )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def same_end(lives: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the end that all lives have come to."""
+    last = lives[-1]
+    assert not last["killed"]
+    assert len(lives) > 20
+    for life in lives[:-1]:
+        assert life == {**last, "killed": True, "commits": life["commits"]}
+    return last
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(600)
+async def test_a_revision_that_is_killed_after_any_commit_comes_to_the_same_end(tmp_path: Path):
+    end = same_end(await lives_of(tmp_path, "revision"))
+
+    assert (end["status"], end["answer"], end["runs"]) == ("COMPLETED", "1 red door+2 red door", 1)
+    assert end["decisions"] == [["revise", "make it red"], ["allow", ""]]
+    assert end["questions"] == ["make it red"]
+    assert end["ran_again"] == []
+    assert end["steps"]["shots-r2__1"] == "COMPLETED"
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(600)
+async def test_lists_and_nested_pipelines_that_are_killed_after_any_commit_come_to_the_same_end(tmp_path: Path):
+    end = same_end(await lives_of(tmp_path, "lists"))
+
+    assert (end["status"], end["answer"], end["runs"]) == ("COMPLETED", "doors!x0!z2!", 1)
+    assert end["events"] == [{"lost": [{"index": 1, "item": "bad", "error": "bad it is"}]}]
+    assert end["ran_again"] == []
