@@ -105,12 +105,12 @@ class PipelineOrchestrator:
         return said == ON if said else place is not None and not place.plugin
 
     async def switch(self, name: str, *, on: bool) -> list[str]:
-        """Switch the triggers of a pipeline, or of all that a plugin ships, on or off; return the pipelines' names.
+        """Switch the triggers of the pipeline and of all that the plugin of this name ships; return their names.
 
         Raises NotFound.
         """
         places = self._pipelines.places()
-        meant = [name] if name in places else [one for one, place in places.items() if place.plugin == name]
+        meant = [one for one, place in places.items() if name in {one, place.plugin}]
         if not meant:
             self._pipelines.file_of(name)  # says what there is
         for one in meant:

@@ -192,6 +192,18 @@ async def test_shipped_pipelines_start_nothing_until_they_are_switched_on(bot, s
         await scheduled.switch("nigth", on=True)
 
 
+async def test_a_plugin_is_switched_as_a_whole_also_when_one_of_its_pipelines_has_its_name(bot, scheduled, tmp_path):
+    folder = tmp_path / "shop" / "pipelines"
+    folder.mkdir(parents=True)
+    (folder / "shop.yaml").write_text(f"name: shop\n{STEPS}\n")
+    (folder / "night.yaml").write_text(f"name: night\n{STEPS}\ntriggers: [{{schedule: every day at 3}}]\n")
+    bot.app.pipelines.__dict__["_shipped"] = [("shop", folder)]
+    await scheduled.set_schedules()
+
+    assert sorted(await scheduled.switch("shop", on=True)) == ["night", "shop"]
+    assert (await stored(bot))["night"].enabled
+
+
 async def test_a_changed_file_counts_while_it_runs_and_a_mistake_is_told_in_the_chat(bot, scheduled):
     file = write(bot, "p", "- schedule: every hour")
     await bot.app.automation.start()
