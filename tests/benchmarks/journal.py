@@ -2,7 +2,8 @@
 
 A step of 0 ms is made READY, RUNNING and COMPLETED in the journal, in parallel (all at once) and in sequence (one after
 the other), and compared in the same run with the least that could be done: `sqlite3` with the same pragmas and one row
-updated per step, in one commit (parallel) or in one commit each (sequence). Medians over the rounds; ratios count.
+updated per step, in one commit (parallel) or in one commit each (sequence). Then calls that cost money are set aside
+and settled. Medians over the rounds; ratios count.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from agent.domain.ledger import Cap, Usage
 from agent.domain.messages import Destination
 from agent.domain.plan import PlanStep
 from agent.domain.provenance import USER
@@ -83,8 +85,26 @@ async def journal(folder: Path, count: int) -> dict[str, float]:
     records = await store.get_steps(run.id)
     measured["read"] = (time.perf_counter() - began) / len(records) * MICRO
     assert {record.status for record in records} == {Status.COMPLETED}
+    measured |= await money(store, run.id, min(count, MOST_IN_SEQUENCE))
     await store.close()
     return measured
+
+
+async def money(store: SqlStore, run_id: int, count: int) -> dict[str, float]:
+    """Return µs per call that is set aside on six accounts and settled, with a ledger that grows, in both ways."""
+    caps = [Cap(f"{kind}:{run_id}", money=1e6) for kind in ("run", "project", "session", "user", "day", "month")]
+
+    async def pay() -> None:
+        held = await store.reserve(caps, money=0.01, tokens=1_000, run_id=run_id)
+        await store.settle(held.id, "s", run_id, "", [Usage("step", "m", 500, 100, 0.005)])
+
+    began = time.perf_counter()
+    await asyncio.gather(*(pay() for _ in range(count)))
+    parallel = (time.perf_counter() - began) / count * MICRO
+    began = time.perf_counter()
+    for _ in range(count // 5):
+        await pay()
+    return {"pay at once": parallel, "pay in turn": (time.perf_counter() - began) / (count // 5) * MICRO}
 
 
 def plain(folder: Path, count: int) -> dict[str, float]:
@@ -132,7 +152,7 @@ def report(count: int, rounds: int) -> str:
     ours = {name: statistics.median(result[0][name] for result in results) for name in results[0][0]}
     bare = {name: statistics.median(result[1][name] for result in results) for name in results[0][1]}
     for name, value in ours.items():
-        line = f"{count:>6} steps  {name:<9} {value:8.1f} µs"
+        line = f"{count:>6} steps  {name:<11} {value:8.1f} µs"
         if name in bare:
             line += (
                 f"   plain sqlite3 {bare[name]:8.1f} µs   ratio {value / bare[name]:5.2f}   target {TARGETS[name]} µs"
