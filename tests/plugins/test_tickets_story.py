@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent.testing import Bot
+from agent.testing.otobo_server import FakeOtobo
 
 PIPELINE = """
 name: tickets
@@ -99,3 +100,47 @@ async def test_a_pipeline_sorts_the_samples_and_asks_before_each_move(tmp_path: 
             "1011": "Inbox",
         }
         assert {ticket(bot, str(each))["state"] for each in range(1001, 1012)} == {"new"}
+
+
+async def test_a_pipeline_names_its_own_ticket_system_and_all_runs_share_one_login(tmp_path: Path):
+    async with FakeOtobo([{"id": 1, "title": "Printer", "body": "It is on fire."}], product="znuny") as server:
+        (tmp_path / "pipelines").mkdir()
+        (tmp_path / "pipelines/look.yaml").write_text(f"""
+name: look
+services: {{helpdesk: {{use: tickets, system: znuny, url: "{server.url}"}}}}
+steps:
+  - {{id: fetch, use: fetch_tickets, args: {{service: helpdesk}}}}
+  - {{id: one, use: get_ticket, args: {{service: helpdesk, id: "{{{{ steps.fetch.output[0].id }}}}"}}}}
+outputs: {{title: "{{{{ steps.one.output.title }}}}"}}
+""")
+        secrets = {"otobo_user": server.user, "otobo_password": server.password}
+        async with Bot(tmp_path, builtin=True, offline=True, secrets=secrets) as bot:
+            for _ in range(2):
+                assert (await bot.hears("/run look", trusted=True)).text == "Printer"
+            assert server.logins == 1
+            server.sessions.clear()  # as after a night
+            assert (await bot.hears("/run look", trusted=True)).text == "Printer"
+            assert server.logins == 2
+            assert not (await bot.hears("fetch tickets")).text.startswith("1  Printer")  # only that pipeline's
+
+
+async def test_the_model_sorts_when_it_is_asked_to_and_orders_in_tickets_are_none_for_it(tmp_path: Path):
+    said = {"queue": "Sales", "queue_confidence": 0.9, "urgency": "urgent", "urgency_confidence": 0.3}
+    async with Bot(tmp_path, builtin=True) as bot:
+        for _ in range(11):
+            bot.llm.will_say("step", json.dumps(said))
+        answer = await bot.hears("/run tickets samples=true method=llm", trusted=True)
+        assert "11 tickets: 11 changed." in answer.text
+        assert {ticket(bot, str(each))["queue"] for each in range(1001, 1012)} == {"Sales"}
+        assert {ticket(bot, str(each))["priority"] for each in (1002, 1007)} == {"2 normal"}
+        assert "Queue: Sales (score 0.90, by llm)" in ticket(bot, "1009")["notes"][-1]["body"]
+        asked = [request for request in bot.llm.requests if request.purpose == "step"]
+        assert len(asked) == 11
+        assert all(not request.tools for request in asked)
+
+
+async def test_without_a_model_the_method_llm_says_so(plain: Bot):
+    answer = await plain.hears("/run tickets samples=true method=llm", trusted=True)
+    failed = [record for record in await plain.steps() if record.step.id == "read"]
+    assert failed[0].status == "FAILED"
+    assert "model" in answer.text
