@@ -190,7 +190,8 @@ class Policy:
     """How a session's box is built.
 
     `plugin_folders` are the owner's plugin folders, mounted read-only. `read_only` are further host paths to show
-    inside. `unsafe` runs without walls where none are available: only ever the owner's explicit choice.
+    inside. A warm process ends after `idle_s` seconds without a job, or when all sessions have more than
+    `warm_processes`. `unsafe` runs without walls where none are available: only ever the owner's explicit choice.
 
     `allow_hosts` may be reached by every job; of the hosts that a job declares itself, those in `tool_hosts` may.
     `private_hosts` are the hosts whose addresses need not be public. `traffic_mb` is what one job may send and receive
@@ -203,6 +204,7 @@ class Policy:
     read_only: tuple[Path, ...] = ()
     disk_mb: int = 1024
     idle_s: float = 300.0
+    warm_processes: int = 40
     unsafe: bool = False
     allow_hosts: tuple[str, ...] = ()
     tool_hosts: tuple[str, ...] = ("*",)

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -21,12 +18,15 @@ from sandbox.cell import Cell
 from sandbox.held import Bounds
 from sandbox.pure import Pure
 from sandbox.session import Session
-from sandbox.workspace import Snapshot, Workspace
+from sandbox.temporary import Temporary
+from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from sandbox.proxy import Grant
+    from sandbox.snapshots import Snapshot
 
 LIGHT: tuple[str, ...] = ()
 TOOLS = ("pydantic", "plugins.api", "sandbox.tools", "asyncio")
@@ -44,6 +44,7 @@ DATA = (
 MORE_DATA = ("pandas", "duckdb", "plugins.data.sql", "plugins.files")
 SCAN_INLINE = 300
 GUARD_EVERY_S = 0.25
+ASK_AFTER_S = 30.0
 
 
 class Box(Session):
@@ -58,7 +59,9 @@ class Box(Session):
         self._locks = {False: asyncio.Lock(), True: asyncio.Lock()}
         self._timers: dict[bool, asyncio.TimerHandle] = {}
         self._ending: set[asyncio.Task[None]] = set()
-        self._temporary: Path | None = None
+        self._temporary: Temporary | None = None
+        self._users = {False: 0, True: 0}
+        self._rested = {False: 0.0, True: 0.0}
         self._tools_loaded = False
         self._all_loaded = False
         self._files = 0
@@ -68,7 +71,12 @@ class Box(Session):
     @property
     def busy(self) -> bool:
         """True while a job runs."""
-        return any(cell.busy for cell in self._cells.values())
+        return any(self._users.values())
+
+    @property
+    def warm_processes(self) -> int:
+        """How many processes wait here for jobs, or run them."""
+        return len(self._cells)
 
     # -- jobs ---------------------------------------------------------------------------------------------------
 
@@ -88,17 +96,20 @@ class Box(Session):
         room = self._room(job, before)
         if room <= 0:
             return results.refused(self._full(before), self.rung)
-        cell = await self._cell(data=job.data)
-        if job.kind == "tool" and not job.data and not self._tools_loaded:
+        async with self._lease(data=job.data) as cell:
+            if job.kind == "tool" and not job.data:
+                await self._load_tools(cell)
+            try:
+                return await self._run_in(cell, job, before, room, on_progress)
+            finally:
+                if job.data and not self._all_loaded and not cell.broken:
+                    self._all_loaded = True
+                    await cell.preload(MORE_DATA)
+
+    async def _load_tools(self, cell: Cell) -> None:
+        if not self._tools_loaded:
             self._tools_loaded = True
             await cell.preload((*TOOLS, *BUILT_IN))
-        try:
-            return await self._run_in(cell, job, before, room, on_progress)
-        finally:
-            if job.data and not self._all_loaded and not cell.broken:
-                self._all_loaded = True
-                await cell.preload(MORE_DATA)
-            self._rest(data=job.data)
 
     def _room(self, job: Job, before: Snapshot) -> int:
         """Return the bytes that the workspace may grow by."""
@@ -222,28 +233,44 @@ class Box(Session):
     async def warm(self, *, data: bool = False) -> None:
         """Start a box process before the first job needs it."""
         if self.rung.name != "E":
-            cell = await self._cell(data=data)
-            if not data and not self._tools_loaded:
-                self._tools_loaded = True
-                await cell.preload((*TOOLS, *BUILT_IN))
+            async with self._lease(data=data) as cell:
+                if not data:
+                    await self._load_tools(cell)
+
+    @contextlib.asynccontextmanager
+    async def _lease(self, *, data: bool) -> AsyncIterator[Cell]:
+        """Give out a healthy process, started if need be; it is not evicted before it is given back."""
+        self._users[data] += 1
+        try:
+            async with self._locks[data]:
+                cell = await self._healthy(data=data) or await self._fresh(data=data)
+            yield cell
+        finally:
+            self._users[data] -= 1
             self._rest(data=data)
 
-    async def _cell(self, *, data: bool) -> Cell:
-        async with self._locks[data]:
-            if (timer := self._timers.pop(data, None)) is not None:
-                timer.cancel()
-            cell = self._cells.get(data)
-            if cell is not None and not cell.broken:
-                return cell
-            if cell is not None:
-                logger.info("the box of {} broke and is replaced", self._session_id)
-                await cell.end()
-            if data:
-                self._all_loaded = False
-            else:
-                self._tools_loaded = False
-            self._cells[data] = await Cell.start(self._launch(), self._session_id, DATA if data else LIGHT)
-            return self._cells[data]
+    async def _healthy(self, *, data: bool) -> Cell | None:
+        """Return the running process if it is well; one that has rested for long is asked first."""
+        if (timer := self._timers.pop(data, None)) is not None:
+            timer.cancel()
+        cell = self._cells.get(data)
+        if cell is None:
+            return None
+        rested = asyncio.get_running_loop().time() - self._rested[data]
+        if not cell.broken and (cell.busy or rested < ASK_AFTER_S or await cell.answers()):
+            return cell
+        logger.info("the box of {} broke and is replaced", self._session_id)
+        del self._cells[data]
+        await cell.end()
+        return None
+
+    async def _fresh(self, *, data: bool) -> Cell:
+        if data:
+            self._all_loaded = False
+        else:
+            self._tools_loaded = False
+        self._cells[data] = await Cell.start(self._launch(), self._session_id, DATA if data else LIGHT)
+        return self._cells[data]
 
     def _launch(self) -> layout.Launch:
         if self.rung.name in {"A", "A-"}:
@@ -252,27 +279,35 @@ class Box(Session):
                 raise SandboxError("bubblewrap is gone from this machine.", remedy="apt-get install bubblewrap")
             return layout.bubblewrap(bwrap, self._workspace.root, self._policy, self._workspace.owner)
         if self._temporary is None:
-            self._temporary = Path(tempfile.mkdtemp(prefix="dirigent-box-"))
+            self._temporary = Temporary("box-")
         mode = "landlock" if self.rung.name == "C" else "bare"
-        return layout.without_bubblewrap(mode, self._workspace.root, self._temporary, self._policy)
+        return layout.without_bubblewrap(mode, self._workspace.root, self._temporary.path, self._policy)
 
     def _rest(self, *, data: bool) -> None:
         """Arm the timer that ends an idle process."""
-        cell = self._cells.get(data)
-        if cell is None or cell.busy or self._closed:
+        if data not in self._cells or self._users[data] or self._closed:
             return
         if (timer := self._timers.pop(data, None)) is not None:
             timer.cancel()
         loop = asyncio.get_running_loop()
+        self._rested[data] = loop.time()
         self._timers[data] = loop.call_later(self._policy.idle_s, self._evict, data)
 
-    def _evict(self, data: bool) -> None:  # noqa: FBT001 - a timer's callback
+    def evict(self) -> int:
+        """End the processes that are idle; return how many. The next job starts them anew."""
+        return sum(self._evict(data) for data in (True, False))
+
+    def _evict(self, data: bool) -> bool:  # noqa: FBT001 - a timer's callback
         cell = self._cells.get(data)
-        if cell is not None and not cell.busy:
-            del self._cells[data]
-            task = asyncio.get_running_loop().create_task(cell.end())
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+        if cell is None or self._users[data]:
+            return False
+        del self._cells[data]
+        if (timer := self._timers.pop(data, None)) is not None:
+            timer.cancel()
+        task = asyncio.get_running_loop().create_task(cell.end())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return True
 
     async def close(self) -> None:
         """Kill all that is left and free the box. Closing twice is harmless."""
@@ -286,4 +321,4 @@ class Box(Session):
         await asyncio.gather(*(cell.end() for cell in cells), *self._ending, self._pure.close())
         self._workspace.close()
         if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary.close()

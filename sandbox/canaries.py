@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import socket
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 from loguru import logger
 
 from sandbox import cgroups, landlock, layout, seccomp
 from sandbox.api import Job, Limits, Policy, Rung, SandboxError
+from sandbox.temporary import Temporary, clear_away
 
 _A = Rung("A", "bubblewrap, with memory and processes bounded by a control group")
 _A_MINUS = Rung("A-", "bubblewrap; no writable memory control group, so memory is watched instead")
@@ -56,6 +56,8 @@ _found: dict[str | None, Rung] = {}
 async def probe(*, anew: bool = False) -> Rung:
     """Return the rung in force, tried once per process (and again when bubblewrap appears, or with `anew`)."""
     key = layout.find_bubblewrap()
+    if not _found:
+        await asyncio.to_thread(clear_away)
     if anew:
         _found.pop(key, None)
     if key not in _found:
@@ -86,12 +88,13 @@ async def _problem(rung: Rung) -> str:
     from sandbox.boxes import Box
 
     canary = secrets.token_hex(16)
-    with tempfile.TemporaryDirectory(prefix="dirigent-canary-") as name, socket.socket() as listener:
-        host = Path(name)
+    with Temporary("canary-") as host, socket.socket() as listener:
         (host / "secret").write_text(canary)
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        code = _ESCAPE.format(secret=str(host / "secret"), folder=name, port=listener.getsockname()[1], canary=canary)
+        code = _ESCAPE.format(
+            secret=str(host / "secret"), folder=str(host), port=listener.getsockname()[1], canary=canary
+        )
         workspace = host / "workspace"
         try:
             async with Box("canary", workspace, Policy(), rung) as box:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 START_S = 30.0
 KILL_S = 0.5
+PING_S = 2.0
 _CREDENTIALS = struct.Struct("iII")
 _ANCILLARY = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(struct.calcsize("i"))
 
@@ -57,6 +58,7 @@ class Cell:
         self.broken = False
         self.own_processes = False
         self.own_network = False
+        self._pong: asyncio.Future[None] | None = None
         self._proxy: Proxy | None = None
         self._listening: asyncio.Future[tuple[socket.socket, int]] | None = None
 
@@ -124,6 +126,8 @@ class Cell:
                 self._greeted(record, ancillary)
             elif "listening" in record:
                 self._listens(record["listening"], ancillary)
+            elif "pong" in record:
+                self._ponged()
             elif (job := self._jobs.get(record["ended"])) and not job.ended.done():
                 job.ended.set_result(record)
 
@@ -136,6 +140,15 @@ class Cell:
                     self._pidfd = os.pidfd_open(self.pid)
         if not self._hello.done():
             self._hello.set_result(record)
+
+    async def answers(self) -> bool:
+        """Ask the init whether it is well; False when it says nothing."""
+        if self._pong is None:
+            self._pong = self._loop.create_future()
+            await self._send({"op": "ping"}, [])
+        pong = self._pong
+        await asyncio.wait({pong}, timeout=PING_S)
+        return pong.done() and not self.broken
 
     async def network(self) -> tuple[Proxy, int]:
         """Return the proxy of this box, started by the first who asks, and its port inside. Raises SandboxError."""
@@ -151,6 +164,11 @@ class Cell:
             self._proxy = Proxy(listener)
             await self._proxy.start()
         return self._proxy, port
+
+    def _ponged(self) -> None:
+        if self._pong is not None:
+            _resolve(self._pong)
+        self._pong = None
 
     async def dismiss(self, grant: Grant) -> None:
         """End a job's connections. Doing so twice is harmless."""

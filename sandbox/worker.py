@@ -101,6 +101,8 @@ class Init:
             preload(order["modules"])
         elif order["op"] == "listen":
             self._listen()
+        elif order["op"] == "ping":
+            self._report({"pong": True})
 
     def _listen(self) -> None:
         """Listen in this network and hand the socket to the host. Our copy keeps the port from being taken by a job."""

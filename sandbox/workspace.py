@@ -17,12 +17,12 @@ import secrets
 import shutil
 import stat
 import unicodedata
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from sandbox import kernel
 from sandbox.api import FileChange, SandboxError
+from sandbox.snapshots import Entry, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,30 +43,6 @@ _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|\u200b-\u200f\u2028-\u202e\u2060-
 
 class WorkspaceError(SandboxError):
     """A path in the workspace cannot be used; the message names it and says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What tells one state of a file from another: bytes, times in nanoseconds, inode."""
-
-    size: int
-    mtime_ns: int
-    inode: int
-    ctime_ns: int = 0
-
-
-@dataclass(slots=True)
-class Snapshot:
-    """The regular files at one moment.
-
-    `used` are the bytes on disk, `entries` all names of any kind; `complete` is False when a cap cut the scan.
-    """
-
-    files: dict[str, Entry] = field(default_factory=dict)
-    used: int = 0
-    complete: bool = True
-    skipped: int = 0
-    entries: int = 0
 
 
 @functools.cache
@@ -285,6 +261,16 @@ class Workspace:
             raise _explained(path, error) from None
         finally:
             os.close(folder)
+
+    def clear(self) -> None:
+        """Remove all that is in the folder, whatever its names and however deep."""
+        with os.scandir(self._root) as entries:
+            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for name, is_folder in found:
+            if is_folder:
+                self._remove_folder(self._root, name)
+            else:
+                os.unlink(name, dir_fd=self._root)
 
     def _remove_folder(self, folder: int, name: str) -> None:
         """Flatten while removing: each sub-folder is moved up first, so no depth can exhaust stack or descriptors."""
