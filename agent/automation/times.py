@@ -6,6 +6,7 @@ right after the gap, a time that comes twice fires once, and what fires every ho
 
 from __future__ import annotations
 
+import math
 import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,15 @@ def _cron(spec: dict[str, Any], start: float, *, reverse: bool = False) -> Itera
 
 
 def following(spec: dict[str, Any], anchor: float, after: float) -> float | None:
-    """Return the first time after `after` (seconds since 1970); `anchor` is where an interval begins. None: never."""
+    """Return the first time after `after` (seconds since 1970); `anchor` is where an interval begins. None: never.
+
+    A spec with `until` (seconds since 1970) has no time from then on.
+    """
+    found = _following(spec, anchor, after)
+    return None if found is None or found >= spec.get("until", math.inf) else found
+
+
+def _following(spec: dict[str, Any], anchor: float, after: float) -> float | None:
     if "at" in spec:
         return float(spec["at"]) if spec["at"] > after else None
     if "every" in spec:
@@ -94,6 +103,7 @@ def following(spec: dict[str, Any], anchor: float, after: float) -> float | None
 def passed(trigger: Trigger, due: float, now: float, most: int) -> list[float]:
     """Return the newest times of a schedule from `due` to `now`, at most `most`, oldest first."""
     spec = trigger.spec
+    now = min(now, spec.get("until", math.inf) - SHORTEST)
     if "at" in spec:
         return [due]
     if "every" in spec:
