@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def is_alive(trigger: Trigger) -> bool:
-    """False for a single moment that has passed."""
+    """False for a single moment, or a last day, that has passed."""
+    if "until" in trigger.spec and trigger.enabled and trigger.next_fire is None:
+        return False
     return trigger.enabled or "at" not in trigger.spec or trigger.last_fired is None
 
 

@@ -105,7 +105,7 @@ def test_a_zone_may_be_named():
         "Count every monday in sales.csv",
         "remind me what we said",
         "remind me",
-        "every day at 8 and 17 send me news",
+        "every day at 8 and 3 other things",
         "write down the list of the last day of each month in 2026",
         "tomorrow",
         "",
