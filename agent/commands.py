@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.texts import mark, say
+
 STOP_WORDS = frozenset({"stop", "/stop", "/cancel", "stopp", "halt", "стоп", "停", "停止", "arrête"})
 MARKS = " .!。！"
 HELP = {
-    "/new": "start afresh: forget the conversation so far (files and memory stay)",
-    "/stop": "stop what is running",
-    "/plan": "show the present plan",
-    "/run": "carry out a pipeline: `/run NAME input=value`",
-    "/pipelines": "list the pipelines",
-    "/save": "save the last request as a pipeline: `/save [NAME]`",
-    "/files": "list the files of this chat",
-    "/memory": "show what I remember; `/memory forget WORDS` removes facts",
-    "/schedules": "list what runs by itself; run, pause or delete it",
-    "/status": "show the model, the sandbox and what is going on",
-    "/help": "show this",
+    "/new": mark("start afresh: forget the conversation so far (files and memory stay)"),
+    "/stop": mark("stop what is running"),
+    "/plan": mark("show the present plan"),
+    "/run": mark("carry out a pipeline: `/run NAME input=value`"),
+    "/pipelines": mark("list the pipelines"),
+    "/save": mark("save the last request as a pipeline: `/save [NAME]`"),
+    "/files": mark("list the files of this chat"),
+    "/memory": mark("show what I remember; `/memory forget WORDS` removes facts"),
+    "/schedules": mark("list what runs by itself; run, pause or delete it"),
+    "/status": mark("show the model, the sandbox and what is going on"),
+    "/settings": mark("choose the language"),
+    "/help": mark("show this"),
 }
 
 
@@ -45,11 +48,12 @@ def parse(text: str) -> Command | None:
     return Command(word.partition("@")[0].casefold(), rest.strip())
 
 
-def help_text(plugin_commands: dict[str, str], examples: list[str]) -> str:
+def help_text(plugin_commands: dict[str, str], examples: list[str], language: str = "en") -> str:
     """Return the text of /help: what to type, the commands, and the plugins' commands."""
-    lines = ["Tell me what you need in your own words. I plan it, ask when something is unclear, and do it."]
+    how = "Tell me what you need in your own words. I plan it, ask when something is unclear, and do it."
+    lines = [say(language, how)]
     if examples:
-        lines += ["", "For example:", *(f"- {example}" for example in examples)]
-    lines += ["", *(f"{name} — {what}" for name, what in HELP.items())]
+        lines += ["", say(language, "For example:"), *(f"- {example}" for example in examples)]
+    lines += ["", *(f"{name} — {say(language, what)}" for name, what in HELP.items())]
     lines += [f"/{name} — {what}" for name, what in sorted(plugin_commands.items())[:30]]
     return "\n".join(lines)

@@ -252,7 +252,7 @@ class Reception:
     async def _help(self, session: Session, _rest: str) -> str:
         found = self._orchestrator.get_plugin_commands(session.profile.model_dump())
         plugin_commands = {name: str(entry.get("description", "")).split("\n")[0] for name, entry in found.items()}
-        return commands.help_text(plugin_commands, self._examples(session))
+        return commands.help_text(plugin_commands, self._examples(session), session.language)
 
     def _examples(self, session: Session) -> list[str]:
         """Return a few requests that this installation can carry out, from the tools' own examples."""
@@ -394,7 +394,12 @@ def _chosen(question: Question, text: str) -> str:
 
 
 def _about_files(names: list[str]) -> str:
-    return f"Saved {', '.join(names)}. What should I do with {'it' if len(names) == 1 else 'them'}?"
+    listed = ", ".join(names)
+    return (
+        f"Saved {listed}. What should I do with it?"
+        if len(names) == 1
+        else f"Saved {listed}. What should I do with them?"
+    )
 
 
 def _sha256(path: Path) -> str:

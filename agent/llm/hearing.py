@@ -68,6 +68,14 @@ class Listener:
         usage = Usage("transcription", name, *tokens, money=money, estimated=not tokens[0])
         return Heard(str(made.text).strip(), usage)
 
+    async def available(self) -> bool:
+        """Tell whether the server seems to have a model for speech."""
+        try:
+            self._model = self._model or await self._fitting()
+        except ModelError:
+            return False
+        return True
+
     async def _fitting(self) -> str:
         """Return the server's model for speech. Raises ModelRefused when its list has none."""
         try:

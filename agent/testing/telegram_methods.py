@@ -220,6 +220,9 @@ def get_file(world: World, params: Params, _: Uploads) -> Any:
 def set_my_commands(world: World, params: Params, _: Uploads) -> Any:
     """https://core.telegram.org/bots/api#setmycommands."""
     rules.check_commands(params.get("commands") or [])
+    scope = params.get("scope") or {"type": "default"}
+    name = ":".join(str(scope[key]) for key in ("type", "chat_id") if key in scope)
+    world.menus[name, str(params.get("language_code") or "")] = list(params.get("commands") or [])
     world.commands = list(params.get("commands") or [])
     return True
 

@@ -18,6 +18,7 @@ PHOTO_BYTES = 10 * 1024 * 1024
 UPLOAD_BYTES = 50 * 1024 * 1024
 DOWNLOAD_BYTES = 20 * 1024 * 1024
 COMMANDS = 100
+MENU_BYTES = 8000
 PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8")
 COMMAND = re.compile(r"^[a-z0-9_]{1,32}$")
 NOT_MODIFIED = (
@@ -119,6 +120,8 @@ def check_upload(data: bytes, *, photo: bool) -> None:
 def check_commands(commands: Sequence[dict[str, Any]]) -> None:
     """Refuse a menu that is too long or badly named."""
     if len(commands) > COMMANDS:
+        raise bad("BOT_COMMANDS_TOO_MUCH")
+    if sum(len(f"{c.get('command', '')}{c.get('description', '')}".encode()) for c in commands) > MENU_BYTES:
         raise bad("BOT_COMMANDS_TOO_MUCH")
     for command in commands:
         if not COMMAND.match(str(command.get("command", ""))):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LANGUAGES = ("en", "de", "fr", "ru", "zh")
 FOLDER = Path(__file__).parent
 SLOT = re.compile(r"\{(\w+)\}")
-LEAST = 8  # letters of its own that a sentence with values needs to be recognised
+LEAST = 6  # letters of its own that a sentence with values needs to be recognised
 
 
 def known(language: str) -> str:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from agent.texts import known, say, say_n
+from agent import texts
+from agent.texts import LANGUAGES, SLOT, catalogue, known, retell, say, say_n
+
+SOURCES = Path(texts.__file__).parents[1]
+OTHERS = [language for language in LANGUAGES if language != "en"]
+SAYING = {"say": 1, "mark": 0, "say_n": 1}
 
 
 @pytest.mark.parametrize(
@@ -25,4 +35,86 @@ def test_braces_in_a_sentence_without_values_are_left_alone():
 
 def test_a_number_chooses_the_form():
     assert say_n("en", "{n} file of {who}", "{n} files of {who}", 1, who="Ada") == "1 file of Ada"
-    assert say_n("en", "{n} file of {who}", "{n} files of {who}", 3, who="Ada") == "3 files of Ada"
+    assert say_n("de", "… and {n} more", "… and {n} more", 1) == "… und 1 weiterer"
+    assert say_n("de", "… and {n} more", "… and {n} more", 2) == "… und 2 weitere"
+
+
+# --- sentences that were made elsewhere -----------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("english", "german"),
+    [
+        ("Nothing is running.", "Es läuft nichts."),
+        ("⏹ Stopped; kept: a.csv, b.csv.", "⏹ Angehalten; behalten: a.csv, b.csv."),
+        ("Forgotten:\n- x\nNothing is running.", "Vergessen:\n- x\nEs läuft nichts."),
+        ("Some words of a person.", "Some words of a person."),
+        ("", ""),
+    ],
+)
+def test_a_sentence_is_recognised_with_its_values_and_other_words_are_left_alone(english: str, german: str):
+    assert retell("de", english) == german
+    assert retell("en", english) == english
+
+
+def test_values_are_not_taken_for_places_of_values():
+    assert retell("de", "⏹ Stopped; kept: {kept}{0}.") == "⏹ Angehalten; behalten: {kept}{0}."
+
+
+# --- the catalogues -----------------------------------------------------------------------------------------------
+def _ids(language: str) -> dict[str | tuple[str, ...], str | tuple[str, ...]]:
+    return {entry.id: entry.string for entry in catalogue(language) if entry.id}
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_language_has_every_sentence_whole_and_with_the_same_values(language: str):
+    entries = _ids(language)
+    assert entries.keys() == _ids("de").keys()
+    for english, said in entries.items():
+        whole = english if isinstance(english, str) else english[-1]
+        for form in [said] if isinstance(said, str) else said:
+            assert form.strip(), english
+            assert set(SLOT.findall(form)) == set(SLOT.findall(whole)), english
+    assert not catalogue(language).fuzzy
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_language_has_all_the_forms_that_numbers_need(language: str):
+    for english, said in _ids(language).items():
+        if isinstance(english, tuple):
+            assert len(said) == catalogue(language).num_plurals
+
+
+def test_every_sentence_that_is_marked_in_the_code_is_in_the_catalogues():
+    have = {name if isinstance(name, str) else name[0] for name in _ids("de")}
+    marked = {text: where for where, text in _marked()}
+    missing = {text: where for text, where in marked.items() if text not in have}
+    assert missing == {}
+
+
+def test_no_sentence_of_the_catalogues_is_obsolete():
+    written = {_bare(text) for file in SOURCES.rglob("*.py") for text in _literals(ast.parse(file.read_text()))}
+    obsolete = [name for entry in _ids("de") for name in [entry if isinstance(entry, str) else entry[0]]]
+    assert [name for name in obsolete if _bare(name) not in written] == []
+
+
+def _marked() -> Iterator[tuple[str, str]]:
+    """Yield where each sentence is said that stands in the code as it is."""
+    for file in sorted(SOURCES.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+            if name in SAYING and len(node.args) > SAYING[name]:
+                sentence = node.args[SAYING[name]]
+                if isinstance(sentence, ast.Constant) and isinstance(sentence.value, str) and sentence.value:
+                    yield f"{file.name}:{node.lineno}", sentence.value
+
+
+def _literals(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+
+
+def _bare(text: str) -> str:
+    """Return the sentence with nameless values; two values beside each other are one."""
+    return re.sub(r"(\{\})+", "{}", SLOT.sub("{}", text)).strip()

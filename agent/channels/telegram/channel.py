@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import time
@@ -23,10 +24,12 @@ from agent.channels.telegram.courier import Courier
 from agent.channels.telegram.directory import CHANNEL, CLOSED_TO_US, Directory
 from agent.channels.telegram.files import Downloads
 from agent.channels.telegram.intake import Intake
+from agent.channels.telegram.menu import Menu
 from agent.channels.telegram.presses import Presses
 from agent.channels.telegram.receive import Receiver
 from agent.channels.telegram.sendfiles import FileCourier
 from agent.channels.telegram.signs import Signs
+from agent.channels.telegram.start import FACTS
 from agent.channels.telegram.strangers import Doorkeeper
 from agent.channels.telegram.tasks import Tasks
 from agent.channels.telegram.updates import Reader
@@ -35,7 +38,7 @@ from agent.domain.messages import MessageKind
 from agent.errors import ConfigError, DeliveryRefused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from agent.channels.base import Hearer
     from agent.channels.pacing import Rates
@@ -52,7 +55,8 @@ class TelegramChannel:
     """The `Channel` of chats on Telegram.
 
     `press` may take a button press before the hearer does (`OutboxSender.press`); `listener` understands voice
-    messages; `patience` scales the pauses after failures. Raises ConfigError when there is no token.
+    messages; `plugins` are the plugins' commands for the menu; `patience` scales the pauses after failures. Raises
+    ConfigError when there is no token.
     """
 
     name = CHANNEL
@@ -66,6 +70,7 @@ class TelegramChannel:
         *,
         press: Callable[[str], Awaitable[str | None]] | None = None,
         listener: Listener | None = None,
+        plugins: Mapping[str, str] | None = None,
         patience: float = 1.0,
     ) -> None:
         self._config = config
@@ -77,6 +82,7 @@ class TelegramChannel:
         self._files = FileCourier(self._bot, self._courier)
         self._downloads = Downloads(self._bot, store, config.folder / "inbox", pause=patience)
         self._listener = listener
+        self._menu = Menu(self._bot, store, plugins or {})
         self._voices = Voices(store, listener, config.telegram.voice_minutes)
         self._tasks = Tasks()
         self._presses = Presses(self._bot, self._tasks)
@@ -97,6 +103,7 @@ class TelegramChannel:
             waiting = await lanes.replay(self.name)
             logger.info("{} messages were waiting to be heard", waiting)
             await self._connect()
+            await self._introduce()
             intake = self._intake(lanes)
             self._receiver = Receiver(
                 self._bot,
@@ -106,6 +113,16 @@ class TelegramChannel:
                 patience=self._patience,
             )
             await self._receiver.run()
+
+    async def _introduce(self) -> None:
+        """Note what kind of bot this is, and have Telegram show its commands."""
+        facts = {
+            "reads_groups": bool(self._bot.can_read_all_group_messages),
+            "topics": bool(getattr(self._bot.bot, "has_topics_enabled", False)),
+        }
+        await self._store.set_value(FACTS, json.dumps(facts))
+        await self._directory.refresh(self._store)
+        self._tasks.own(self._menu.publish(self._directory.all_owners()))
 
     def _intake(self, lanes: Lanes) -> Intake:
         return Intake(
@@ -175,7 +192,7 @@ class TelegramChannel:
     async def deliver(self, message: OutboundMessage) -> str:
         """Bring the chat one step nearer to what the message says; see `Channel.deliver`."""
         directory, chat_id = self._directory, message.dest.chat_id
-        await directory.known(self._store)
+        await directory.read_once(self._store)
         if chat_id in directory.closed:
             raise DeliveryRefused(f"{CLOSED_TO_US}.")
         outside = replace(message, dest=replace(message.dest, chat_id=directory.outside(chat_id)))

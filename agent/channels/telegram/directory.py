@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from agent.domain.people import Role
+from agent.texts import known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -21,6 +22,7 @@ CHANNEL = "telegram"
 GROUPS = "telegram:groups"
 MOVED = "telegram:moved"
 CLOSED = "telegram:closed"
+SPOKEN = "telegram:languages"
 CLOSED_TO_US = "The chat is closed to the bot"
 KEPT_SECONDS = 86_400.0
 POLICIES = ("mention", "commands", "all", "never")
@@ -41,6 +43,7 @@ class Directory:
         self.policies: dict[str, str] = {}
         self.moved: dict[str, str] = {}
         self.closed: dict[str, float] = {}
+        self.spoken: dict[str, str] = {}
         self._groups = groups
         self._read = False
         self._wall = wall
@@ -51,9 +54,10 @@ class Directory:
         self.policies = json.loads(await store.get_value(GROUPS) or "{}")
         self.moved = json.loads(await store.get_value(MOVED) or "{}")
         self.closed = json.loads(await store.get_value(CLOSED) or "{}")
+        self.spoken = json.loads(await store.get_value(SPOKEN) or "{}")
         self._read = True
 
-    async def known(self, store: Store) -> None:
+    async def read_once(self, store: Store) -> None:
         """Read everything, if nothing has been read yet."""
         if not self._read:
             await self.refresh(store)
@@ -69,6 +73,10 @@ class Directory:
     def all_owners(self) -> list[int]:
         """Return the ids of all owners."""
         return sorted(self.owners | {i for i, person in self.people.items() if person.role is Role.OWNER})
+
+    def language(self, user_id: int, told: str | None) -> str:
+        """Return the language to speak with a person: the one they chose, else the one that Telegram tells."""
+        return self.spoken.get(str(user_id)) or known(told or "")
 
     # --- chats --------------------------------------------------------------------------------------------------
     def policy(self, chat_id: str) -> str:

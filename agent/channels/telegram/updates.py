@@ -14,7 +14,6 @@ from agent.channels.telegram.contents import attachments, is_content, kind_of, p
 from agent.channels.telegram.directory import CHANNEL, Directory
 from agent.domain.messages import Destination, InboundMessage
 from agent.domain.people import Role
-from agent.texts import known
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -143,7 +142,7 @@ class Reader:
             dest=replace(self.destination(message, user), reply_to=str(message.message_id)),
             user_id=str(user.id),
             user_name=user.full_name,
-            language=known(user.language_code or ""),
+            language=self.directory.language(user.id, user.language_code),
             message_id=str(message.message_id),
             text="" if theirs else typed or place(message),
             quoted="\n\n".join(part for part in (_came_along(message, typed, theirs=theirs)) if part)[:QUOTE_LIMIT],
@@ -196,7 +195,7 @@ class Reader:
         if message is None or not query.data:
             return None
         chat_id = self.directory.inside(str(message.chat.id))
-        language = _spoken(query.from_user)
+        language = self._spoken(query.from_user)
         dest = Destination(CHANNEL, chat_id, _thread(message), str(message.chat.type), language=language)
         role = self.directory.role(query.from_user.id)
         if role in {None, Role.BLOCKED}:
@@ -207,7 +206,7 @@ class Reader:
             dest=dest,
             user_id=str(query.from_user.id),
             user_name=query.from_user.full_name,
-            language=known(query.from_user.language_code or ""),
+            language=self.directory.language(query.from_user.id, query.from_user.language_code),
             action=query.data,
             message_id=str(message.message_id),
             trusted=role is Role.OWNER,
@@ -218,11 +217,16 @@ class Reader:
     def destination(self, message: Message, user: User) -> Destination:
         """Return the chat and topic of a message; the General topic and reply threads are no topic."""
         chat_id = self.directory.inside(str(message.chat.id))
-        return Destination(CHANNEL, chat_id, _thread(message), str(message.chat.type), language=_spoken(user))
+        return Destination(CHANNEL, chat_id, _thread(message), str(message.chat.type), language=self._spoken(user))
+
+    def _spoken(self, user: User) -> str:
+        """Return the person's language as places keep it."""
+        language = self.directory.language(user.id, user.language_code)
+        return "" if language == "en" else language
 
     def _standing(self, update: Update, change: ChatMemberUpdated) -> Standing:
         chat_id = self.directory.inside(str(change.chat.id))
-        dest = Destination(CHANNEL, chat_id, "", str(change.chat.type), language=_spoken(change.from_user))
+        dest = Destination(CHANNEL, chat_id, "", str(change.chat.type), language=self._spoken(change.from_user))
         by_owner = self.directory.role(change.from_user.id) is Role.OWNER
         here = str(change.new_chat_member.status) in HERE
         return Standing(dest, here, by_owner, f"{self.bot_id}:{update.update_id}")
@@ -261,12 +265,6 @@ class Reader:
 def _came_along(message: Message, typed: str, *, theirs: bool) -> tuple[str, str]:
     """Return the words that are not the person's own; a place that somebody forwarded is one of them."""
     return (typed or place(message) if theirs else "", quoted(message))
-
-
-def _spoken(user: User) -> str:
-    """Return the person's language as places keep it."""
-    language = known(user.language_code or "")
-    return "" if language == "en" else language
 
 
 def _thread(message: object) -> str:
