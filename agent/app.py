@@ -17,11 +17,15 @@ from agent.automation.scheduler import AutomationScheduler
 from agent.automation.webhook import Hooks
 from agent.catalogue import Catalogue
 from agent.channels.outbox import OutboxBot, OutboxSender
-from agent.channels.people import PeopleDesk
 from agent.channels.redo import RedoDesk
+from agent.channels.telegram.desks import desks_of
+from agent.channels.telegram.start import Checks
+from agent.domain.session import Profile
 from agent.orchestrator import OrchestratorRunner
 from agent.parts import make_parts
 from agent.pipelines import Pipelines
+from agent.planning.request import PlanRequest
+from agent.planning.suggestions import examples_for
 from agent.reception import Reception
 from sandbox.boxes import Boxes
 
@@ -90,6 +94,35 @@ class App:
         await self.stop()
 
 
+def plugin_commands(catalogue: Catalogue) -> dict[str, str]:
+    """Return the commands of plugins, without slash, and what each does, in a line."""
+    found = catalogue.get_plugin_commands(Profile())
+    return {name: str(entry.get("description", "")).split("\n")[0] for name, entry in found.items()}
+
+
+async def first_checks(config: AppConfig, llm: LLM | None) -> Checks:
+    """Look whether model, speech and sandbox work; a model server is asked for its list, which costs nothing."""
+    from agent.errors import ModelError
+    from agent.llm.hearing import build_listener
+    from agent.llm.openai_client import OpenAIModel
+    from agent.parts import sandbox_policy
+    from sandbox.boxes import rung_of
+
+    reachable = None if llm is None else True
+    if isinstance(llm, OpenAIModel):
+        try:
+            await llm.models()
+        except ModelError:
+            reachable = False
+    listener = build_listener(config, llm)
+    voice = False
+    if listener is not None:
+        voice = reachable is not False and await listener.available()
+        await listener.close()
+    rung = await rung_of(sandbox_policy(config))
+    return Checks("none" if llm is None else llm.name, reachable, voice, rung.name, rung.remedy)
+
+
 def build_app(
     config: AppConfig,
     *,
@@ -121,7 +154,17 @@ def build_app(
     )
     reception.doors += [SavingDesk(saver, parts.store, schedules, Awaited(parts.store)), schedules]
     redo = RedoDesk(parts.store, reception.hear, orchestrator.stop_run)
-    reception.doors += [PeopleDesk(parts.store, config.owners), redo]
+    reception.doors += [
+        redo,
+        *desks_of(
+            config,
+            parts.store,
+            reception.hear,
+            checks=lambda: first_checks(config, llm),
+            examples=lambda: examples_for(PlanRequest("", tools=tuple(parts.catalogue.tools(Profile())))),
+            plugins=lambda: plugin_commands(parts.catalogue),
+        ),
+    ]
     return App(
         config,
         parts.store,
