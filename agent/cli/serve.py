@@ -48,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def serve(config: AppConfig) -> None:
     """Join everything, say what is in use, and work until SIGINT or SIGTERM."""
+    from agent.app import plugin_commands
     from agent.channels.telegram.channel import TelegramChannel
     from agent.cli.chat import opened
     from agent.llm.hearing import build_listener
@@ -56,7 +57,14 @@ async def serve(config: AppConfig) -> None:
 
     async with opened(config) as (app, model):
         listener = build_listener(config, app.llm)
-        channel = TelegramChannel(config, app.store, app.reception, press=app.sender.press, listener=listener)
+        channel = TelegramChannel(
+            config,
+            app.store,
+            app.reception,
+            press=app.sender.press,
+            listener=listener,
+            plugins=plugin_commands(app.catalogue),
+        )
         await app.add_channel(channel)
         rung = await rung_of(sandbox_policy(config))
         print(f"{model}\nSandbox {rung.name}: {rung.stance} {rung.remedy}".rstrip(), flush=True)

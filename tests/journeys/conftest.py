@@ -51,6 +51,7 @@ class Stage:
     @asynccontextmanager
     async def up(self) -> AsyncIterator[App]:
         """Do what `dirigent serve` does, in this process, until the block ends."""
+        from agent.app import plugin_commands
         from agent.channels.telegram.channel import TelegramChannel
         from agent.cli.chat import opened
         from agent.llm.hearing import build_listener
@@ -62,6 +63,7 @@ class Stage:
                 app.reception,
                 press=app.sender.press,
                 listener=build_listener(self.config, app.llm),
+                plugins=plugin_commands(app.catalogue),
                 patience=0.02,
             )
             await app.add_channel(channel)
