@@ -12,6 +12,7 @@ from agent.errors import DirigentError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.pipelines import Ready
     from agent.store.protocol import Store
 
 YES = frozenset({"y", "yes", "j", "ja", "o", "oui"})
@@ -48,4 +49,22 @@ async def agree_beforehand(store: Store, given: Mapping[str, Any], by: str) -> b
     if answer.strip().lower() not in YES:
         return False
     await agree(store, given, by, now)
+    return True
+
+
+async def agree_to_triggers(store: Store, ready: Ready, by: str) -> bool:
+    """Ask for what the runs may change that a pipeline's own triggers start; True when there is nothing left to ask.
+
+    A trigger whose inputs come from events is left out: what its runs may change is only known then, and asks then.
+    """
+    asked: set[str] = set()
+    for trigger in ready.pipeline.triggers:
+        if "{{" in str(trigger.inputs) or "{%" in str(trigger.inputs):
+            continue
+        given = ready.given(trigger.inputs)
+        if not what_it_says(given) or given["seal"] in asked:
+            continue
+        asked.add(given["seal"])
+        if not await agree_beforehand(store, given, by):
+            return False
     return True

@@ -103,17 +103,22 @@ async def fetch_tickets(
     query: str = "",
     limit: int = 50,
     *,
+    id: str = "",  # noqa: A002  # what people call it
     system: SystemName = "",
     folder: str = "",
     service: ServiceOf = "",
 ) -> Output:
     """Fetch support tickets, the oldest first: `state:new queue:"2nd Level" priority:"3 high" tag:vpn words`.
 
-    Each has id, title, body, customer, queue, priority, state and tags; get_ticket has its notes too.
+    Each has id, title, body, customer, queue, priority, state and tags; get_ticket has its notes too. With an id it is
+    that ticket alone.
     """
     most = min(max(limit, 1), MAX_LIMIT)
     found: list[Ticket] = []
     place = await _system(ctx, system, folder, service)
+    if id.strip():
+        found = briefly([await place.get(id.strip())])
+        return Output(_rows(found), listed(found, 2, ""))
     ctx.progress(f"looking into {place.name}")
     async for page in place.fetch(Query.parse(query), most):
         found += page
@@ -127,8 +132,7 @@ async def fetch_tickets(
         text += "\n\nNot read:\n" + "\n".join(problems[:SHOWN])
     if left:
         text += f"\n\n{left} more are too much to pass on at once: lower the limit, or narrow the query."
-    rows = [{name: value for name, value in ticket.to_json().items() if name != "notes"} for ticket in kept]
-    return Output(rows, text, partial=bool(problems or left))
+    return Output(_rows(kept), text, partial=bool(problems or left))
 
 
 @tool(
@@ -314,6 +318,10 @@ async def _system(ctx: Context, system: str, folder: str, service: str) -> Ticke
         return TicketFolder(ctx, folder or ctx.settings.get("folder", "") or FOLDER)
     desk: Desk = await ctx.service(service or "tickets")
     return desk.system(ctx, system, folder)
+
+
+def _rows(tickets: list[Ticket]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in ticket.to_json().items() if name != "notes"} for ticket in tickets]
 
 
 def _given(ticket_id: str) -> str:

@@ -144,3 +144,14 @@ async def test_without_a_model_the_method_llm_says_so(plain: Bot):
     failed = [record for record in await plain.steps() if record.step.id == "read"]
     assert failed[0].status == "FAILED"
     assert "model" in answer.text
+
+
+async def test_one_ticket_is_sorted_alone_by_its_id(plain: Bot):
+    await plain.hears("write sample tickets")
+    answer = await plain.hears("/run tickets ticket_id=1006 system=files", trusted=True)
+    assert "1 ticket: 1 changed." in answer.text
+    assert ticket(plain, "1006")["queue"] == "Contracts"
+    assert ticket(plain, "1001")["queue"] == "Inbox"
+    answer = await plain.hears("/run tickets ticket_id=4711 system=files", trusted=True)
+    assert answer.status == "FAILED"
+    assert "no ticket '4711'" in answer.text
