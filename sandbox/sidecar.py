@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,7 @@ class Sidecar:
 
     async def serve(self, path: Path, until: asyncio.Event) -> None:
         """Listen until the event is set, then end every box."""
-        await asyncio.to_thread(path.unlink, missing_ok=True)
-        before = os.umask(0o117)
-        try:
-            server = await asyncio.start_unix_server(self._accept, path, limit=1 << 20)
-        finally:
-            os.umask(before)
+        server = await asyncio.start_unix_server(self._accept, sock=_listening(path), limit=1 << 20)
         logger.info("sidecar: rung {} at {}", self._rung.name, path)
         try:
             await until.wait()
@@ -83,6 +79,18 @@ class Sidecar:
         box = self._boxes.pop((str(asked.get("session")), str(asked.get("workspace"))), None)
         if box is not None:
             await box.close()
+
+
+def _listening(path: Path) -> socket.socket:
+    """Return a socket that listens at `path`, for our user and group only; it appears there when it is ready."""
+    waiting = path.with_name(f".{path.name}.{os.getpid()}")
+    waiting.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    listener.bind(str(waiting))
+    waiting.chmod(0o660)
+    listener.listen()
+    waiting.replace(path)
+    return listener
 
 
 def _policy(sent: Any) -> Policy:

@@ -164,10 +164,10 @@ async def test_random_numbers_differ_between_jobs(any_box: Box):
     assert (await any_box.run(job)).stdout.text != (await any_box.run(job)).stdout.text
 
 
-async def test_a_crashed_box_is_replaced_by_the_next_job(any_box: Box):
+async def test_a_crashed_box_is_replaced_by_the_next_job(any_box: Box, folder: Path):
     running = asyncio.create_task(any_box.run(Job("shell", "echo > here; sleep 60")))
-    while not any_box.busy:
-        await asyncio.sleep(0)
+    while not (folder / "here").exists():
+        await asyncio.sleep(0.005)
     [cell] = any_box._cells.values()
     cell.kill()
     crashed = await running
