@@ -71,6 +71,22 @@ def typed(specs: Mapping[str, InputSpec], given: Mapping[str, Any], what: str = 
     return values
 
 
+def checked_outputs(specs: Mapping[str, InputSpec], made: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outputs, those with a type as such. Raises PlanError with one sentence for each that is not."""
+    values, problems = dict(made), []
+    for name, spec in specs.items():
+        try:
+            if values.get(name) is not None:
+                values[name] = convert(spec, values[name])
+            elif spec.required is not False:
+                problems.append(f"output '{name}' is missing")
+        except ValueError as error:
+            problems.append(f"output '{name}' must be {error}, not {_shown(values[name])}")
+    if problems:
+        raise PlanError(problems, hint="`required: false` allows that an output is missing.")
+    return values
+
+
 def convert(spec: InputSpec, value: Any) -> Any:
     """Return one value with the type of its input. Raises ValueError whose message says what is expected."""
     if spec.type is InputType.CHOICE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
-from agent.domain.inputs import typed
+from agent.domain.inputs import checked_outputs, typed
 from agent.domain.plan import PlanStep, StepType
 from agent.domain.provenance import Provenance
 from agent.domain.states import Status
@@ -103,6 +103,8 @@ class Pipes:
         pipe = pipe_of(step)
         if pipe.inputs is not None:
             value = typed(pipe.inputs, value, f"Step {step.id!r}")
+        if pipe.typed is not None:
+            value = checked_outputs(pipe.typed, value)
         label = Provenance.union(request.arg_provenance.values())
         return ExecutorResponse(step.id, ResponseStatus.OK, value, in_words(value), provenance=label)
 

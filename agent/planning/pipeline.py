@@ -19,6 +19,7 @@ from agent.planning.pipeline_triggers import PipelineTrigger
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
 STEP_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,29}$")
 ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")
+OUTPUT_KEYS = {"type", "value", "description", "choices", "required"}
 OWN_ENV = ("DIRIGENT_", "OPENAI_")
 NESTED = "pipeline:"
 ASK, LLM, TASK, VALUE, PUBLISH = "ask", "llm", "task", "value", "publish"
@@ -38,6 +39,12 @@ def _described(value: Any) -> Any:
 
 def _entries(value: Any) -> Any:
     return {"in": value} if isinstance(value, (str, list)) else value
+
+
+def _condition(value: Any) -> Any:
+    if value is not None and not isinstance(value, (str, bool)):
+        raise ValueError("must be a condition, such as `steps.check.output > 3`")
+    return value
 
 
 def _texted(value: Any) -> Any:
@@ -102,7 +109,7 @@ class PipelineStep(_Record):
     `model` (another one of the same server) and `otherwise` (the value where there is no model). `publish` publishes an
     event, once: type, payload (by name), project (by default the run's), key (by default one of this run's step).
     """
-    when: str | bool | None = None
+    when: Annotated[str | bool | None, BeforeValidator(_condition)] = None
     """A condition, such as `steps.check.output > 3`; when it is false the step is skipped."""
     depends_on: Names = ()
     """Steps that must be done first, beside those that templates mention."""
@@ -154,7 +161,33 @@ class Pipeline(_Record):
     quiet: bool = False
     """True: of runs that start by themselves the chat sees only failures, questions and approvals."""
     outputs: dict[str, Any] = Field(default_factory=dict)
-    """What comes out, by name; texts may hold templates. Without it the answer is made of the steps' results."""
+    """What comes out, by name; texts may hold templates. Without it the answer is made of the steps' results.
+
+    A record `{type: integer, value: …}` (also `description`, `choices`, `required: false`) says what type it has.
+    """
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The outputs as they are written, without their types."""
+        return {name: out["value"] if is_typed(out) else out for name, out in self.outputs.items()}
+
+    @property
+    def types(self) -> dict[str, InputSpec]:
+        """What type the outputs must have that say it."""
+        return {name: _spec(out) for name, out in self.outputs.items() if is_typed(out)}
+
+    @field_validator("outputs")
+    @classmethod
+    def _types_are_known(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name, out in value.items():
+            if is_typed(out):
+                known = [kind.value for kind in InputType]
+                if out["type"] not in known:
+                    raise ValueError(f"the type of the output '{name}' must be one of {', '.join(known)}")
+                if (out["type"] == InputType.CHOICE) != bool(out.get("choices")):
+                    raise ValueError(f"output '{name}': `choices` belong to the type choice, and it needs them")
+                _spec(out)
+        return value
 
     @field_validator("name")
     @classmethod
@@ -172,6 +205,15 @@ class Pipeline(_Record):
             if name.upper().startswith(OWN_ENV):
                 raise ValueError(f"{name} belongs to Dirigent itself and is not for pipelines")
         return value
+
+
+def is_typed(output: Any) -> bool:
+    """Say whether an output is a record with its type."""
+    return isinstance(output, dict) and {"type", "value"} <= output.keys() <= OUTPUT_KEYS
+
+
+def _spec(output: dict[str, Any]) -> InputSpec:
+    return InputSpec.model_validate({name: part for name, part in output.items() if name != "value"})
 
 
 def schema() -> dict[str, Any]:

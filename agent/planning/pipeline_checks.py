@@ -43,7 +43,7 @@ class Checker:
     def problems(self, pipeline: Pipeline, source: Source, above: tuple[str, ...] = ()) -> list[str]:
         """Return every mistake with its place; nothing when the pipeline can run."""
         found = [*self._inputs(pipeline), *self._steps(pipeline, (*above, pipeline.name))]
-        found += self._template(pipeline, ("outputs",), pipeline.outputs, self.language.mentions)
+        found += self._template(pipeline, ("outputs",), pipeline.values, self.language.mentions)
         found += service_problems(pipeline, self.catalogue)
         found += consent_problems(pipeline, self.catalogue, self.language.mentions)
         found = found or [*self._circles(pipeline)] or [*self._revisions(pipeline)]

@@ -116,7 +116,7 @@ class _Builder:
 
     def outputs(self, pipeline: Pipeline, step_id: str, scope: str, given: str) -> PlanStep:
         """Return the step that puts the outputs together, when every step of the pipeline has ended."""
-        wanted = pipeline.outputs or {step.id: _last_output(step.id) for step in _ends(pipeline, self._language)}
+        wanted = pipeline.values or {step.id: _last_output(step.id) for step in _ends(pipeline, self._language)}
         mentioned = self._language.mentions(wanted).steps
         after = tuple(scope + step.id for step in pipeline.steps if step.id not in mentioned)
         return PlanStep(
@@ -126,7 +126,7 @@ class _Builder:
             args={"value": wanted},
             depends_on=tuple(sorted(scope + name for name in mentioned)),
             on_failure=OnFailure.STOP,
-            pipe=Pipe(scope=scope, given=given, after=after),
+            pipe=Pipe(scope=scope, given=given, after=after, typed=pipeline.types or None),
         )
 
     def _made(self, step: PipelineStep, scope: str, given: str) -> list[PlanStep]:

@@ -1,7 +1,4 @@
-"""Reads a pipeline's YAML: every error with its line and column, and the nearest valid key.
-
-YAML 1.2 without surprises: `no` is a word, dates are text, a key may come once, and what aliases multiply is counted.
-"""
+"""Reads a pipeline: every error with its line and column, in words, with the nearest valid key."""
 
 from __future__ import annotations
 
@@ -17,12 +14,12 @@ from agent.domain.inputs import InputSpec
 from agent.errors import PlanError
 from agent.planning.pipeline import Foreach, Pipeline, PipelineStep, StepApproval
 from agent.planning.pipeline_triggers import Files, OnEvent, PipelineTrigger, Schedule, Webhook
+from agent.planning.pipeline_yaml import NotYaml, Path, YamlReader
+
+__all__ = ["Path", "PipelineWrong", "Source", "read_pipeline", "source_names"]
 
 MAX_BYTES = 256_000
-MAX_NODES = 20_000
-MAX_DEPTH = 40
 SHOWN = 20
-Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +54,11 @@ def read_pipeline(text: str, file: str) -> tuple[Pipeline, Source]:
     """Return the pipeline in a YAML text and where its parts stand. Raises PipelineWrong with everything found."""
     if len(text) > MAX_BYTES:
         raise PipelineWrong([f"{file}: {len(text):,} characters are too many; {MAX_BYTES:,} are allowed"])
-    reader = _Reader(file)
-    value = reader.value_of(text)
+    reader = YamlReader(file)
+    try:
+        value = reader.value_of(text)
+    except NotYaml as error:
+        raise PipelineWrong([str(error)]) from None
     source = Source(file, reader.places)
     if reader.problems:
         raise PipelineWrong(reader.problems)
@@ -67,74 +67,7 @@ def read_pipeline(text: str, file: str) -> tuple[Pipeline, Source]:
     try:
         return Pipeline.model_validate(value), source
     except ValidationError as error:
-        found = [_in_words(one, source) for one in error.errors(include_url=False)]
-        raise PipelineWrong(list(dict.fromkeys(found))) from None
-
-
-class _Reader:
-    """Turns YAML nodes into plain values and notes where they stand."""
-
-    def __init__(self, file: str) -> None:
-        self._file = file
-        self._count = 0
-        self.places: dict[Path, tuple[int, int]] = {}
-        self.problems: list[str] = []
-
-    def value_of(self, text: str) -> Any:
-        from ruamel.yaml import YAML
-        from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-        try:
-            node = YAML(typ="safe", pure=True).compose(text)
-        except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-            said = str(error.problem or error.context or error).split("\n")[0].strip()
-            raise PipelineWrong([f"{self._file}{where}: this is no YAML: {said.removesuffix(' in')}"]) from None
-        except (YAMLError, ValueError, RecursionError) as error:
-            raise PipelineWrong([f"{self._file}: this is no YAML: {str(error).splitlines()[0]}"]) from None
-        if node is None:
-            raise PipelineWrong([f"{self._file}: the file is empty"])
-        return self._value(node, ())
-
-    def _value(self, node: Any, path: Path) -> Any:
-        self._count += 1
-        if self._count > MAX_NODES or len(path) > MAX_DEPTH:
-            raise PipelineWrong([f"{self._file}: it holds more than {MAX_NODES:,} values, or too many levels"])
-        self.places.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
-        kind = type(node).__name__
-        if kind == "MappingNode":
-            return self._mapping(node, path)
-        if kind == "SequenceNode":
-            return [self._value(part, (*path, n)) for n, part in enumerate(node.value)]
-        return _scalar(node)
-
-    def _mapping(self, node: Any, path: Path) -> dict[str, Any]:
-        made: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = str(getattr(key_node, "value", "?"))
-            here = (*path, key)
-            if key in made:
-                line, column = key_node.start_mark.line + 1, key_node.start_mark.column + 1
-                self.problems.append(f"{self._file}:{line}:{column}: the key '{key}' is there twice")
-                continue
-            self.places[here] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
-            made[key] = self._value(value_node, here)
-        return made
-
-
-def _scalar(node: Any) -> Any:
-    kind, text = str(node.tag).rpartition(":")[2], str(node.value)
-    try:
-        if kind == "int":
-            return int(text.replace("_", ""), 0)
-        if kind == "float":
-            return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
-    except ValueError:
-        return text
-    if kind == "bool":
-        return text.lower() == "true"
-    return None if kind == "null" else text
+        raise PipelineWrong(list(dict.fromkeys(_in_words(one, source) for one in _own(error)))) from None
 
 
 _RECORDS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -164,6 +97,13 @@ def _record_at(path: Path) -> type[BaseModel]:
     return next((record for name, record in _RECORDS if path and path[0] == name), Pipeline)
 
 
+def _own(error: ValidationError) -> list[Mapping[str, Any]]:
+    """Return the mistakes without those that only follow from another one inside."""
+    found: list[Mapping[str, Any]] = list(error.errors(include_url=False))
+    inside = {one["loc"][:1] for one in found if len(one["loc"]) > 1}
+    return [one for one in found if one["type"] != "too_short" or one["loc"] not in inside]
+
+
 def _in_words(error: Mapping[str, Any], source: Source) -> str:
     path: Path = tuple(error["loc"])
     where = source.at(path)
@@ -175,8 +115,7 @@ def _in_words(error: Mapping[str, Any], source: Source) -> str:
         return f"{where}: unknown key `{name}`; {more}"
     if error["type"] == "missing":
         return f"{where}: the key `{name}` is missing"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
+    message = _message(error)
     if error["type"] == "value_error":
         return f"{where}: `{name}`: {message}" if message.startswith("must be") else f"{where}: {message}"
     if error["type"] == "enum":
@@ -186,7 +125,50 @@ def _in_words(error: Mapping[str, Any], source: Source) -> str:
             f"; did you mean '{near[0]}'?" if near else ""
         )
     shown = next((str(part) for part in reversed(path) if isinstance(part, str) and part in source_names(source)), name)
-    return f"{where}: `{shown}`: {message}, not {str(error['input'])[:60]!r}"
+    return f"{where}: `{shown}`: {message}, not {_shown(error['input'])}"
+
+
+MESSAGES = {
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping of names to values",
+    "model_type": "must be a mapping of names to values",
+    "model_attributes_type": "must be a mapping of names to values",
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "too_short": "must have at least {min_length}",
+    "too_long": "must have at most {max_length} entries",
+    "string_too_short": "must not be empty",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+}
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    """Return what is wrong in words of ours; what has none of ours in the library's."""
+    if error["type"] in MESSAGES:
+        message = MESSAGES[error["type"]].format_map(error.get("ctx") or {})
+        number = error["type"] == "string_type" and isinstance(error["input"], (int, float))
+        return f"{message} (in quotes)" if number else message
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def _shown(value: Any) -> str:
+    """Return a value in a few words: of a long one how many entries it has."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, (list, tuple, dict)):
+        kind = "mapping" if isinstance(value, dict) else "list"
+        return f"a {kind} of {len(value)}" if value else f"an empty {kind}"
+    return repr(str(value)[:60])
 
 
 def source_names(source: Source) -> frozenset[str]:

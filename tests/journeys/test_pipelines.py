@@ -394,3 +394,52 @@ async def test_a_mistake_is_answered_and_nothing_runs(bot: Bot, write: Write, te
     (told,) = await bot.shown(MessageKind.NOTICE)
     assert said.replace("3:7", "4:5") in told.payload["text"]
     assert await bot.app.store.recent_runs(bot.dest.session_id, 1) == []
+
+
+TYPED = """
+    inputs: {n: text}
+    steps: [{id: a, use: value, args: {value: "{{ inputs.n }}"}}]
+    outputs:
+      count: {type: integer, value: "{{ steps.a.output }}"}
+      plain: "{{ steps.a.output }}"
+      none: {type: date, value: "{{ none }}", required: false}
+"""
+
+
+async def test_outputs_have_the_types_that_they_say(bot: Bot, write: Write):
+    write("typed", TYPED)
+
+    await bot.hears("/run typed n=7", trusted=True)
+
+    assert (await bot.steps())[-1].output == {"count": 7, "plain": "7", "none": None}
+
+
+async def test_an_output_of_another_type_is_a_failure_that_says_so(bot: Bot, write: Write):
+    write("typed", TYPED)
+
+    answer = await bot.hears("/run typed n=many", trusted=True)
+
+    assert answer.status == "FAILED"
+    assert "output 'count' must be a whole number, not \"many\"" in answer.text
+
+
+BOMBS = [
+    "{{ range(10000) | map('string') | join('x' * 1000) }}",
+    "{{ 'x' * 100000000 }}",
+    "{{ 9 ** 9999999 }}",
+    "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
+    "{{ ''.__class__.__mro__ }}",
+    "{{ '%s' % ('x' * 100) }}",
+    "{{ 1 / 0 }}",
+]
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+async def test_a_template_that_does_too_much_ends_in_a_sentence(bot: Bot, write: Write, bomb: str):
+    write("bomb", f'steps: [{{id: a, use: echo, args: {{text: "{bomb}"}}}}]')
+
+    answer = await bot.hears("/run bomb", trusted=True)
+
+    assert answer.status == "FAILED"
+    assert "⚠️ a: `{" in answer.text
+    assert bot.statuses == {"a": "FAILED"}

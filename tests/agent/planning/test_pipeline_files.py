@@ -95,6 +95,61 @@ def test_aliases_that_multiply_are_refused():
         read_pipeline("\n".join(rows), "bomb.yaml")
 
 
+STEP = "steps: [{id: a, use: echo, args: {text: x}}]"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("steps:\n\t- id: a", "p.yaml:3:1: this is no YAML: a tab; lines are set in with spaces"),
+        ("description: a\x07\n" + STEP, "p.yaml:2:15: this is no YAML: unacceptable character #x0007"),
+        (STEP + "\n---\nname: q", "p.yaml:3:1: this is no YAML: a second document (`---`); one file is one pipeline"),
+        ("steps:\n  - id: a\n    use: echo\n    args:\n      text: {{ inputs.x }}", 'p.yaml:6:14: a template needs quotes around it: "{{ … }}"'),
+        ("? [a]\n: b\n" + STEP, "p.yaml:2:3: a key must be a word"),
+        ("description: !!python/object/apply:os.system [ls]\n" + STEP, "p.yaml:2:14: the tag `!!python/object/apply:os.system` means nothing here"),
+        ("description: !secret x\n" + STEP, "p.yaml:2:14: the tag `!secret` means nothing here; leave it out"),
+        ("steps: &s [{id: a, use: echo, args: {text: *s}}]", "p.yaml:2:8: what an alias stands for contains the alias"),
+        ("steps: [{id: a, use: echo, args: {<<: x}}]", "`<<` takes over the keys of a mapping"),
+        ("steps: " + "[" * 100 + "]" * 100, "40 levels"),
+        ("steps: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("description: " + "x" * 300_000 + "\n" + STEP, "256,000 are allowed"),
+        ("steps: [" + "{id: a, use: echo}," * 501 + "]", "p.yaml:2:1: `steps`: must have at most 500 entries, not a list of 501"),
+        ("steps: [{id: a, use: value, args: {value: .nan}}]", "p.yaml:2:43: .nan is no number that can be worked with"),
+        ('description: "\\ud800"\n' + STEP, "p.yaml:2:14: this text holds half a character"),
+        ("steps: {a: {use: echo}}", "p.yaml:2:1: `steps`: must be a list, not a mapping of 1"),
+        ("steps: [echo]", "p.yaml:2:9: `steps`: must be a mapping of names to values, not 'echo'"),
+        ("steps: [{id: a, use: echo, args: x}]", "p.yaml:2:28: `args`: must be a mapping of names to values, not 'x'"),
+        ("steps: [{id: a, use: echo, when: 3}]", "`when`: must be a condition, such as"),
+        ("steps: [{id: a, use: echo, retry: many}]", "`retry`: must be a whole number, not 'many'"),
+        ("steps: [{id: a, use: echo, foreach: {in: [1], parallel: 99}}]", "`parallel`: must be at most 32, not '99'"),
+        ("steps: [{id: a, use: value, timeout: 3, args: {value: 1}}]", "`use: value` has no `timeout`"),
+        ("outputs: {c: {type: integr, value: 1}}\n" + STEP, "the type of the output 'c' must be one of text, number, integer"),
+    ],
+)  # fmt: skip
+def test_what_is_badly_written_is_told_with_its_place_and_by_itself(pipelines, tmp_path, text, said):
+    with pytest.raises(PlanError) as raised:
+        load(pipelines, tmp_path, text)
+    assert said in str(raised.value)
+    assert len(raised.value.problems) == 1
+
+
+def test_merge_keys_take_over_what_a_mapping_does_not_say_itself(pipelines, tmp_path):
+    text = """
+    steps:
+      - {id: a, use: echo, args: &a {text: x, times: 2}}
+      - {id: b, use: echo, args: {<<: *a, times: 3}}
+      - {id: c, use: echo, args: {<<: [{times: 4}, *a]}}
+    """
+    found = {step.id: step.args for step in load(pipelines, tmp_path, text).steps}
+    assert (found["b"], found["c"]) == ({"text": "x", "times": 3}, {"text": "x", "times": 4})
+
+
+@pytest.mark.parametrize("before", ["\ufeff", "\r\n", "---\n", "# words\n"])
+def test_what_editors_add_changes_nothing(before):
+    pipeline, _ = read_pipeline(f"{before}name: p\r\nsteps:\r\n  - {{id: a, use: echo}}\r\n", "p")
+    assert pipeline.steps[0].id == "a"
+
+
 def test_words_stay_words_and_dates_stay_text():
     pipeline, _ = read_pipeline(
         "name: p\nsteps: [{id: a, use: value, args: {value: [no, on, 2026-12-24, 0x10, 1.5]}}]", "p"

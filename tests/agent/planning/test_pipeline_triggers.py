@@ -80,7 +80,7 @@ def test_each_kind_of_trigger_in_its_short_form_and_in_full(pipelines, tmp_path)
         ("- {schedule: every hour, inputs: {n: '{{ event.total }}'}}", "`event` is unknown here. There are trigger."),
         ("- {event: x, inputs: {n: '{{ evnt.total }}'}}", "`evnt` is unknown here."),
         ("- {webhook: a b}", "the webhook's name 'a b' must be letters, digits, '-' and '_'"),
-        ("- {event: x, budget: 0}", "`budget`: input should be greater than 0"),
+        ("- {event: x, budget: 0}", "`budget`: must be more than 0"),
         ("- {event: x, approval: '{{ event. }}'}", "p.yaml:5:16: "),
     ],
 )  # fmt: skip
