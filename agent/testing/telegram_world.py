@@ -240,12 +240,14 @@ class World:
         assert found, f"message {message_id} has no button {button!r}, only {[b['text'] for r in rows for b in r]}"
         return self.forge_press(chat_id, message_id, found[0]["callback_data"], user_id=user_id)
 
-    def forge_press(self, chat_id: int, message_id: int, data: str, *, user_id: int | None = None) -> str:
+    def forge_press(
+        self, chat_id: int, message_id: int, data: str, *, user_id: int | None = None, language: str = "en"
+    ) -> str:
         """Send a press of a button that need not be there (old keyboards and forged clients do that)."""
         message = self.chats[chat_id].messages[message_id]
         query_id = str(len(self.queries) + 1)
         self.queries[query_id] = None
-        sender = self.user(user_id or chat_id)
+        sender = self.user(user_id or chat_id, language)
         shape = {"id": query_id, "from": sender, "chat_instance": "1", "data": data, "message": dict(message)}
         self.add_update(callback_query=shape)
         return query_id
