@@ -29,6 +29,14 @@ Stage = Literal["script", "shots", "frames", "final"]
 Paper = Literal["subtitles", "voiceover", "music", "credits", "edit list", "report"]
 
 
+@tool(effect="pure", produces=("text",), examples=("name of the folder of the film {name}",))
+def film_name(name: str) -> str:
+    """Return the name of a film as its folder and its project have it."""
+    from plugins.film.records import slug
+
+    return slug(name)
+
+
 @tool(effect="write_inside", produces=(".json",), examples=("begin the film {name} about {idea}",))
 def film_begin(
     name: str,
@@ -108,6 +116,7 @@ def film_load(film: str) -> Output:
     script = folder.script() if folder.path(SCRIPT).is_file() else None
     shots = folder.shots(script) if script is not None and folder.path(SHOTS).is_file() else []
     files = folder.files()
+    found |= {"title": script.title} if script else {}
     found |= {
         "script": script.to_json() if script else None,
         "scenes": len(script.scenes) if script else 0,
@@ -185,7 +194,7 @@ def film_prompts(film: str) -> Output:
     said = shooting.prompts(script, shots)
     value = [
         shot.to_json()
-        | {"prompt": prompt, "frame": folder.frame(shot), "clip": f"films/{film}/clips/{shot.number}.mp4"}
+        | {"prompt": prompt, "frame": folder.frame(shot), "clip": f"films/{folder.name}/clips/{shot.number}.mp4"}
         for shot, prompt in zip(shots, said, strict=True)
     ]
     return Output(value, "\n".join(f"{row['number']}: {row['prompt']}" for row in value))
@@ -255,7 +264,9 @@ def film_poster(film: str, picture: str = "") -> Output:
 
     folder = Folder.of(film)
     script = folder.script()
-    frames = [folder.frame(shot) for shot in folder.shots(script)]
+    shots = folder.shots(script)
+    wide = [shot for shot in shots if "wide" in shot.size or "full" in shot.size or "two" in shot.size]
+    frames = [folder.frame(shot) for shot in wide or shots]
     path = posters.make(folder.path("poster.png"), script, picture, frames)
     return Output({"path": path}, f"{path}: the poster.", files=(path,))
 

@@ -23,10 +23,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from plugins.api import Context, Field, File, Form, Output, Plugin, ToolFailure, tool
+from plugins.media.made import digest, is_made, note_made
 from plugins.media.pictures import keep_picture, looked_at, picture_bytes
 from plugins.media.videos import read_note, write_note
 
-__all__ = ["keep_picture", "looked_at", "picture_bytes", "read_note", "write_note"]  # found by name, inside the sandbox
+# found by name, inside the sandbox
+__all__ = ["is_made", "keep_picture", "looked_at", "note_made", "picture_bytes", "read_note", "write_note"]
 
 plugin = Plugin(
     summary="Pictures and videos by an OpenAI-compatible media server; storyboards and animatics drawn here.",
@@ -84,15 +86,25 @@ def whole_seconds(seconds: float) -> int:
     produces=(".png",),
     examples=("generate an image of {prompt}", "generate a picture of {prompt}", "make a picture of {prompt}"),
 )
-async def generate_image(ctx: Context, prompt: str, size: str = SIZE, output: str = "picture.png") -> Output:
-    """Make a picture from words with the media server that the owner has set; it costs money."""
+async def generate_image(
+    ctx: Context, prompt: str, *, size: str = SIZE, output: str = "picture.png", keep: bool = False
+) -> Output:
+    """Make a picture from words with the media server that the owner has set; it costs money.
+
+    With `keep` a picture that is there already, made from the same words, stays as it is and costs nothing.
+    """
     from plugins.media.endpoint import Ask
 
+    fields = {"model": _model(ctx, "image_model"), "prompt": _prompt(prompt), "size": size, "n": 1}
+    wanted = digest(fields)
+    if keep and await ctx.inside(is_made, path=output, wanted=wanted):
+        return _there(ctx, output, {"path": output})
     async with _server(ctx) as server:
         ctx.progress(f"drawing at {server.host}")
-        fields = {"model": _model(ctx, "image_model"), "prompt": _prompt(prompt), "size": size, "n": 1}
         data = await server.image(Ask("make the picture", "POST", "images/generations", fields))
-    return await _kept(ctx, data, output, _cost(ctx))
+    kept = await _kept(ctx, data, output, _cost(ctx))
+    await ctx.inside(note_made, path=output, wanted=wanted)
+    return kept
 
 
 @tool(
@@ -143,10 +155,12 @@ async def generate_video(
     size: str = VIDEO_SIZE,
     image: Picture | None = None,
     output: str = "video.mp4",
+    keep: bool = False,
 ) -> Output:
     """Make a video from words, and from a first picture if given, with the media server; it costs money.
 
-    What is run again after a crash goes on waiting for the job that was begun, and pays nothing twice.
+    What is run again after a crash goes on waiting for the job that was begun, and pays nothing twice. With `keep` a
+    video that is there already, made from the same words and picture, stays as it is and costs nothing.
     """
     from plugins.media import videos
 
@@ -160,9 +174,13 @@ async def generate_video(
         "size": size,
     }
     picture = await ctx.inside(picture_bytes, path=image) if image else ""
+    wanted = digest(fields, picture.encode())
+    if keep and await ctx.inside(is_made, path=output, wanted=wanted):
+        return _there(ctx, output, {"path": output, "seconds": whole})
     async with _server(ctx) as server:
         made = await videos.make(ctx, server, fields, picture, output)
     saved = await ctx.save(output, made)
+    await ctx.inside(note_made, path=output, wanted=wanted)
     await videos.forget(ctx, output)
     cost = video_price(ctx.settings, {"seconds": seconds})
     return Output({"path": saved, "seconds": whole}, f"{saved}: a video of {whole} s.", files=(saved,), cost=cost)
@@ -320,6 +338,11 @@ async def _kept(ctx: Context, data: str, output: str, cost: float) -> Output:
     path = ctx.artifact(str(kept["path"]))
     text = f"{path}: a picture of {kept['width']} × {kept['height']}."
     return Output({**kept, "path": path}, text, files=(path,), cost=cost)
+
+
+def _there(ctx: Context, output: str, value: dict[str, Any]) -> Output:
+    path = ctx.artifact(output)
+    return Output(value, f"{path} is there already.", files=(path,), cost=0.0)
 
 
 def _beside(path: str, ending: str) -> str:

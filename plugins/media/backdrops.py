@@ -152,18 +152,22 @@ def _sea(canvas: Canvas, seen: Seen, look: Palette, horizon: float) -> None:
         near = (y - horizon) / (HEIGHT - horizon)
         length, x = 16 + 90 * near * canvas.chance.random(), canvas.chance.uniform(0, WIDTH)
         canvas.line([(x, y), (x + length, y)], mix(look.horizon, look.middle, 0.15 + 0.3 * near), 1.2 + 2 * near)
-    canvas.smooth(
-        [
-            (-90, HEIGHT + 60),
-            (-60, HEIGHT - 70),
-            (270, HEIGHT - 46),
-            (660, HEIGHT - 66),
-            (1010, HEIGHT - 30),
-            (1360, HEIGHT - 58),
-            (1380, HEIGHT + 60),
-        ],
-        mix(look.near, look.ink, 0.45),
+    shore = horizon + (HEIGHT - horizon) * 0.4 if seen.figures and seen.size in {"ws", "fs", "two"} else HEIGHT - 62.0
+    rises = (
+        (-90, HEIGHT - shore + 60),
+        (-60, -8),
+        (270, 16),
+        (660, -4),
+        (1010, 32),
+        (1360, 4),
+        (1380, HEIGHT - shore + 60),
     )
+    sand = (
+        mix(look.near, look.ink, 0.45)
+        if shore > HEIGHT - 70
+        else mix(mix(look.horizon, look.middle, 0.5), look.ink, 0.2)
+    )
+    canvas.smooth([(x, shore + y) for x, y in rises], sand)
     if "boat" in seen.things:
         _boat(canvas, canvas.chance.uniform(380, 620), horizon + 14, look)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import json
 import secrets
 from collections.abc import Awaitable, Callable
@@ -18,6 +17,7 @@ from typing import Any
 from plugins.api import Context
 from plugins.files.paths import new_path
 from plugins.media.endpoint import MOST_VIDEO, Ask, MediaFailure, MediaServer, Part
+from plugins.media.made import digest
 
 FIRST_LOOK, NEXT_LOOK = 2.0, 10.0
 ENDED_BADLY = {"failed", "cancelled", "expired"}
@@ -60,7 +60,7 @@ async def make(
 ) -> bytes:
     """Have a video made and return its bytes. Raises MediaFailure for one that the server did not make."""
     picture = base64.b64decode(image) if image else b""
-    wanted = hashlib.sha256(json.dumps(fields, sort_keys=True).encode() + picture).hexdigest()
+    wanted = digest(fields, picture)
     note = await ctx.inside(read_note, path=output)
     if note.get("wanted") != wanted or not note.get("key"):
         note = {"wanted": wanted, "key": secrets.token_hex(16), "id": ""}

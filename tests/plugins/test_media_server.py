@@ -149,7 +149,7 @@ async def test_a_video_is_waited_for_and_handed_over(ctx: Any, media: FakeMedia)
     (fields,) = media.fields("videos")
     assert (fields["seconds"], fields["input_reference"]) == ("4", "frame.png")
     assert "video in_progress" in ctx.said
-    assert list(ctx.workdir.glob("clips/*.json")) == []
+    assert list(ctx.workdir.glob("clips/*.job.json")) == []
 
 
 async def test_a_video_that_was_begun_before_a_crash_is_not_paid_twice(ctx: Any, media: FakeMedia):
@@ -235,3 +235,16 @@ def test_an_address_that_is_none_is_refused(url: str):
 async def test_a_path_outside_is_refused(ctx: Any, tmp_path: Path):
     with pytest.raises(ToolFailure, match="outside the workspace"):
         await generate_image(ctx, "x", output="../a.png")
+
+
+async def test_what_is_there_already_is_not_paid_for_again(ctx: Any, media: FakeMedia):
+    for _ in range(2):
+        picture = await generate_image(ctx, "waves", output="a.png", keep=True)
+        video = await generate_video(ctx, "waves", image="a.png", output="v.mp4", keep=True)
+
+    assert (picture.cost, video.cost, picture.files, video.files) == (0.0, 0.0, ("a.png",), ("v.mp4",))
+    assert (len(media.fields("images/generations")), len(media.jobs)) == (1, 1)
+    assert (await generate_image(ctx, "fire", output="a.png", keep=True)).cost == 0.03
+    assert (await generate_video(ctx, "waves", image="a.png", output="v.mp4", keep=True)).cost > 0
+    (ctx.workdir / "a.png").unlink()
+    assert (await generate_image(ctx, "fire", output="a.png", keep=True)).cost == 0.03
