@@ -1,4 +1,4 @@
-"""`dirigent serve`: answers on Telegram and carries out what is due, until it is stopped."""
+"""`dirigent serve`: answers on Telegram, takes webhooks and carries out what is due, until it is stopped."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
+    from agent.app import App
+    from agent.channels.telegram.channel import TelegramChannel
     from agent.config import AppConfig
+    from agent.web.server import WebServer
+    from agent.web.telegram import TelegramHook
 
 EXAMPLES = """\
 examples:
   dirigent serve
   DIRIGENT_TELEGRAM_TOKEN_FILE=/run/secrets/token dirigent serve
+  DIRIGENT_WEB__PORT=8385 dirigent serve          takes webhooks, also without a bot
+
+Webhooks come to POST /hooks/ID (`dirigent schedules webhook` makes them), /health says whether all is well.
 
 Ctrl-C or SIGTERM ends it in good order: what is unfinished goes on after the next start.
 Warnings go to standard error, everything to logs/dirigent.log in the home.
@@ -37,10 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
     from agent.cli.opening import open_config
 
     config = open_config(arguments, to_stderr=True)
-    if config.telegram_token is None:
+    if config.telegram_token is None and not config.web.port:
         raise ConfigError(
             "There is no bot to serve: telegram_token is not set.",
-            hint="`dirigent init` sets it up; `dirigent chat` works without.",
+            hint="`dirigent init` sets it up; `dirigent chat` works without, and web.port serves webhooks alone.",
         )
     asyncio.run(serve(config))
     return 0
@@ -48,27 +55,57 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def serve(config: AppConfig) -> None:
     """Join everything, say what is in use, and work until SIGINT or SIGTERM."""
-    from agent.app import plugin_commands
-    from agent.channels.telegram.channel import TelegramChannel
     from agent.cli.chat import opened
-    from agent.llm.hearing import build_listener
     from agent.parts import sandbox_policy
     from sandbox.boxes import rung_of
 
     async with opened(config) as (app, model):
-        listener = build_listener(config, app.llm)
-        channel = TelegramChannel(
-            config,
-            app.store,
-            app.reception,
-            press=app.sender.press,
-            listener=listener,
-            plugins=plugin_commands(app.catalogue),
-        )
-        await app.add_channel(channel)
+        channels = [await add_telegram(app)] if config.telegram_token is not None else []
         rung = await rung_of(sandbox_policy(config))
         print(f"{model}\nSandbox {rung.name}: {rung.stance} {rung.remedy}".rstrip(), flush=True)
-        await until_stopped([channel.serve(), app.sender.run(), app.automation.run()], "Serving; Ctrl-C ends it.")
+        await app.orchestrator.resume()  # what triggers began may report to no channel of ours
+        door = await open_door(app)
+        works = [*(channel.serve() for channel in channels), app.sender.run(), app.automation.run()]
+        await until_stopped([*works, *([door.run()] if door else [])], "Serving; Ctrl-C ends it.")
+
+
+async def add_telegram(app: App) -> TelegramChannel:
+    """Add the bot to the channels and return it."""
+    from agent.app import plugin_commands
+    from agent.channels.telegram.channel import TelegramChannel
+    from agent.llm.hearing import build_listener
+
+    channel = TelegramChannel(
+        app.config,
+        app.store,
+        app.reception,
+        press=app.sender.press,
+        listener=build_listener(app.config, app.llm),
+        plugins=plugin_commands(app.catalogue),
+    )
+    await app.add_channel(channel)
+    return channel
+
+
+async def open_door(app: App, on_telegram: TelegramHook | None = None) -> WebServer | None:
+    """Listen for HTTP when a port is set, or there is something to listen for. Raises ConfigError when it can't."""
+    from agent.domain.trigger import TriggerKind
+
+    web = app.config.web
+    await app.scheduled.set_schedules()  # pipelines may declare webhooks
+    hooks = [trigger for trigger in await app.store.triggers(kind=TriggerKind.WEBHOOK) if trigger.enabled]
+    if not (web.port or hooks or on_telegram):
+        return None
+    from agent.web.app import web_app
+    from agent.web.server import listen
+
+    async def is_well() -> bool:
+        await app.store.get_value("health")
+        return True
+
+    door = listen(web_app(web, receive=app.automation.receive, is_well=is_well, on_telegram=on_telegram), web)
+    print(f"Listening on {door.address} ({len(hooks)} webhooks)", flush=True)
+    return door
 
 
 async def until_stopped(works: list[Coroutine[Any, Any, None]], ready: str) -> None:
