@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.policy.grants import agree, take_back
 from agent.testing import Bot
 from agent.testing.otobo_server import FakeOtobo
+from agent.testing.zammad_server import FakeZammad
 
 PIPELINE = """
 name: tickets
@@ -155,3 +158,53 @@ async def test_one_ticket_is_sorted_alone_by_its_id(plain: Bot):
     answer = await plain.hears("/run tickets ticket_id=4711 system=files", trusted=True)
     assert answer.status == "FAILED"
     assert "no ticket '4711'" in answer.text
+
+
+def at_zammad(server: FakeZammad) -> dict[str, Any]:
+    return {
+        "plugins": {"tickets": {"system": "zammad", "url": server.url}},
+        "secrets": {"zammad_token": server.token},
+        "automation": {"report_to": "test:1"},
+    }
+
+
+async def fired(bot: Bot) -> str:
+    """Let the shipped pipeline's own trigger fire once; return how its run ended."""
+    await bot.app.scheduled.set_schedules()
+    (trigger,) = [one for one in await bot.app.store.triggers() if one.source == "tickets"]
+    await bot.app.automation.fire(trigger.id)
+    return (await bot.answer()).status
+
+
+async def test_enabled_and_agreed_to_it_sorts_by_itself_and_says_nothing(tmp_path: Path):
+    async with (
+        FakeZammad([{"id": 1, "title": "Refund", "body": "Please refund my invoice."}]) as server,
+        Bot(tmp_path, builtin=True, offline=True, **at_zammad(server)) as bot,
+    ):
+        ready = await bot.app.pipelines.ready("tickets")
+        await agree(bot.app.store, ready.given({}), "ada", time.time())
+        await bot.app.scheduled.switch("tickets", on=True)
+        assert await fired(bot) == "COMPLETED"
+        assert server.tickets[1]["group"] == "Billing"
+        assert await bot.shown() == []
+        before = list(server.writes)
+        assert await fired(bot) == "COMPLETED"
+        assert server.writes == before
+        assert await bot.shown() == []
+        await take_back(bot.app.store, "tickets")
+        server.tickets[2] = {**server.tickets[1], "id": 2, "group": "Inbox", "articles": []}
+        server.tickets[2]["articles"] = [server.tickets[1]["articles"][0]]
+        assert await fired(bot) == "WAITING_APPROVAL"
+        assert server.writes == before
+
+
+async def test_one_ticket_is_processed_by_its_id_and_the_context_comes_back(tmp_path: Path):
+    async with (
+        FakeZammad([{"id": n, "title": "Refund", "body": "my invoice, a refund"} for n in (1, 2)]) as server,
+        Bot(tmp_path, builtin=True, offline=True, **at_zammad(server)) as bot,
+    ):
+        ready = await bot.app.pipelines.ready("tickets")
+        await agree(bot.app.store, ready.given({"ticket_id": "2"}), "ada", time.time())
+        context = await bot.app.scheduled.process_ticket("2", "tickets")
+        assert context.status == "COMPLETED"
+        assert {number: row["group"] for number, row in server.tickets.items()} == {1: "Inbox", 2: "Billing"}
