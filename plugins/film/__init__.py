@@ -29,9 +29,9 @@ Stage = Literal["script", "shots", "frames", "final"]
 Paper = Literal["subtitles", "voiceover", "music", "credits", "edit list", "report"]
 
 
-@tool(effect="pure", produces=("text",), examples=("name of the folder of the film {name}",))
+@tool(effect="pure", produces=("text",), examples=("film name of {name}",))
 def film_name(name: str) -> str:
-    """Return the name of a film as its folder and its project have it."""
+    """Return a film's name as its project has it: small letters, digits and dashes."""
     from plugins.film.records import slug
 
     return slug(name)
