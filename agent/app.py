@@ -10,10 +10,12 @@ from agent.automation.awaited import Awaited
 from agent.automation.bell import Bell
 from agent.automation.chains import Chains
 from agent.automation.chat import ScheduleDesk
+from agent.automation.desks import ChainsDesk, EventsDesk, PipelinesDesk, ProjectsDesk
 from agent.automation.pipelines import PipelineOrchestrator
 from agent.automation.saving import RunSaver
 from agent.automation.saving_desk import SavingDesk
 from agent.automation.scheduler import AutomationScheduler
+from agent.automation.times import persons_zone
 from agent.automation.webhook import Hooks
 from agent.catalogue import Catalogue
 from agent.channels.outbox import OutboxBot, OutboxSender
@@ -147,6 +149,13 @@ def build_app(
     scheduled = PipelineOrchestrator(config, parts.store, pipelines, automation, orchestrator)
     automation.companions.append(scheduled.run)
     chains = Chains(parts.store, pipelines, orchestrator)
+    zone_name = persons_zone(config.plugins.get("time", {}).get("time_zone", ""))
+    reception.doors += [
+        ProjectsDesk(parts.store, automation),
+        EventsDesk(parts.store, automation, zone_name),
+        ChainsDesk(parts.store, chains, zone_name),
+        PipelinesDesk(parts.store, pipelines, scheduled),
+    ]
     time_zone = config.plugins.get("time", {}).get("time_zone", "")
     schedules = ScheduleDesk(automation, parts.store, time.time, time_zone, sessions=orchestrator.sessions)
     saver = RunSaver(

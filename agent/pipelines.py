@@ -164,8 +164,7 @@ class Pipelines:
             pipeline = self.read(self.file_of(name))[0]
         except DirigentError as error:
             return f"⚠️ {str(error).splitlines()[0]}"
-        about = f"{pipeline.description.rstrip('.')}. " if pipeline.description else ""
-        return f"{about}Takes {signature(pipeline.inputs)}."
+        return in_words(pipeline)
 
     def file_of(self, name: str) -> Path:
         """Return the file of a pipeline. Raises NotFound, naming the nearest."""
@@ -263,6 +262,12 @@ class Pipelines:
 
     def _nested(self, name: str) -> Pipeline:
         return self.read(self.file_of(name))[0]
+
+
+def in_words(pipeline: Pipeline) -> str:
+    """Return what a pipeline does and takes."""
+    about = f"{pipeline.description.rstrip('.')}. " if pipeline.description else ""
+    return f"{about}Takes {signature(pipeline.inputs)}."
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -136,10 +136,9 @@ class PipelineOrchestrator:
             for trigger in declared:
                 try:
                     if (old := stored.pop(trigger.id, None)) is None:
-                        await self._automation.create(
-                            replace(trigger, enabled=trigger.enabled and await self.is_on(trigger.source))
-                        )
-                        created.append(trigger.name)
+                        if await self.is_on(trigger.source):
+                            await self._automation.create(trigger)
+                            created.append(trigger.name)
                     elif not same(old, trigger):
                         await self._change(old, trigger)
                         changed.append(trigger.name)

@@ -117,7 +117,7 @@ class AutomationScheduler:
                 self._running = False
 
     async def status(self) -> dict[str, Any]:
-        """Return what goes on: running, triggers, enabled, next_fire, fired (since the start), error, folders."""
+        """Return what goes on: running, triggers, enabled, next_fire, fired (here), dead_events, error, folders."""
         known = await self._store.triggers()
         return {
             "running": self._running,
@@ -125,6 +125,7 @@ class AutomationScheduler:
             "enabled": sum(trigger.enabled for trigger in known),
             "next_fire": await self._store.next_due(self.channel),
             "fired": self._fired,
+            "dead_events": len(await self._store.events("dead")),
             "error": self._error,
             "folders": self._files.status(),
         }
@@ -244,8 +245,42 @@ class AutomationScheduler:
         """Handle events that were stored: also those for which only another process may be at work."""
         self._events.news = True
         self._changed.set()
-        if self._bell is not None and (not self._running or self.channel):
-            self._bell.ring()
+        if not self._running or self.channel:
+            self.wake_others()
+
+    def wake_others(self) -> int:
+        """Have the other processes of this home look at triggers and events; return how many there are."""
+        return self._bell.ring() if self._bell is not None else 0
+
+    async def find_event(self, wanted: str) -> Event:
+        """Return an event by its number or its key. Raises NotFound."""
+        found = await self._store.event_numbered(int(wanted)) if wanted.isdecimal() and len(wanted) < 16 else None
+        found = found or await self._store.get_event(wanted)
+        if found is None:
+            raise NotFound(
+                f"There is no event {wanted!r}.", hint="`dirigent events` lists the newest with their numbers."
+            )
+        return found
+
+    async def retry(self, event: Event) -> bool:
+        """Have a dead event handled again; what it has led to before is not done twice. False when it isn't dead."""
+        again = await self._store.requeue_event(event.id)
+        self.events_came()
+        return again
+
+    async def drop(self, event: Event) -> bool:
+        """Do nothing any more about an event that is dead or has yet to be handled; False when it is handled."""
+        if event.status == "handled":
+            return False
+        await self._store.settle_event(event.id, "handled", f"Dropped by hand. {event.error}".strip())
+        return True
+
+    async def pause_project(self, name: str, *, paused: bool) -> bool:
+        """Keep a project's events as they are, or go on with them in order; False when there is no such project."""
+        known = await self._store.pause_project(name, paused=paused)
+        if known and not paused:
+            self.events_came()
+        return known
 
     def _tell(self) -> None:
         self._files.look()

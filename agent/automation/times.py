@@ -52,6 +52,14 @@ def local_zone(wanted: str = "") -> str:
         return NO_ZONE
 
 
+def persons_zone(wanted: str) -> str:
+    """Return a person's zone as `local_zone` does; the machine's where the wanted one is none."""
+    try:
+        return local_zone(wanted)
+    except ConfigError:
+        return local_zone()
+
+
 def check(spec: dict[str, Any]) -> None:
     """Raise ConfigError when a schedule's spec is wrong, or never fires."""
     if "every" in spec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,21 +21,33 @@ examples:
   dirigent schedules pause 5f3a9c
   dirigent schedules run 5f3a9c       `dirigent serve` carries it out, at once when it is running
   dirigent schedules watch ~/invoices --pattern "*.pdf" --do "Sum up {file}" --then move --chat telegram:4711
+  dirigent schedules webhook orders --pipeline take_order        shows its address and its secret, once
 
 An id may be shortened as long as it stays the only one. Schedules are made in a chat: “every Friday at 9 send me …”.
 """
 AFTERWARDS = ("keep", "move", "ignore")
-DOES = ("list", "run", "pause", "resume", "delete", "watch")
+DOES = ("list", "run", "pause", "resume", "delete", "watch", "webhook")
+WEBHOOK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def parser(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Declare the arguments."""
     made.add_argument("action", nargs="?", choices=DOES, default="list", help="what to do (default: list)")
-    made.add_argument("id", nargs="?", default="", help="which one, for everything but list; for watch the folder")
+    made.add_argument(
+        "id",
+        nargs="?",
+        default="",
+        help="which one, for everything but list; for watch the folder; for webhook its name",
+    )
     made.add_argument("--pattern", default="*", help="watch: which files, such as *.csv (default: all)")
-    made.add_argument("--do", default="", metavar="REQUEST", help="watch: what is asked; {file} is the file's name")
+    made.add_argument(
+        "--do", default="", metavar="REQUEST", help="watch, webhook: what is asked; {file} is the file's name"
+    )
     made.add_argument("--then", choices=AFTERWARDS, default="keep", help="watch: what becomes of it (default: keep)")
-    made.add_argument("--chat", default="", metavar="ID", help="watch: the chat that gets the answers")
+    made.add_argument("--chat", default="", metavar="ID", help="watch, webhook: the chat that gets the answers")
+    made.add_argument("--pipeline", default="", metavar="NAME", help="webhook: the pipeline or chain that a call runs")
+    made.add_argument("--input", action="append", default=[], metavar="K=V", help="webhook: an input, with templates")
+    made.add_argument("--github", action="store_true", help="webhook: take calls signed as GitHub and its kin do")
     made.add_argument("--json", action="store_true", help="list as JSON")
     made.epilog = EXAMPLES
     return made
@@ -61,8 +74,8 @@ async def _run(config: AppConfig, arguments: argparse.Namespace) -> int:
     try:
         if arguments.action == "list":
             await _list(app, as_json=arguments.json)
-        elif arguments.action == "watch":
-            print(await _watch(app, arguments))
+        elif arguments.action in MAKES:
+            print(await MAKES[arguments.action](app, arguments))
         else:
             trigger = await _named(app, arguments.id)
             print(await ACTIONS[arguments.action](app, trigger))
@@ -114,9 +127,68 @@ async def _watch(app: App, arguments: argparse.Namespace) -> str:
     return f"{made.id}  {described(made)}: {made.name}\n`dirigent serve` watches the folder."
 
 
+async def _webhook(app: App, arguments: argparse.Namespace) -> str:
+    """Make a webhook, or a new secret for the one that is there; the secret is shown this once."""
+    from agent.automation.webhook import SIGNATURE_HEADER, TIMESTAMP_HEADER
+    from agent.domain.trigger import TriggerKind
+
+    await app.scheduled.set_schedules()
+    there = [one for one in await app.store.triggers(kind=TriggerKind.WEBHOOK) if _called(one, arguments.id)]
+    trigger = there[0] if there else await _new_webhook(app, arguments)
+    assert app.automation.hooks is not None
+    secret = app.automation.hooks.make_secret(trigger.id)
+    how = "X-Hub-Signature-256: sha256=HMAC(secret, body)"
+    if trigger.spec.get("signature") != "github":
+        how = f"{TIMESTAMP_HEADER}: seconds since 1970\n{SIGNATURE_HEADER}: sha256=HMAC-SHA256(secret, timestamp.body)"
+    anew = " has a new secret; the earlier one counts no more" if there else ""
+    return f"{trigger.id}  {trigger.name}{anew}\nPOST /hooks/{trigger.id}\n{how}\nsecret (shown only now): {secret}"
+
+
+def _called(trigger: Trigger, name: str) -> bool:
+    return name in {trigger.id, trigger.name, str(trigger.spec.get("name"))}
+
+
+async def _new_webhook(app: App, arguments: argparse.Namespace) -> Trigger:
+    import secrets
+
+    from agent.automation.webhook import GITHUB
+    from agent.cli.chats import destination
+    from agent.domain.trigger import Trigger, TriggerKind
+    from agent.errors import ConfigError
+    from agent.pipelines import inputs_of
+
+    if bool(arguments.do) == bool(arguments.pipeline):
+        raise ConfigError(
+            f"There is no webhook {arguments.id!r} yet, and what it does is missing.",
+            hint='Give --pipeline NAME, or --do "Look at {file}".',
+        )
+    if not WEBHOOK_NAME.fullmatch(arguments.id):
+        raise ConfigError(f"{arguments.id!r} is no name.", hint="Use letters, digits, - and _ (at most 64).")
+    target: dict[str, Any] = {"request": arguments.do}
+    if arguments.pipeline:
+        await app.pipelines.ready(arguments.pipeline)
+        inputs = inputs_of(arguments.input, "Write --input 'name={{ event.payload.name }}'.")
+        target = {"pipeline": arguments.pipeline, "inputs": inputs}
+    dest = await destination(app, arguments.chat)
+    spec = {"type": f"webhook.{arguments.id}", "name": arguments.id}
+    return await app.automation.create(
+        Trigger(
+            id=secrets.token_hex(6),
+            name=arguments.id,
+            kind=TriggerKind.WEBHOOK,
+            target=target,
+            session_id=dest.session_id,
+            dest=dest,
+            spec={**spec, "signature": GITHUB} if arguments.github else spec,
+            created_by=dest.chat_id,
+        )
+    )
+
+
 async def _list(app: App, *, as_json: bool) -> None:
     from agent.automation.chat import described, history, is_alive, upcoming
 
+    await app.scheduled.set_schedules()
     found = [trigger for trigger in await app.store.triggers() if is_alive(trigger)]
     if as_json:
         print(json.dumps([as_data(trigger) for trigger in found], ensure_ascii=False, indent=1))
@@ -168,6 +240,7 @@ async def _delete(app: App, trigger: Trigger) -> str:
     return f"“{trigger.name}” is deleted."
 
 
+MAKES: dict[str, Callable[[App, argparse.Namespace], Awaitable[str]]] = {"watch": _watch, "webhook": _webhook}
 ACTIONS: dict[str, Callable[[App, Trigger], Awaitable[str]]] = {
     "run": _fire,
     "pause": _pause,

@@ -1,7 +1,7 @@
 """A chain as one pipeline: its pipelines one after the other, each with the inputs that it needs.
 
 An input of a pipeline is what an earlier one of the chain gives out under that name (the nearest before it), and else
-an input of the chain.
+an input of the chain. What the last one gives out is what the chain gives out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,15 @@ def pipeline_of(chain: Chain, load: Callable[[str], Pipeline]) -> Pipeline:
             PipelineStep(id=step_id, use=NESTED + name, title=one.description or name, args=args, depends_on=before)
         )
         given_out |= dict.fromkeys(one.outputs, step_id)
-    return Pipeline(name=NAME, description=chain.name, inputs=inputs, steps=tuple(steps))
+    outputs = _outputs(one, steps[-1].id)
+    return Pipeline(name=NAME, description=chain.name, inputs=inputs, steps=tuple(steps), outputs=outputs)
+
+
+def _outputs(last: Pipeline, step_id: str) -> dict[str, str]:
+    """Return what the last pipeline gives out: by name, or all of it where it names nothing."""
+    if not last.outputs:
+        return {"result": "{{ steps." + step_id + ".output }}"}
+    return {name: "{{ steps." + step_id + ".output['" + name + "'] }}" for name in last.outputs}
 
 
 def _step_id(name: str, taken: set[str]) -> str:

@@ -69,6 +69,22 @@ def listed(connection: Connection, status: str, limit: int, project: str | None)
     return [_event(row) for row in connection.execute(query)]
 
 
+def newest(connection: Connection, limit: int, status: str, project: str) -> list[Event]:
+    """Return events (with a status, of a project), newest first."""
+    query = select(events).order_by(events.c.id.desc()).limit(limit)
+    if status:
+        query = query.where(events.c.status == status)
+    if project:
+        query = query.where(events.c.project == project)
+    return [_event(row) for row in connection.execute(query)]
+
+
+def numbered(connection: Connection, event_id: int) -> Event | None:
+    """Return the event with this id."""
+    row = connection.execute(select(events).where(events.c.id == event_id)).first()
+    return None if row is None else _event(row)
+
+
 def requeue(connection: Connection, event_id: int) -> bool:
     """Make a dead event new again; False when it is not dead."""
     dead = (events.c.id == event_id, events.c.status == DEAD)

@@ -318,6 +318,12 @@ class Store(Protocol):
         New events of a paused project are left out, unless that `project` is asked for.
         """
 
+    async def newest_events(self, limit: int = 20, *, status: str = "", project: str = "") -> list[Event]:
+        """Return events (with a status, of a project), newest first; also those of paused projects."""
+
+    async def event_numbered(self, event_id: int) -> Event | None:
+        """Return the event with this `id`."""
+
     async def requeue_event(self, event_id: int) -> bool:
         """Make a dead event new again; False when it is not dead."""
 

@@ -182,12 +182,14 @@ async def test_shipped_pipelines_start_nothing_until_they_are_switched_on(bot, s
     write(bot, "mine", "- schedule: every hour")
     bot.app.pipelines.__dict__["_shipped"] = [("shop", folder)]
     await scheduled.set_schedules()
-    assert {name: trigger.enabled for name, trigger in (await stored(bot)).items()} == {"mine": True, "night": False}
+    assert {name: trigger.enabled for name, trigger in (await stored(bot)).items()} == {"mine": True}
 
     assert await scheduled.switch("shop", on=True) == ["night"]
     assert await scheduled.switch("mine", on=False) == ["mine"]
     assert {name: trigger.enabled for name, trigger in (await stored(bot)).items()} == {"mine": False, "night": True}
     assert (await scheduled.set_schedules()).changed == ()
+    await scheduled.switch("night", on=False)
+    assert not (await stored(bot))["night"].enabled
     with pytest.raises(NotFound, match=r"There is no pipeline 'nigth'\. Did you mean 'night'"):
         await scheduled.switch("nigth", on=True)
 

@@ -139,6 +139,7 @@ def test_a_chain_takes_what_its_pipelines_need_and_hands_on_what_they_give_out_b
     assert steps["sum__inputs"].args["value"]["rows"] == "{{ steps.p_1_fetch.output['rows'] }}"
     assert steps["sum__inputs"].depends_on == ("p_1_fetch",)
     assert steps["sum_2__inputs"].depends_on == ("p_1_fetch", "sum")
+    assert ready.pipeline.outputs == {"result": "{{ steps.sum_2.output }}"}
     assert (ready.name, ready.source) == ("Nightly: all of it", "chain:c1")
     assert ready.given({"day": "2026-11-21", "by": "x"})["inputs"] == {"day": "2026-11-21", "by": "x"}
     with pytest.raises(DirigentError, match=r"input 'day' is missing.*Chain 'Nightly: all of it' takes day=DATE"):
