@@ -160,14 +160,13 @@ def _checkpoint(step: PlanStep) -> Checkpoint:
 
 def _made(ctx: RunContext, step: PlanStep, turn: int) -> list[PlanStep]:
     """Return the steps that one round of a checkpoint has made."""
-    steps = [record.step for record in ctx.records.values()]
-    found = [(one, revision_of(one)) for one in steps]
-    return [one for one, revision in found if revision and (revision.asked_before, revision.turn) == (step.id, turn)]
+    found = [(one, revision_of(one)) for one in ctx.revisions]
+    return [one for one, revision in found if (revision.asked_before, revision.turn) == (step.id, turn)]
 
 
 def _newest_number(ctx: RunContext, step_id: str) -> int:
-    found = (revision_of(record.step) for record in ctx.records.values())
-    return max((revision.number for revision in found if revision and revision.of == step_id), default=1)
+    found = (revision_of(step) for step in ctx.revisions)
+    return max((revision.number for revision in found if revision.of == step_id), default=1)
 
 
 def _origin_in(ctx: RunContext) -> Any:

@@ -11,7 +11,7 @@ from agent.domain.provenance import Provenance
 from agent.domain.run import StepRecord
 from agent.domain.states import Status
 from agent.errors import LimitReached, ToolArguments
-from agent.execution.values import failed_entries, filled, pipe_of, value_of
+from agent.execution.values import failed_entries, filled, pipe_of, revision_of, value_of
 
 if TYPE_CHECKING:
     from agent.config import AppConfig
@@ -61,6 +61,7 @@ async def begin_steps(store: Store, ctx: RunContext, steps: list[PlanStep], cont
     for step in steps:
         ctx.status[step.id], ctx.control[step.id] = Status.PENDING, control
         ctx.records[step.id] = StepRecord(ctx.run.id, step, control=control)
+    ctx.revisions += [step for step in steps if revision_of(step) is not None]
 
 
 def by_entry(condition: Any) -> bool:

@@ -45,6 +45,7 @@ async def set_the_scene(store: Store, run: Run, session: Session, bot: Bot) -> R
         if record.status in FINAL:
             ctx.results[step_id] = response_of(step_id, record)
     ctx.paused = standing(questions)
+    ctx.revisions = [record.step for record in records if revision_of(record.step) is not None]
     ctx.questions_asked = sum(question.kind == "ask" for question in questions)
     if run.replans:
         ctx.plan_control = control_after(ctx)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.execution import ExecutorResponse, ResponseStatus
@@ -59,7 +59,7 @@ def scope_of(ctx: RunContext, step: PlanStep) -> Scope:
         results=results,
         inputs=inputs,
         env={name: os.environ[name] for name in given.get("env", ()) if name in os.environ},
-        skipped=frozenset(name for name in results if is_skipped(ctx, results.newest(name))),
+        skipped=_Skipped(results),
         now=dt.datetime.fromtimestamp(int(ctx.run.created_at), dt.UTC),
         item=pipe.item,
         index=pipe.index,
@@ -87,20 +87,21 @@ def previous_of(ctx: RunContext, pipe: Pipe) -> Any:
 def current(ctx: RunContext) -> dict[str, str]:
     """Return which revision stands for each step that was carried out anew: the newest that came to something."""
     found: dict[str, tuple[int, str]] = {}
-    for record in ctx.records.values():
-        revision = revision_of(record.step)
-        if revision is None or not came_to_something(ctx, record.step.id):
-            continue
-        found[revision.of] = max(found.get(revision.of, (0, "")), (revision.number, record.step.id))
+    for step in ctx.revisions:
+        revision = revision_of(step)
+        if came_to_something(ctx, step.id):
+            found[revision.of] = max(found.get(revision.of, (0, "")), (revision.number, step.id))
     return {name: newest for name, (_, newest) in found.items()}
 
 
 def replaced(ctx: RunContext) -> frozenset[str]:
     """Return the steps in whose place a newer revision stands, with what is inside them."""
     newest = current(ctx)
-    found = [(record.step.id, revision_of(record.step)) for record in ctx.records.values()]
-    number = {name: revision.number for name, revision in found if revision is not None}
-    old = [*newest, *(n for n, made in found if made and number[n] < number.get(newest.get(made.of, ""), 0))]
+    found = [(step.id, revision_of(step)) for step in ctx.revisions]
+    number = {name: revision.number for name, revision in found}
+    old = [*newest, *(n for n, made in found if number[n] < number.get(newest.get(made.of, ""), 0))]
+    if not old:
+        return frozenset()
     return frozenset(name for name in ctx.results if any(name == one or name.startswith(f"{one}__") for one in old))
 
 
@@ -139,24 +140,53 @@ class Results(Mapping[str, Mapping[str, Any]]):
         """Return the id of the step whose result stands for a name in this scope."""
         return self._newest.get(self._scope + name, self._scope + name)
 
+    def is_skipped(self, name: str) -> bool:
+        """Say whether a condition left the step out that a name in this scope stands for."""
+        return is_skipped(self._ctx, self.newest(name))
+
     def __getitem__(self, name: str) -> Mapping[str, Any]:
         step_id = self.newest(name)
         result = self._ctx.results[step_id]
         if result.status is ResponseStatus.SKIPPED:
             raise KeyError(name)
-        return {
-            "output": value_of(result),
-            "text": result.text,
-            "files": [file.path for file in result.files],
-            "status": result.status.value,
-            "failed": failed_entries(self._ctx, step_id),
-        }
+        return _Result(
+            self._ctx,
+            step_id,
+            output=value_of(result),
+            text=result.text,
+            files=[file.path for file in result.files],
+            status=result.status.value,
+        )
 
     def __iter__(self) -> Iterator[str]:
         return (name[len(self._scope) :] for name in self._ctx.results if name.startswith(self._scope))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+class _Result(dict[str, Any]):
+    """One result as templates see it; which entries failed is looked up when it is asked for."""
+
+    def __init__(self, ctx: RunContext, step_id: str, **values: Any) -> None:
+        super().__init__(values)
+        self._ctx = ctx
+        self._step_id = step_id
+
+    def __missing__(self, name: str) -> Any:
+        if name != "failed":
+            raise KeyError(name)
+        return failed_entries(self._ctx, self._step_id)
+
+
+class _Skipped(Container[str]):
+    """The steps of a scope that a false condition left out."""
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+
+    def __contains__(self, name: object) -> bool:
+        return self._results.is_skipped(str(name))
 
 
 def failed_entries(ctx: RunContext, step_id: str) -> list[dict[str, Any]]:
