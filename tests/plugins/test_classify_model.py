@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.testing import Bot
 from plugins.api import ToolFailure
 from plugins.classify import classify
+from plugins.classify import model as model_module
+from plugins.classify.model import Classifier
 
 MISSING = "the extra `classify` is not installed (fine in CI)"
 torch = pytest.importorskip("torch", reason=MISSING)
@@ -132,3 +136,59 @@ async def test_a_folder_that_holds_no_classifier_is_described(host_ctx: Any, tmp
     (folder / "model.safetensors").write_bytes(b"rubbish")
     host_ctx.settings = {"model": str(folder)}
     assert "can't be loaded" in await refusal(classify(host_ctx, "x"))
+
+
+def random_model(folder: Path, seed: int) -> Path:
+    """Write a model of two layers with random weights, and a WordPiece vocabulary with parts of words."""
+    folder.mkdir(parents=True)
+    words = [*WORDS[:5], "in", "##voice", "##s", "vp", "##n", "re", "##fund"]
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    transformers.BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    config = transformers.BertConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        num_labels=3,
+        id2label={0: "Billing", 1: "IT", 2: "Sales"},
+        initializer_range=1.0,
+    )
+    torch.manual_seed(seed)
+    transformers.BertForSequenceClassification(config).eval().save_pretrained(folder)
+    return folder
+
+
+async def test_a_model_of_random_weights_answers_by_its_seed_alone(tmp_path: Path):
+    said = []
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        folder = random_model(tmp_path / name, seed)
+        said.append(await Classifier(str(folder)).scores("invoices and a vpn"))
+    assert said[0] == said[1]
+    assert said[0] != said[2]
+    assert set(said[0]) == {"Billing", "IT", "Sales"}
+    assert sum(said[0].values()) == pytest.approx(1, abs=0.01)
+    assert list(said[0].values()) == sorted(said[0].values(), reverse=True)
+    assert await Classifier(str(tmp_path / "a")).scores("refund") != said[0]
+
+
+async def test_a_model_is_loaded_once_for_all_calls_of_the_service(ctx: Any, monkeypatch: pytest.MonkeyPatch):
+    loads: list[str] = []
+    load = model_module._loaded
+    monkeypatch.setattr(model_module, "_loaded", lambda folder: loads.append(folder) or load(folder))
+    results = await asyncio.gather(*(classify(ctx, text) for text in ("vpn", "invoice", "vpn", "a refund")))
+    assert [result.value["label"] for result in results] == ["IT", "Billing", "IT", "Billing"]
+    assert len(loads) == 1
+
+
+async def test_a_pipeline_names_a_model_of_its_own(tmp_path: Path, models: Path):
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines/sort.yaml").write_text(f"""
+name: sort
+services: {{mine: {{use: classifier, model: "{models}"}}}}
+steps:
+  - {{id: one, use: classify, args: {{text: vpn, service: mine, model: queue}}}}
+outputs: {{label: "{{{{ steps.one.output.label }}}}"}}
+""")
+    async with Bot(tmp_path, builtin=True, offline=True) as bot:
+        assert (await bot.hears("/run sort", trusted=True)).text == "IT"

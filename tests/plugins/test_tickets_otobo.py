@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -357,3 +358,58 @@ async def test_a_read_is_repeated_when_the_server_is_busy(otobo: Otobo, fake: Fa
     fake.before["GET", "Ticket/1"] = [httpx.Response(503), httpx.Response(429, headers={"Retry-After": "1"})]
     assert (await otobo.get("1")).id == "1"
     assert fake.count("GET", "Ticket/1") == 3
+
+
+async def test_a_server_that_stays_away_is_given_up(otobo: Otobo, fake: FakeOtobo):
+    fake.before["GET", "Ticket/1"] = [httpx.ConnectError("refused")] * 9
+    failure = await refusal(otobo.get("1"))
+    assert failure.message == "OTOBO could not read ticket 1: it cannot be reached (ConnectError)."
+    assert fake.count("GET", "Ticket/1") == 4
+
+
+async def test_an_update_is_repeated_when_the_server_is_busy(otobo: Otobo, fake: FakeOtobo):
+    fake.before["PATCH", "Ticket/1"] = [httpx.Response(502), httpx.ReadTimeout("late")]
+    assert (await otobo.update("1", Change(state="open"))).state == "open"
+    assert fake.count("PATCH", "Ticket/1") == 3
+
+
+async def test_a_note_that_was_never_taken_is_sent_again(otobo: Otobo, fake: FakeOtobo):
+    fake.before["PATCH", "Ticket/1"] = [httpx.Response(429, headers={"Retry-After": "0"})]
+    assert await otobo.add_note("1", "Note", marked("1", "Note", "x"), internal=True)
+    assert len(fake.rows[1]["Article"]) == 2
+
+
+async def test_a_long_wait_is_said_instead_of_waited(otobo: Otobo, fake: FakeOtobo):
+    fake.before["GET", "Ticket"] = [httpx.Response(503, headers={"Retry-After": "3600"})]
+    assert "come back in 3600 seconds" in (await refusal(all_of(otobo))).message
+
+
+async def test_a_session_that_ends_between_pages_is_renewed_and_nothing_is_lost(otobo: Otobo, fake: FakeOtobo):
+    fake.__init__(2 * PAGE + 1)  # type: ignore[misc]
+    found = []
+    async for page in otobo.fetch(Query(), 1_000):
+        found += page
+        fake.sessions[:] = [f"of-somebody-else-{len(found)}"]
+    assert [int(ticket.id) for ticket in found] == list(range(1, 2 * PAGE + 2))
+    assert fake.count("POST", "Session") == 3
+
+
+async def test_calls_at_once_open_one_session(otobo: Otobo, fake: FakeOtobo):
+    await asyncio.gather(*(otobo.get(str(number)) for number in (1, 2, 3)))
+    assert fake.count("POST", "Session") == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("TicketUpdate.MissingParameter", "demands more than it does as shipped"),
+        ("TicketUpdate.InvalidConfiguration", "not set up right"),
+        ("TicketUpdate.AccessDenied", "may not see or change"),
+        ("TicketUpdate.Strange", "debugger"),
+    ],
+)
+async def test_each_error_code_leads_to_a_way_on(otobo: Otobo, fake: FakeOtobo, code: str, hint: str):
+    fake.before["PATCH", "Ticket/1"] = [error(code, "TicketUpdate: so it is!")]
+    failure = await refusal(otobo.update("1", Change(state="open")))
+    assert (failure.code, hint in failure.hint) == (code, True)
+    assert failure.message == f"OTOBO could not update ticket 1: TicketUpdate: so it is ({code})."

@@ -417,3 +417,40 @@ async def test_a_missing_token_is_said_by_its_name(ctx: Any, fake: FakeZammad):
     ctx.secrets.clear()
     with pytest.raises(ToolFailure, match="zammad_token"):
         await fetch_tickets(ctx)
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        (401, "zammad_token"),
+        (403, "permissions"),
+        (404, "Check the number"),
+        (409, "Someone else changed it"),
+        (422, "names as the ticket system has them"),
+        (500, "its log says more"),
+    ],
+)
+async def test_each_refusal_is_named_with_a_way_on(zammad: Zammad, fake: FakeZammad, status: int, hint: str):
+    fake.before["PUT", "tickets/1"] = [httpx.Response(status, json={"error_human": "so it is."})]
+    failure = await refusal(zammad.update("1", Change(state="open")))
+    assert failure.message.startswith(f"Zammad could not update ticket 1: it answered {status} ")
+    assert failure.message.endswith(": so it is.")
+    assert hint in failure.hint
+    assert fake.count("PUT", "tickets/1") == 1
+
+
+async def test_an_update_is_repeated_when_the_server_is_busy(zammad: Zammad, fake: FakeZammad, waits: list[float]):
+    fake.before["PUT", "tickets/1"] = [httpx.Response(503), httpx.ReadTimeout("late"), httpx.Response(429)]
+    assert (await zammad.update("1", Change(state="open"))).state == "open"
+    assert fake.count("PUT", "tickets/1") == 4
+    assert len(waits) == 3
+
+
+async def test_a_page_that_is_busy_is_waited_for_and_none_is_lost(zammad: Zammad, fake: FakeZammad, waits: list[float]):
+    fake.__init__(PAGE + 3)  # type: ignore[misc]
+    found = []
+    async for page in zammad.fetch(Query(), 1_000):
+        found += page
+        fake.before["GET", "tickets/search"] = [httpx.Response(429, headers={"Retry-After": "3"})]
+    assert [int(ticket.id) for ticket in found] == list(range(1, PAGE + 4))
+    assert set(waits) == {3.0}
