@@ -28,6 +28,7 @@ WHAT_DIFFERENT, BACK, SETTLED = "What should be different?", "(back)", "(no long
 RUN_AGAIN, TREAT_AS_DONE, STOP = "Run again", "Treat as done", "Stop"
 YOU_DECIDE, SKIPPED = "(you decide)", "(skipped)"
 MEMBER = "member:"
+OWNERS_CHOICE = frozenset({"recovery", "budget"})  # kinds of questions that only an owner answers, with an option
 NUMBERS = re.compile(r"\d+")  # a message of several parts has their ids in one text
 
 
@@ -267,6 +268,9 @@ def question_message(dest: Any, question: Question) -> OutboundMessage:
     payload: dict[str, Any] = {"id": question.id, "question": question.text, "options": list(question.options)}
     if question.kind == REVISION:
         payload["buttons"] = [[{"label": "↩ Back", "action": f"q/{question.id}/back"}]]
+    if question.kind in OWNERS_CHOICE:  # nobody else decides it, and it is not skipped
+        names = enumerate(question.options)
+        payload["buttons"] = [[{"label": name, "action": f"q/{question.id}/{n}"} for n, name in names]]
     if question.answer is not None:
         payload.pop("buttons", None)
         payload["answered"] = question.answer
