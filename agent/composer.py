@@ -159,7 +159,9 @@ class _Poster:
         self._run_id = run_id
 
     async def draft(self, text: str) -> None:
-        """Show what is written so far."""
+        """Show what is written so far, unless the chat wants answers only whole."""
+        if not self._session.drafts:
+            return
         await self._post(MessageKind.ANSWER, "answer", {"text": text, "final": False})
 
     async def answer(self, text: str, status: str, buttons: Sequence[Sequence[Mapping[str, str]]] = ()) -> None:

@@ -35,7 +35,7 @@ class Spending(Housekeeping):
         budget = ctx.budget = Budget(self._store, ctx.run, limits)
         await budget.load()
         if self._llm is not None:
-            ctx.llm = MeteredLLM(self._llm, budget, limits.answer_tokens)
+            ctx.llm = MeteredLLM(self._llm, budget, limits.answer_tokens, ctx.session.model)
             ctx.money = lambda: budget.money
         else:
             ctx.money = lambda: budget.money or None

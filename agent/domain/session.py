@@ -57,6 +57,7 @@ class Session:
     """A conversation. `id` is its key, such as `telegram:4711` or `telegram:-100123:77` (chat and topic).
 
     `folder` holds `SESSION.json`, `MEMORY.md` and the workspace; only the workspace is visible inside the sandbox.
+    `drafts` says whether answers show while they are written.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Session:
     language: str = "en"
     model: str | None = None
     working_folder: str = "work"
+    drafts: bool = True
 
     @property
     def workspace(self) -> Path:

@@ -22,11 +22,13 @@ MESSAGE_TOKENS = 8  # what a chat template adds to each message, and more
 class MeteredLLM:
     """Implements LLM for one run; raises OverBudget instead of making a call that could pass a cap.
 
-    `answer_tokens` is the most that is set aside for an answer whose request names no length.
+    `answer_tokens` is the most that is set aside for an answer whose request names no length; `model` is the one that
+    the run's chat has chosen, None for the configured one.
     """
 
-    def __init__(self, llm: LLM, budget: Budget, answer_tokens: int) -> None:
+    def __init__(self, llm: LLM, budget: Budget, answer_tokens: int, model: str | None = None) -> None:
         self._llm = llm
+        self._model = model
         self._budget = budget
         self._answer_tokens = answer_tokens
         self.name = llm.name
@@ -81,6 +83,7 @@ class MeteredLLM:
 
     async def _hold(self, request: LLMRequest) -> tuple[Held, LLMRequest, int]:
         """Set the call aside and return it as it may be made, with its prompt's tokens."""
+        request = replace(request, model=request.model or self._model)
         prompt = self._tokens(request)
         most = min(request.max_tokens or self._answer_tokens, max(self.window - prompt, 1))
         held = await self._budget.hold(

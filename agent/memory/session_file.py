@@ -38,7 +38,8 @@ class SessionFolders:
         if file is None:
             file = await self._read_or_make(folder, session_id, language)
             self._cache[session_id] = file
-        session = Session(session_id, folder, file.profile, file.language, file.model, file.working_folder)
+        drafts = bool(file.settings.get("drafts", True))
+        session = Session(session_id, folder, file.profile, file.language, file.model, file.working_folder, drafts)
         session.workspace.mkdir(parents=True, exist_ok=True)
         return session
 
@@ -76,6 +77,17 @@ class SessionFolders:
         )
         file.history[task_key] = [*file.history.get(task_key, []), entry][-HISTORY_KEPT:]
         await write(session.folder, file)
+
+    async def change(self, session: Session, **fields: Any) -> None:
+        """Set fields of the session's file. Raises ConfigError for values that cannot be."""
+        file = await self.file_of(session)
+        try:
+            changed = SessionFile.model_validate({**file.model_dump(), **fields})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ConfigError(f"{first['loc'][0]}: {first['msg']}.", hint="Nothing was changed.") from error
+        await write(session.folder, changed)
+        self._cache[session.id] = changed
 
     async def clear_history(self, session: Session) -> None:
         """Forget what was asked and done before; profile, files and memory stay."""

@@ -13,6 +13,7 @@ from agent.channels.telegram.start import StartDesk
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from agent.channels.chat_settings import ChatSettings
     from agent.channels.telegram.start import Checks
     from agent.config import AppConfig
     from agent.domain.messages import Door, InboundMessage
@@ -27,12 +28,13 @@ def desks_of(
     checks: Callable[[], Awaitable[Checks]],
     examples: Callable[[], list[str]],
     plugins: Callable[[], Mapping[str, str]],
+    chat_settings: ChatSettings | None = None,
 ) -> list[Door]:
     """Return the doors, which any channel may use; see their classes for what they take."""
     return [
         PeopleDesk(store, config.owners),
         GroupDesk(store, config.telegram.groups),
-        SettingsDesk(store),
+        SettingsDesk(store, chat_settings),
         StartDesk(store, hear, checks, examples),
         MoreDesk(store, plugins),
     ]

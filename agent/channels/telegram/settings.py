@@ -1,4 +1,4 @@
-"""/settings: the language that Dirigent speaks with a person; Telegram's own, until they choose another."""
+"""/settings: the language that Dirigent speaks with a person (Telegram's own at first), and what a chat sets itself."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from agent import commands
+from agent.channels import chat_settings
 from agent.channels.telegram.directory import SPOKEN
 from agent.domain.messages import MessageKind, OutboundMessage
+from agent.errors import DirigentError
 from agent.texts import LANGUAGES, say
 
 if TYPE_CHECKING:
+    from agent.channels.chat_settings import ChatSettings
     from agent.domain.messages import Destination, InboundMessage
     from agent.store.protocol import Store
 
@@ -19,25 +23,38 @@ NAMES = {"en": "English", "de": "Deutsch", "fr": "Français", "ru": "Русск�
 
 
 class SettingsDesk:
-    """The command and its buttons `l/<language>`."""
+    """The command and its buttons: `l/<language>`, and those of `chat`, the chat's own settings."""
 
     commands = frozenset({COMMAND})
-    actions = frozenset({"l"})
+    actions = frozenset({"l", chat_settings.ACTION})
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, chat: ChatSettings | None = None) -> None:
         self._store = store
+        self._chat = chat
 
     async def wish(self, message: InboundMessage) -> bool:  # noqa: ARG002 - the protocol's
         """Leave every message to others."""
         return False
 
     async def obey(self, message: InboundMessage) -> None:
-        """Show the settings with their buttons."""
+        """Show the settings with their buttons; `/settings zone NAME` sets the time zone first."""
+        given = commands.parse(message.text)
+        try:
+            if self._chat is not None and given is not None:
+                await self._chat.typed(message, given.rest)
+        except DirigentError as error:
+            key, payload = f"reply:{message.channel}:{message.update_id}", {"text": str(error)}
+            await self._store.post(OutboundMessage(message.dest, MessageKind.NOTICE, key, payload))
+            return
         await self._store.set_value(_newest(message), f"reply:{message.channel}:{message.update_id}")
         await self._show(message, message.dest)
 
     async def press(self, message: InboundMessage) -> str:
-        """Speak another language with this person."""
+        """Speak another language with this person, or change what the chat sets itself."""
+        if self._chat is not None and message.action.startswith(f"{chat_settings.ACTION}/"):
+            said = await self._chat.press(message)
+            await self._show(message, message.dest)
+            return said
         language = message.action.partition("/")[2]
         if language not in LANGUAGES:
             return say(message.dest.language, "This button is no longer known.")
@@ -56,6 +73,10 @@ class SettingsDesk:
             [{"label": f"{'✓ ' if code == now else ''}{name}", "action": f"l/{code}"}] for code, name in NAMES.items()
         ]
         text = say(now, "Language of buttons, plans and notices. Answers are in the language of the request.")
+        if self._chat is not None:
+            more, rows = await self._chat.shown(message, now)
+            is_menu = rows[-1][-1]["action"] == f"{chat_settings.ACTION}/back"
+            text, buttons = (more, rows) if is_menu else (f"{text}\n\n{more}", [*buttons, *rows])
         payload = {"text": text, "buttons": buttons}
         await self._store.post(OutboundMessage(dest, MessageKind.NOTICE, key, payload))
 
