@@ -18,6 +18,7 @@ from agent.automation.scheduler import AutomationScheduler
 from agent.automation.times import persons_zone
 from agent.automation.webhook import Hooks
 from agent.catalogue import Catalogue
+from agent.channels.chat_settings import ChatSettings
 from agent.channels.outbox import OutboxBot, OutboxSender
 from agent.channels.redo import RedoDesk
 from agent.channels.telegram.desks import desks_of
@@ -102,6 +103,13 @@ def plugin_commands(catalogue: Catalogue) -> dict[str, str]:
     return {name: str(entry.get("description", "")).split("\n")[0] for name, entry in found.items()}
 
 
+async def models_of(llm: LLM | None) -> tuple[str, ...]:
+    """Return the names of the models that the server in use has; none without a server. Raises ModelError."""
+    from agent.llm.openai_client import OpenAIModel
+
+    return await llm.models() if isinstance(llm, OpenAIModel) else ()
+
+
 async def first_checks(config: AppConfig, llm: LLM | None) -> Checks:
     """Look whether model, speech and sandbox work; a model server is asked for its list, which costs nothing."""
     from agent.errors import ModelError
@@ -172,6 +180,9 @@ def build_app(
             checks=lambda: first_checks(config, llm),
             examples=lambda: examples_for(PlanRequest("", tools=tuple(parts.catalogue.tools(Profile())))),
             plugins=lambda: plugin_commands(parts.catalogue),
+            chat_settings=ChatSettings(
+                orchestrator.sessions, zone_name, llm.name if llm else "", lambda: models_of(llm)
+            ),
         ),
     ]
     return App(
