@@ -159,9 +159,9 @@ class JobResult:
     """The result of a job.
 
     `code` is the exit code or the signal's number. For a tool call `value` is its JSON value, `text`, `files` (handed
-    over with `ctx.artifact` or `Output.files`) and `partial` are as in `plugins.api.Output`, and `failure` is what went
-    wrong in the tool ({"type", "message", "hint", "traceback"}) or None. `connections` are the hosts that it reached or
-    wanted to reach, the first hundred.
+    over with `ctx.artifact` or `Output.files`), `partial` and `cost` are as in `plugins.api.Output`, and `failure` is
+    what went wrong in the tool ({"type", "message", "hint", "traceback"}) or None. `connections` are the hosts that it
+    reached or wanted to reach, the first hundred.
     """
 
     status: JobStatus
@@ -174,6 +174,7 @@ class JobResult:
     text: str = ""
     files: tuple[tuple[str, str], ...] = ()
     partial: bool = False
+    cost: float | None = None
     failure: Mapping[str, str] | None = None
     rung: str = ""
     warnings: tuple[str, ...] = ()

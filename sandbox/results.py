@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from dataclasses import replace
@@ -128,11 +129,19 @@ def _of_tool(outcome: Outcome, status: JobStatus, code: int) -> dict[str, Any]:
             return {"failure": {"type": kind, "message": message, "hint": hint, "traceback": trace}}
         case {"result": {"value": value, "text": str(text), "partial": bool(partial), "files": list(files)}}:
             pairs = tuple((f[0], f[1]) for f in files if _is_file(f))
-            return {"value": value, "text": text, "partial": partial, "files": pairs}
+            cost = _dollars(outcome.record["result"].get("cost"))
+            return {"value": value, "text": text, "partial": partial, "files": pairs, "cost": cost}
     if status is JobStatus.EXIT:
         message = f"The tool ended with exit code {code} without giving a result."
         return {"failure": {"type": "NoResult", "message": message, "hint": "", "traceback": ""}}
     return {}
+
+
+def _dollars(said: object) -> float | None:
+    """Return a cost that a tool reports; None for what is no amount of money."""
+    if isinstance(said, bool) or not isinstance(said, (int, float)):
+        return None
+    return float(said) if 0 <= said < math.inf else None
 
 
 def _is_file(item: object) -> bool:

@@ -115,7 +115,8 @@ def _packed(result: Any, context: BoxContext) -> dict[str, Any]:
     output = result if isinstance(result, Output) else Output(value=result)
     for path in output.files:
         context.artifact(path)
-    return {"value": plain(output.value), "text": output.text, "partial": output.partial, "files": context.files}
+    said = {"text": output.text, "partial": output.partial, "cost": output.cost}
+    return {"value": plain(output.value), "files": context.files, **said}
 
 
 def _load(source: str) -> ModuleType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
+import math
 import mimetypes
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -179,6 +180,7 @@ class Toolbox:
         return ExecutorResponse(
             call.step_id,
             ResponseStatus.PARTIAL if result.partial else ResponseStatus.OK,
+            usage=_reported(result.cost),
             output=result.value,
             text=result.text or _as_text(result.value),
             files=(*files, *made),
@@ -242,8 +244,12 @@ def _host_response(
         output=found,
         text=text,
         files=_handed_over(session, handed, step_id),
-        usage=() if output.cost is None else (Usage(KIND, money=output.cost),),
+        usage=_reported(output.cost),
     )
+
+
+def _reported(cost: float | None) -> tuple[Usage, ...]:
+    return (Usage(KIND, money=cost),) if cost is not None and 0 <= cost < math.inf else ()
 
 
 def _handed_over(session: Session, files: Iterable[tuple[str, str]], step_id: str) -> tuple[Artifact, ...]:

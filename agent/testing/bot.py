@@ -119,6 +119,7 @@ def _result(value: Any, ctx: PlainContext, changes: tuple[FileChange, ...]) -> J
         text=output.text,
         files=files,
         partial=output.partial,
+        cost=output.cost,
         changes=changes,
         rung="plain",
     )

@@ -48,7 +48,7 @@ def report(ctx: Context, fail: bool = False) -> Output:
     ctx.artifact("out/report.txt", "The report")
     if fail:
         raise ToolFailure("The ledger does not balance.", hint="Check row 7.")
-    return Output(value={"rows": 2}, text="Two rows.", files=("out/report.txt",), partial=True)
+    return Output(value={"rows": 2}, text="Two rows.", files=("out/report.txt",), partial=True, cost=0.02)
 
 @tool
 async def later(ctx: Context, n: int) -> int:
@@ -150,7 +150,7 @@ async def test_values_become_plain_json(bench: Bench):
 
 async def test_a_tool_reports_progress_and_hands_over_files(bench: Bench):
     result = await bench.call("report", context=True)
-    assert (result.value, result.text, result.partial) == ({"rows": 2}, "Two rows.", True)
+    assert (result.value, result.text, result.partial, result.cost) == ({"rows": 2}, "Two rows.", True, 0.02)
     assert result.files == (("out/report.txt", "The report"),)
     assert bench.seen == [Progress("reading", 1, 2), Progress("writing")]
     assert [c.path for c in result.changes] == ["out/report.txt"]
