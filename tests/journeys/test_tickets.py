@@ -264,3 +264,30 @@ async def test_a_wrong_password_is_said_once_without_showing_it(tmp_path: Path):
         assert "otobo_user and otobo_password" in out + err
         log = (at / "logs/dirigent.log").read_text()
         assert "wr0ng-secret-word" not in out + err + log
+
+
+async def test_enabling_shows_what_it_may_change_and_asks_once_and_disabling_takes_it_back(
+    tmp_path: Path, zammad: FakeZammad
+):
+    at = at_zammad(tmp_path, zammad)
+    code, out, err = await dirigent(at, "pipelines", "enable", "tickets", stdin="yes\n")
+    assert (code, "tickets: 1 trigger on." in out) == (0, True), err
+    assert "update_ticket: " in err
+    assert "for 90 days or until it is changed" in err
+    code, out, err = await dirigent(at, "pipelines", "enable", "tickets")
+    assert (code, err) == (0, "")
+    code, _, err = await dirigent(at, "run", "tickets", "--input", "ticket_id=1001")
+    assert code == 0, err
+    assert zammad.tickets[1001]["group"] == "Billing"
+    assert (await dirigent(at, "pipelines", "disable", "tickets"))[0] == 0
+    code, _, _ = await dirigent(at, "run", "tickets", "--input", "ticket_id=1002")
+    assert code == 3
+    assert zammad.tickets[1002]["group"] == "Inbox"
+
+
+async def test_enabled_without_a_yes_each_change_asks(tmp_path: Path, zammad: FakeZammad):
+    at = at_zammad(tmp_path, zammad)
+    code, out, _ = await dirigent(at, "pipelines", "enable", "tickets", stdin="\n")
+    assert (code, "not agreed, so each change asks first" in out) == (0, True)
+    assert (await dirigent(at, "run", "tickets"))[0] == 3
+    assert zammad.writes == []
