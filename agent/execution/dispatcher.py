@@ -213,6 +213,9 @@ class Dispatcher:
         return replace(response, provenance=labels, files=tuple(files.values()))
 
     async def _agreed(self, ctx: RunContext, step: PlanStep, spec: ToolSpec, args: dict[str, Any]) -> bool:
+        """Say whether the call was agreed to beforehand; a checkpoint asks all the same, each time."""
+        if step.pipe is not None and step.pipe.approval:
+            return False
         return bool(ctx.run.given.get("consent")) and await agreed_before(self._store, ctx, step, spec, args)
 
     def _resolve(self, ctx: RunContext, step: PlanStep) -> ExecutorRequest:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -10,6 +12,7 @@ import pytest
 
 from agent.domain.messages import MessageKind, OutboundMessage
 from agent.errors import ModelUnavailable
+from agent.policy import grants
 from agent.testing import Bot
 from plugins.api import tool
 
@@ -259,7 +262,7 @@ async def test_a_comment_that_comes_too_late_is_told_and_changes_nothing(bot: Bo
     await bot.hears("/run p about=doors", trusted=True)
     await press(bot, "revise")
     run = await bot.last_run()
-    finished = bot.app.orchestrator._finished.setdefault(run.id, __import__("asyncio").Event())
+    finished = bot.app.orchestrator._finished.setdefault(run.id, asyncio.Event())
     await finished.wait()
     answer = await bot.answer()
 
@@ -392,3 +395,26 @@ async def test_a_run_goes_on_from_a_step_with_the_revised_result(bot: Bot, write
     bot.app.orchestrator.submit(await bot.app.orchestrator.open_run(old.session_id, "again", bot.dest, given=given))
 
     assert (await asked(bot)).payload["details"]["scene"] == "A red door opens."
+
+
+async def test_a_checkpoint_asks_also_where_the_call_was_agreed_to_beforehand(tmp_path: Path, write: Write):
+    @tool(effect="idempotent", standing=True)
+    def move(queue: str) -> str:
+        """Move it."""
+        return queue
+
+    write(
+        """
+        steps:
+          - {id: a, use: move, args: {queue: A}, consent: {}}
+          - {id: b, use: move, depends_on: a, approval: Really?, args: {queue: B}, consent: {}}
+        """,
+    )
+    async with Bot(tmp_path / "home", [move]) as bot:
+        reception = bot.app.reception
+        ready = await reception._pipelines.ready("p")
+        await grants.agree(bot.app.store, ready.given({}), "1", time.time())
+        await bot.hears("/run p", trusted=True)
+
+        assert bot.statuses == {"a": "COMPLETED", "b": "WAITING_APPROVAL"}
+        assert "Really?" in (await asked(bot)).payload["because"]
