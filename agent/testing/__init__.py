@@ -6,8 +6,8 @@
     bot.llm.will_answer("It said hi.")
     answer = await bot.hears("say hi")
 
-`telegram_server.FakeTelegram`, `openai_server.FakeOpenAI`, `zammad_server.FakeZammad` and `otobo_server.FakeOtobo` stand
-in for the real servers over real sockets.
+`telegram_server.FakeTelegram`, `openai_server.FakeOpenAI`, `zammad_server.FakeZammad` and `otobo_server.FakeOtobo`
+stand in for the real servers over real sockets.
 """
 
 from agent.testing.bot import Answer, Bot
