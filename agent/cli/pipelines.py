@@ -24,6 +24,7 @@ examples:
   dirigent pipelines check                    every pipeline; with names or files only those
   dirigent pipelines enable film              of a plugin: all that it ships
   dirigent pipelines disable tickets
+  dirigent pipelines save 6Jw2kQxA monthly    a finished run as a pipeline of the home
   dirigent pipelines reload                   set the triggers as the files say now
 
 Pipelines lie in `pipelines/` of the home; plugins bring others. What stands under `triggers:` starts those of the home
@@ -32,13 +33,18 @@ would change outside by itself is shown when it is enabled, exactly, and asked o
 """
 SUFFIXES = {".yaml", ".yml"}
 BY = "terminal"  # who has this machine's home is the owner
-ACTIONS = ("list", "show", "check", "enable", "disable", "reload")
+ACTIONS = ("list", "show", "check", "enable", "disable", "reload", "save")
 
 
 def parser(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Declare the arguments."""
     made.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="what to do (default: list)")
-    made.add_argument("names", nargs="*", metavar="NAME", help="pipelines; for check also files")
+    made.add_argument(
+        "names", nargs="*", metavar="NAME", help="pipelines; for check also files; for save a run and a name"
+    )
+    made.add_argument(
+        "--yes", action="store_true", help="save: also steps that were chosen after outside text was read"
+    )
     made.add_argument("--json", action="store_true", help="list and show as JSON")
     made.epilog = EXAMPLES
     return made
@@ -48,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     """List, check or switch pipelines. Raises DirigentError for a name that names none."""
     from agent.cli.opening import open_config
 
-    if arguments.action in {"show", "enable", "disable"} and not arguments.names:
+    if arguments.action in {"show", "enable", "disable", "save"} and not arguments.names:
         raise DirigentError(
             f"`dirigent pipelines {arguments.action}` needs a name.", hint="`dirigent pipelines` lists them."
         )
@@ -68,6 +74,12 @@ async def _run(config: Any, arguments: argparse.Namespace) -> int:
         return await ACTIONS_OF[arguments.action](app, arguments)
     finally:
         await app.stop()
+
+
+async def _save(app: App, arguments: argparse.Namespace) -> int:
+    from agent.cli.saving import save
+
+    return await save(app, arguments)
 
 
 async def _rows(app: App, names: list[str] | None = None) -> list[PipelineRow]:
@@ -203,4 +215,5 @@ ACTIONS_OF: dict[str, Callable[[App, argparse.Namespace], Awaitable[int]]] = {
     "enable": _enable,
     "disable": _disable,
     "reload": _reload,
+    "save": _save,
 }

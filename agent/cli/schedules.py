@@ -1,4 +1,4 @@
-"""`dirigent schedules`: what runs by itself, in all chats; run it now, pause, resume or delete it; watch a folder."""
+"""`dirigent schedules`: what runs by itself, in all chats; run it, pause, resume, edit or delete it; watch a folder."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ EXAMPLES = """\
 examples:
   dirigent schedules
   dirigent schedules pause 5f3a9c
+  dirigent schedules edit 5f3a9c --time "every weekday at 8"
   dirigent schedules run 5f3a9c       `dirigent serve` carries it out, at once when it is running
   dirigent schedules watch ~/invoices --pattern "*.pdf" --do "Sum up {file}" --then move --chat telegram:4711
   dirigent schedules webhook orders --pipeline take_order        shows its address and its secret, once
@@ -26,7 +27,7 @@ examples:
 An id may be shortened as long as it stays the only one. Schedules are made in a chat: “every Friday at 9 send me …”.
 """
 AFTERWARDS = ("keep", "move", "ignore")
-DOES = ("list", "run", "pause", "resume", "delete", "watch", "webhook")
+DOES = ("list", "run", "pause", "resume", "edit", "delete", "watch", "webhook")
 WEBHOOK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -48,6 +49,9 @@ def parser(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
     made.add_argument("--pipeline", default="", metavar="NAME", help="webhook: the pipeline or chain that a call runs")
     made.add_argument("--input", action="append", default=[], metavar="K=V", help="webhook: an input, with templates")
     made.add_argument("--github", action="store_true", help="webhook: take calls signed as GitHub and its kin do")
+    made.add_argument("--time", default="", metavar="WORDS", help="edit: when it runs, such as “every Friday at 9”")
+    made.add_argument("--text", default="", metavar="REQUEST", help="edit: what is asked or told then")
+    made.add_argument("--name", default="", help="edit: what it is called")
     made.add_argument("--json", action="store_true", help="list as JSON")
     made.epilog = EXAMPLES
     return made
@@ -93,6 +97,12 @@ async def _named(app: App, wanted: str) -> Trigger:
         problem = "More than one schedule begins with" if found else "There is no schedule"
         raise NotFound(f"{problem} {wanted!r}.", hint="`dirigent schedules` lists them with their ids.")
     return (exact or found)[0]
+
+
+async def _edit(app: App, arguments: argparse.Namespace) -> str:
+    from agent.cli.editing import edit
+
+    return await edit(app, await _named(app, arguments.id), arguments)
 
 
 async def _watch(app: App, arguments: argparse.Namespace) -> str:
@@ -240,7 +250,11 @@ async def _delete(app: App, trigger: Trigger) -> str:
     return f"“{trigger.name}” is deleted."
 
 
-MAKES: dict[str, Callable[[App, argparse.Namespace], Awaitable[str]]] = {"watch": _watch, "webhook": _webhook}
+MAKES: dict[str, Callable[[App, argparse.Namespace], Awaitable[str]]] = {
+    "edit": _edit,
+    "watch": _watch,
+    "webhook": _webhook,
+}
 ACTIONS: dict[str, Callable[[App, Trigger], Awaitable[str]]] = {
     "run": _fire,
     "pause": _pause,
