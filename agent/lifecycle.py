@@ -6,10 +6,8 @@ Everything here is mechanics that the journal demands; what a run is for is told
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +25,12 @@ from agent.execution.people import REVISION, approval_message, question_message
 from agent.execution.posting import Outbox
 from agent.execution.scheduler import Slots, StepScheduler
 from agent.execution.toolbox import Toolbox
+from agent.leases import LEASE_SECONDS, Leases
 from agent.llm.detect import open_model
 from agent.memory.memory import MemoryDoor, SessionMemory
 from agent.parts import Parts, make_parts
 from agent.spending import Spending, woken
+from agent.store.tidying import tidy_daily
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,15 +44,10 @@ if TYPE_CHECKING:
     from agent.execution.context import RunContext
     from agent.llm.protocol import LLM
 
-LEASE_SECONDS = 60.0
 EXPIRY_GRACE = 0.05
 
 
-class LeaseLost(Exception):
-    """Work on a run was cancelled because its lease could not be kept."""
-
-
-class RunLifecycle(Spending, ABC):
+class RunLifecycle(Spending, Leases, ABC):
     """What every run goes through. Without `parts` it makes its own from the configuration, and finds a model."""
 
     def __init__(
@@ -75,6 +70,7 @@ class RunLifecycle(Spending, ABC):
             config, used.store, used.catalogue, toolbox, self._executor, published=self._tell_published
         )
         self._started = False
+        self._tidier: asyncio.Task[None] | None = None
         self._owner = own_name()
         self._slots = Slots(config.limits.steps_total)
         self._session_slots: dict[str, Slots] = {}
@@ -98,6 +94,7 @@ class RunLifecycle(Spending, ABC):
         if self._own is not None and self._llm is None:
             self._llm = await open_model(self._config)
         await self._engine.start(self._work)
+        self._tidier = asyncio.create_task(tidy_daily(self._store, self._config.limits.keep_days), name="tidy")
 
     async def resume(self, channel: str = "") -> None:
         """Take up the runs of a channel ("" for all) that the journal says are unfinished.
@@ -117,10 +114,11 @@ class RunLifecycle(Spending, ABC):
         await self._engine.stop()
         for run_id in list(self._expiries):
             self._forget_expiry(run_id)
-        for task in list(self._background):
+        ends = [*self._background, *([self._tidier] if self._tidier else [])]
+        for task in ends:
             task.cancel()
-        if self._background:
-            await asyncio.wait(self._background)
+        if ends:
+            await asyncio.wait(ends)
         await self._toolbox.close()
         if self._own is not None:
             await self._own.boxes.close()
@@ -376,39 +374,6 @@ class RunLifecycle(Spending, ABC):
     async def _change(self, ctx: RunContext, **fields: Any) -> None:
         await self._store.change_run(ctx.run.id, ctx.run.epoch, **fields)
         ctx.run = replace(ctx.run, **fields)
-
-    @contextlib.asynccontextmanager
-    async def _leased(self, run: Run) -> AsyncGenerator[None]:
-        """Keep the run's lease while the block runs; without it the block is cancelled and LeaseLost raised.
-
-        The clock runs out by itself when renewing fails or hangs: whoever takes the run over then works on it alone.
-        """
-        try:
-            async with asyncio.timeout(LEASE_SECONDS) as held:
-                keeper = asyncio.create_task(self._keep_lease(run, held), name=f"lease-{run.id}")
-                try:
-                    yield
-                finally:
-                    keeper.cancel()
-                    await asyncio.wait([keeper])
-        except TimeoutError as error:
-            if held.expired():
-                raise LeaseLost(f"The lease of run {run.id} was lost.") from error
-            raise
-
-    async def _keep_lease(self, run: Run, held: asyncio.Timeout) -> None:
-        clock = asyncio.get_running_loop().time
-        kept = True
-        while kept and not held.expired():
-            await asyncio.sleep(LEASE_SECONDS / 3)
-            asked = clock()
-            try:
-                kept = await self._store.renew_lease(run.id, run.epoch, LEASE_SECONDS)
-            except DirigentError as error:
-                self._log.warning("the lease of run {} could not be renewed: {}", run.id, error)
-                continue
-            with contextlib.suppress(RuntimeError):  # it ran out while the journal was asked
-                held.reschedule(asked + LEASE_SECONDS if kept else asked)
 
     def _bot_of(self, run: Run) -> Bot:
         return self._bots.get(run.id, self._bot)

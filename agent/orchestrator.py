@@ -34,7 +34,8 @@ from agent.execution.graph import (
 from agent.execution.live import LivePlan
 from agent.execution.posting import LastMessages, put_aside
 from agent.execution.scheduler import Outcome, Slots, StepScheduler
-from agent.lifecycle import LEASE_SECONDS, LeaseLost, RunLifecycle
+from agent.leases import LEASE_SECONDS, LeaseLost
+from agent.lifecycle import RunLifecycle
 from agent.memory.memory import SessionMemory
 from agent.planning.offline import OfflinePlanner
 from agent.planning.planner import Planner, plan_steps

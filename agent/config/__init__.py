@@ -78,6 +78,8 @@ class Limits(_Section):
     """Runs that are worked on at the same time in this process."""
     runs_per_user: Annotated[int, Field(ge=1)] = 4
     """Runs of one person that are worked on at the same time."""
+    keep_days: Annotated[float, Field(ge=0)] = 90.0
+    """Days after which steps of ended runs, delivered messages and handled events are forgotten; 0 keeps them."""
     ageing_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How long a run waits until it counts one priority higher, so that none waits for ever."""
 

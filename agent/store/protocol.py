@@ -233,6 +233,13 @@ class Store(Protocol):
     async def balance(self, account: str) -> Balance:
         """Return where an account stands; zeros for one that is unknown."""
 
+    async def prune(self, older_than: float) -> int:
+        """Forget a batch of what has been over for so many seconds, never what is unfinished; return its rows.
+
+        Steps of ended runs, messages heard and sent, events handled, fires (but not those of files); runs, ledger and
+        audit log stay. What was set aside a day ago and never settled counts as used.
+        """
+
     async def audit(self, kind: str, session_id: str, detail: dict[str, Any]) -> None:
         """Append to the audit log."""
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.messages import InboundMessage, OutboundMessage
-from agent.store import accounts, consents, inbox, outbox, records, runs
+from agent.store import accounts, consents, inbox, outbox, pruning, records, runs
 from agent.store import steps as tasks
 from agent.store.automation import Automation
 from agent.store.batch import Operation
@@ -272,6 +272,10 @@ class SqlStore(Automation, Registry):
 
     async def balance(self, account: str) -> Balance:
         return await self._read(accounts.balance, account)
+
+    async def prune(self, older_than: float) -> int:
+        now = self._clock()
+        return await self._do(pruning.prune, now - older_than, now)
 
     async def audit(self, kind: str, session_id: str, detail: dict[str, Any]) -> None:
         await self._do(records.note, kind, session_id, dump(detail), self._clock())

@@ -37,7 +37,7 @@ class Slow:
 
 @pytest.mark.parametrize("fault", ["lost", "the journal fails"])
 async def test_work_stops_when_its_lease_is_lost(tmp_path: Path, monkeypatch: Any, fault: str):
-    monkeypatch.setattr("agent.lifecycle.LEASE_SECONDS", 0.3)
+    monkeypatch.setattr("agent.leases.LEASE_SECONDS", 0.3)
     slow = Slow()
     async with asyncio.timeout(20), Bot(tmp_path, [slow.tool]) as bot:
 
@@ -56,7 +56,7 @@ async def test_work_stops_when_its_lease_is_lost(tmp_path: Path, monkeypatch: An
 
 
 async def test_work_goes_on_while_its_lease_is_renewed(tmp_path: Path, monkeypatch: Any):
-    monkeypatch.setattr("agent.lifecycle.LEASE_SECONDS", 0.3)
+    monkeypatch.setattr("agent.leases.LEASE_SECONDS", 0.3)
     slow = Slow()
     async with asyncio.timeout(20), Bot(tmp_path, [slow.tool]) as bot:
         renewed, kept = asyncio.Event(), bot.app.store.renew_lease
