@@ -163,6 +163,8 @@ class Launcher:
         given = ready.given(await asyncio.to_thread(_made, inputs, seen), session.workspace)
         if trigger.approval:
             given = behind_checkpoint(given, str(await asyncio.to_thread(_made, trigger.approval, seen)))
+        if event is not None:
+            given["hops"] = event.hops + 1
         return {"given": given, "title": ready.name, "source": ready.source}
 
 

@@ -13,7 +13,8 @@ class Event:
     """Something that happened. `key` is the sender's id: a second event with the same one is not stored.
 
     `at` is when it happened and `received_at` when it was stored, in seconds since 1970. `status`: `new`, `handled`, or
-    `dead` when it could not be handled (`error` says why).
+    `dead` when it could not be handled (`error` says why). `hops` counts the events that led to it: each started a
+    pipeline that published the next one.
     """
 
     type: str
@@ -29,6 +30,7 @@ class Event:
     run_id: int | None = None
     error: str = ""
     received_at: float = 0.0
+    hops: int = 0
 
     @property
     def label(self) -> Provenance:

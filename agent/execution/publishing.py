@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 EVENT_TYPE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$")
 MAX_NAME = 100
+MAX_HOPS = 100
 MAX_PAYLOAD = 200_000
 
 
@@ -37,6 +38,12 @@ async def publish(store: Store, run: Run, request: ExecutorRequest) -> ExecutorR
             f"Step {step.id!r}: {event_type[:60]!r} is no event type.",
             hint="It has letters, digits, '.', '_', '-', '/' and ':', at most 100, such as `scene.written`.",
         )
+    hops = int(run.given.get("hops", 0))
+    if hops >= MAX_HOPS:
+        raise ToolArguments(
+            f"Step {step.id!r}: {event_type} would be published after {hops} events that each led to the next one.",
+            hint="Pipelines start each other in a circle: see which triggers its event meets.",
+        )
     source = f"pipeline:{run.given.get('pipeline') or run.title}"
     own = _text(step.id, "key", args.get("key"))
     label = Provenance.union([request.control, *request.arg_provenance.values()])
@@ -48,6 +55,7 @@ async def publish(store: Store, run: Run, request: ExecutorRequest) -> ExecutorR
         at=time.time(),
         project=_text(step.id, "project", args.get("project")) or run.project,
         provenance=label,
+        hops=hops,
     )
     if args.get("budget") is not None:
         await store.put_project(_project(run, request, event.project))

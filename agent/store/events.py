@@ -24,7 +24,7 @@ def event_row(event: Event, now: float) -> dict[str, Any]:
         "key": plain(event.key),
         "type": plain(event.type),
         "project": plain(event.project),
-        "payload": dump({"source": event.source, "at": event.at or now, "data": event.payload}),
+        "payload": dump({"source": event.source, "at": event.at or now, "data": event.payload, "hops": event.hops}),
         "provenance": dump_provenance(event.label),
         "priority": event.priority,
         "status": event.status,
@@ -48,6 +48,7 @@ def _event(row: Row[Any]) -> Event:
         run_id=row.run_id,
         error=row.error,
         received_at=row.received_at,
+        hops=kept.get("hops", 0),
     )
 
 

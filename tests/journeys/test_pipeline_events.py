@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from textwrap import dedent
 
@@ -147,3 +148,31 @@ async def test_a_budget_that_cannot_be_makes_no_project(bot: Bot, args: str, tru
     assert said in answer.text
     assert await bot.app.store.projects() == []
     assert await bot.app.store.events("new") == []
+
+
+async def test_pipelines_that_start_each_other_in_a_circle_come_to_an_end(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("agent.execution.publishing.MAX_HOPS", 3)
+    home = tmp_path / "home"
+    write(home, "ping", "steps: [{id: e, use: publish, args: {type: pong}}]\ntriggers: [{event: ping}]")
+    write(home, "pong", "steps: [{id: e, use: publish, args: {type: ping}}]\ntriggers: [{event: pong}]")
+    async with Bot(home, [page_()], automation={"report_to": "test:1"}) as bot:
+        ended: asyncio.Queue[int] = asyncio.Queue()
+        await bot.app.scheduled.set_schedules()
+        bot.app.orchestrator.when_finished.append(ended.put_nowait)
+        await bot.app.automation.start()
+        await bot.receives("/run ping", trusted=True)
+        runs = [await bot.app.store.get_run(await ended.get()) for _ in range(4)]
+        await bot.idle()
+
+        assert [run.status.value for run in runs] == ["COMPLETED", "COMPLETED", "COMPLETED", "FAILED"]
+        assert "after 3 events that each led to the next one" in runs[-1].answer
+        assert len(await bot.app.store.recent_runs(limit=10)) == 4
+
+
+def page_():
+    @tool
+    def page() -> str:
+        """Return nothing."""
+        return ""
+
+    return page
