@@ -255,6 +255,7 @@ def sample_tickets(folder: str = FOLDER) -> Output:
     effect="write_inside",
     untrusted=True,
     produces=("text",),
+    examples=("change the ticket file {id} to queue {queue}", "move the ticket file {id} to {queue}"),
 )
 def change_ticket_file(
     id: str,  # noqa: A002  # as the other tools have it
@@ -275,7 +276,7 @@ def change_ticket_file(
     return Output({"id": known, "added": added, **{name: row[name] for name in wanted}}, said)
 
 
-@tool(effect="pure", produces=("table",))
+@tool(effect="pure", produces=("table",), examples=("decide what to change on the ticket {ticket}",))
 def decide_ticket(
     ticket: dict[str, Any],
     queue: dict[str, Any] | None = None,
@@ -297,14 +298,19 @@ def decide_ticket(
     return Output(made, made["note"] or f"Ticket {made['id']} stays as it is.")
 
 
-@tool(effect="pure", produces=("table",))
+@tool(effect="pure", produces=("table",), examples=("report on the decided tickets {decisions}",))
 def report_tickets(decisions: list[Any], done: list[Any] | None = None, *, dry: bool = False) -> Output:
     """Put into a table what was decided for tickets and what came of it, with the numbers."""
     rows, counts = report(decisions, done or [], dry=dry)
     return Output({"counts": counts, "rows": rows}, reported(rows, counts, dry=dry))
 
 
-@tool(host=True, effect="pure")
+@tool(
+    host=True,
+    effect="pure",
+    produces=("text",),
+    examples=("which ticket system is set up", "welches ticketsystem ist eingerichtet"),
+)
 async def ticket_system(ctx: Context, system: SystemName = "", *, service: ServiceOf = "") -> Output:
     """Say which ticket system is meant, and whether its tickets lie in the workspace."""
     place = await _system(ctx, system, "", service)
