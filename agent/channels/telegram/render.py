@@ -222,7 +222,7 @@ def _expiry(language: str, expires: Any) -> str:
     if not expires:
         return ""
     known = isinstance(expires, (int, float))
-    when = time.strftime("%H:%M", time.localtime(expires)) if known else expires
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(expires)) if known else expires
     return say(language, "Expires {when}.", when=when)
 
 

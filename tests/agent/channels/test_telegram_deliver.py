@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -266,6 +267,30 @@ async def test_an_approval_shows_the_exact_call_and_then_the_decision(channel, s
     await channel.deliver(replace(approval, payload=decided, message_id=sent))
     [shown] = server.bot_messages(OWNER)
     assert shown.text.splitlines()[-1] == "Allowed by you, 14:02"
+    assert shown.buttons == ()
+
+
+async def test_a_checkpoint_offers_to_revise_and_then_shows_what_should_be_different(channel, server):
+    until = time.mktime((2026, 11, 23, 14, 30, 0, 0, 0, -1))
+    payload = {
+        "title": "SCENE_WRITTEN",
+        "details": {"scene": "A door."},
+        "id": "z9",
+        "checkpoint": True,
+        "expires": until,
+    }
+    approval = OutboundMessage(
+        dest=DEST, kind=MessageKind.APPROVAL, key="a", payload={**payload, "choices": ["allow", "revise", "deny"]}
+    )
+    sent = await channel.deliver(approval)
+    [shown] = server.bot_messages(OWNER)
+    assert shown.labels == ["✅ Approve", "✏️ Revise", "❌ Reject"]
+    assert "Expires 2026-11-23 14:30." in shown.text
+
+    decided = {**payload, "decided": "revise", "comment": "a red \u202edoor"}
+    await channel.deliver(replace(approval, payload=decided, message_id=sent))
+    [shown] = server.bot_messages(OWNER)
+    assert shown.text.splitlines() == ["🔐 SCENE_WRITTEN", "✏️ To be different", "a red door"]
     assert shown.buttons == ()
 
 
