@@ -58,6 +58,7 @@ class RunSaver:
         self._automation = automation
         self._folder = folder
         self._with_model = with_model
+        self._changing = asyncio.Lock()  # two taps at once are one
 
     # --- finding ------------------------------------------------------------------------------------------------
     async def last_of(self, session_id: str) -> Run:
@@ -88,9 +89,13 @@ class RunSaver:
 
         Raises NotFound or PlanError for a run that cannot be one, ConfigError for a name that cannot be or is taken.
         """
+        async with self._changing:
+            return await self._save(run, name)
+
+    async def _save(self, run: Run, name: str) -> Saved:
         found = await self.look(run)
         if found.name:
-            return found if name in {"", found.name} else await self.rename(run, name)
+            return found if name in {"", found.name} else await self._rename(run, name)
         if name:
             self._check_name(name := as_name(name))
         chosen = name or await self._free(found.draft.name)
@@ -105,10 +110,16 @@ class RunSaver:
 
     async def rename(self, run: Run, name: str) -> Saved:
         """Give a saved pipeline another name, in its file and in the schedules that run it. Raises like `save`."""
+        async with self._changing:
+            return await self._rename(run, name)
+
+    async def _rename(self, run: Run, name: str) -> Saved:
         found = await self.look(run)
         new = as_name(name)
-        if not found.name or new == found.name:
-            return await self.save(run, new) if not found.name else found
+        if not found.name:
+            raise NotFound("It is not saved any more.", hint="/save saves the last request again.")
+        if new == found.name:
+            return found
         self._check_name(new)
         text = await asyncio.to_thread(self._file(found.name).read_text, encoding="utf-8")
         await asyncio.to_thread(self._write, new, _renamed(text, found.name, new))
@@ -119,6 +130,10 @@ class RunSaver:
 
     async def fix(self, run: Run, name: str) -> Saved:
         """Make an input a constant, or an input again; changes that a person made in the file are lost by it."""
+        async with self._changing:
+            return await self._fix(run, name)
+
+    async def _fix(self, run: Run, name: str) -> Saved:
         found = await self.look(run)
         fixed = tuple(one for one in found.fixed if one != name) if name in found.fixed else (*found.fixed, name)
         await self._keep(run, found.name, fixed)

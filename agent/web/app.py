@@ -23,16 +23,17 @@ def web_app(
     receive: Receive,
     is_well: Callable[[], Awaitable[bool]],
     on_telegram: TelegramHook | None = None,
+    telegram_url: str = "",
 ) -> FastAPI:
     """Return the web application of an agent.
 
     `receive` takes webhooks, `is_well` says whether the journal can be read and written. Without `on_telegram` there is
-    no route for Telegram's webhook mode. Further routers (an API, pages) are included here.
+    no route for Telegram's webhook mode; `telegram_url` is where Telegram calls. Further routers are included here.
     """
     made = FastAPI(title="Dirigent", docs_url=None, redoc_url=None, openapi_url=None)
     made.include_router(health.router(is_well))
     made.include_router(hooks.router(receive, per_minute=web.per_minute))
     if on_telegram is not None:
         made.include_router(telegram.router(on_telegram))
-    made.add_middleware(Guard, hosts=hosts_of(web))
+    made.add_middleware(Guard, hosts=hosts_of(web, telegram_url))
     return made

@@ -36,10 +36,10 @@ class TooSlow(Exception):
     """A body did not come in time."""
 
 
-def hosts_of(web: Web) -> frozenset[str]:
-    """Return the names under which the server may be called, beside addresses."""
-    public = urlsplit(web.public_url or "").hostname or ""
-    return LOOPBACK | {name.lower() for name in (web.host, public, *web.hosts) if name}
+def hosts_of(web: Web, *addresses: str) -> frozenset[str]:
+    """Return the names under which the server may be called, beside addresses: also those of further URLs."""
+    public = (urlsplit(url).hostname or "" for url in (web.public_url or "", *addresses))
+    return LOOPBACK | {name.lower() for name in (web.host, *public, *web.hosts) if name}
 
 
 class Guard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -90,6 +91,15 @@ async def test_a_second_tap_and_a_restart_make_no_second_pipeline(bot: Bot, tmp_
     async with Bot(tmp_path / "home", [say, send, page]) as again:
         assert await press(again, "Save as pipeline") == "It is saved already"
         assert len(pipelines(again)) == 1
+
+
+async def test_two_taps_at_once_make_one_pipeline(bot: Bot):
+    await a_request(bot)
+
+    said = await asyncio.gather(*(press(bot, "Save as pipeline") for _ in range(5)))
+    assert set(said) <= {"Saved", "It is saved already"}
+    assert len(pipelines(bot)) == 1
+    assert await press(bot, "Save as pipeline") == "It is saved already"
 
 
 async def test_a_saved_pipeline_is_renamed_by_the_next_words_and_its_schedule_follows(bot: Bot):
