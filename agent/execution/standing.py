@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from agent.domain.run import Origin
 from agent.policy import consent, grants
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ async def agreed_before(store: Store, ctx: RunContext, step: PlanStep, spec: Too
     """Say whether the owner's yes to this pipeline covers exactly this call; if so, the audit log has it.
 
     Only a step that stands in the pipeline itself is covered, or one made of it for an entry of its list: a model's
-    step is not, nor one of a nested pipeline.
+    step is not, nor one of a nested pipeline, nor what somebody else asked for just now.
     """
+    if ctx.run.origin is not Origin.TRIGGER and not ctx.run.provenance.trusted:
+        return False
     pipe = step.pipe
     choices = (ctx.run.given.get("consent") or {}).get(pipe.parent or step.id) if pipe is not None else None
     if pipe is None or pipe.scope or choices is None:

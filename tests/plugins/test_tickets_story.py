@@ -208,3 +208,16 @@ async def test_one_ticket_is_processed_by_its_id_and_the_context_comes_back(tmp_
         context = await bot.app.scheduled.process_ticket("2", "tickets")
         assert context.status == "COMPLETED"
         assert {number: row["group"] for number, row in server.tickets.items()} == {1: "Inbox", 2: "Billing"}
+
+
+async def test_a_yes_is_not_for_what_a_member_of_the_chat_asks_for(tmp_path: Path):
+    async with (
+        FakeZammad([{"id": 1, "title": "Refund", "body": "my invoice, a refund"}]) as server,
+        Bot(tmp_path, builtin=True, offline=True, **at_zammad(server)) as bot,
+    ):
+        ready = await bot.app.pipelines.ready("tickets")
+        await agree(bot.app.store, ready.given({}), "ada", time.time())
+        assert (await bot.hears("/run tickets", trusted=False)).status == "WAITING_APPROVAL"
+        assert server.writes == []
+        assert (await bot.hears("/run tickets", trusted=True)).status == "COMPLETED"
+        assert server.tickets[1]["group"] == "Billing"
