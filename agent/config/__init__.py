@@ -115,6 +115,8 @@ class Telegram(_Section):
     """Look (👀) at each message as soon as it is safe, where the chat allows it."""
     voice_minutes: Annotated[float, Field(ge=0)] = 15.0
     """The longest voice message that is listened to; a longer one is kept as a file."""
+    webhook_url: Annotated[str, Field(pattern=r"^https://[^\s/]+")] | None = None
+    """Where Telegram can call, such as `https://bot.example.org/telegram`, instead of being polled."""
     poll_seconds: Annotated[int, Field(ge=0, le=50)] = 25
     """Long-poll time of one getUpdates call."""
 

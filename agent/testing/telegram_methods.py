@@ -227,6 +227,23 @@ def set_my_commands(world: World, params: Params, _: Uploads) -> Any:
     return True
 
 
+def set_webhook(world: World, params: Params, _: Uploads) -> Any:
+    """https://core.telegram.org/bots/api#setwebhook."""
+    url = str(params.get("url") or "")
+    if url and not url.startswith("https://"):
+        raise bad("bad webhook: An HTTPS URL must be provided for webhook")
+    world.webhook = (url, str(params.get("secret_token") or "")) if url else None
+    world.touch()
+    return True
+
+
+def delete_webhook(world: World, _params: Params, _: Uploads) -> Any:
+    """https://core.telegram.org/bots/api#deletewebhook."""
+    world.webhook = None
+    world.touch()
+    return True
+
+
 def set_message_reaction(world: World, params: Params, _: Uploads) -> Any:
     """https://core.telegram.org/bots/api#setmessagereaction."""
     chat = writable(world, {**params, "message_thread_id": None})
@@ -266,6 +283,9 @@ class Poll:
 
     async def get_updates(self, params: Params) -> Any:
         """https://core.telegram.org/bots/api#getupdates."""
+        if self.world.webhook is not None:
+            said = "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
+            raise Refused(409, f"Conflict: {said}")
         self.turn += 1
         mine = self.turn
         self.world.touch()
@@ -301,5 +321,7 @@ METHODS: dict[str, Callable[[World, Params, Uploads], Any]] = {
     "deleteMessage": delete_message,
     "answerCallbackQuery": answer_callback_query,
     "setMyCommands": set_my_commands,
+    "setWebhook": set_webhook,
+    "deleteWebhook": delete_webhook,
     "setMessageReaction": set_message_reaction,
 }

@@ -74,6 +74,7 @@ class World:
         self.queries: dict[str, str | None] = {}
         self.alerts: dict[str, bool] = {}
         self.commands: list[dict[str, Any]] = []
+        self.webhook: tuple[str, str] | None = None
         self.menus: dict[tuple[str, str], list[dict[str, Any]]] = {}
         self.next_update = 1000
         self.next_message = 1

@@ -34,6 +34,7 @@ from agent.channels.telegram.strangers import Doorkeeper
 from agent.channels.telegram.tasks import Tasks
 from agent.channels.telegram.updates import Reader
 from agent.channels.telegram.voices import Voices
+from agent.channels.telegram.webhook import Webhook
 from agent.domain.messages import MessageKind
 from agent.errors import ConfigError, DeliveryRefused
 
@@ -82,14 +83,14 @@ class TelegramChannel:
         self._files = FileCourier(self._bot, self._courier)
         self._downloads = Downloads(self._bot, store, config.folder / "inbox", pause=patience)
         self._listener = listener
-        self._menu = Menu(self._bot, store, plugins or {})
-        self._voices = Voices(store, listener, config.telegram.voice_minutes)
         self._tasks = Tasks()
+        self._menu = Menu(self._bot, store, plugins or {}, self._tasks)
+        self._voices = Voices(store, listener, config.telegram.voice_minutes)
         self._presses = Presses(self._bot, self._tasks)
         self._signs = Signs(self._bot, self._tasks, self._directory.outside, reactions=config.telegram.reactions)
         self._lanes = Lanes(store, hearer, prepare=self._prepare, pressed=self._presses.pressed, press=press)
         self._patience = patience
-        self._receiver: Receiver | None = None
+        self._receiver: Receiver | Webhook | None = None
 
     def last_poll_age(self) -> float | None:
         """Return the seconds since Telegram last answered a poll; None before the first time."""
@@ -104,15 +105,23 @@ class TelegramChannel:
             logger.info("{} messages were waiting to be heard", waiting)
             await self._connect()
             await self._introduce()
-            intake = self._intake(lanes)
-            self._receiver = Receiver(
-                self._bot,
-                self._store,
-                intake,
-                poll_seconds=self._config.telegram.poll_seconds,
-                patience=self._patience,
-            )
-            await self._receiver.run()
+            self._receiver = self._way_in(self._intake(lanes))
+            try:
+                await self._receiver.run()
+            finally:
+                self._receiver = None
+
+    def _way_in(self, intake: Intake) -> Receiver | Webhook:
+        """Return what receives: calls where an address for them is set, else polling."""
+        settings = self._config.telegram
+        if settings.webhook_url is not None:
+            return Webhook(self._bot, self._store, intake, settings.webhook_url, patience=self._patience)
+        return Receiver(self._bot, self._store, intake, poll_seconds=settings.poll_seconds, patience=self._patience)
+
+    async def webhook(self, headers: Mapping[str, str], body: bytes) -> int:
+        """Take one of Telegram's calls; return the HTTP status for it. 503 while nothing receives calls."""
+        receiver = self._receiver
+        return await receiver.receive(headers, body) if isinstance(receiver, Webhook) else 503
 
     async def _introduce(self) -> None:
         """Note what kind of bot this is, and have Telegram show its commands."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from telegram import Bot, BotCommandScope
 
+    from agent.channels.telegram.tasks import Tasks
     from agent.store.protocol import Store
 
 KEPT = "telegram:menu"
@@ -31,12 +32,16 @@ Menus = list[tuple[str, str, list[tuple[str, str]]]]
 
 
 class Menu:
-    """Publishes the menus. `plugins` gives the plugins' commands (without slash) and what they do."""
+    """Publishes the menus. `plugins` gives the plugins' commands (without slash) and what they do.
 
-    def __init__(self, bot: Bot, store: Store, plugins: Mapping[str, str]) -> None:
+    Once `tasks` is ending, what is left out now is done at the next start.
+    """
+
+    def __init__(self, bot: Bot, store: Store, plugins: Mapping[str, str], tasks: Tasks) -> None:
         self._bot = bot
         self._store = store
         self._plugins = plugins
+        self._tasks = tasks
 
     async def publish(self, owners: Iterable[int]) -> None:
         """Have Telegram show the menus, unless it has them already. A menu is not worth a retry."""
@@ -46,6 +51,8 @@ class Menu:
             return
         try:
             for place, language, commands in menus:
+                if self._tasks.ending:
+                    return
                 listed = [BotCommand(name, what) for name, what in commands]
                 code = "" if language == "en" else language
                 await self._bot.set_my_commands(listed, scope=_scope(place), language_code=code)

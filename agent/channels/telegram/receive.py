@@ -117,7 +117,9 @@ class Receiver:
         """Say what is wrong, once in words, and wait; longer each time, never for good."""
         self._failures += 1
         pause = min(SLOWEST, 0.5 * 2.0 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 — no secret
-        if isinstance(error, Conflict):
+        if isinstance(error, Conflict) and calls.says(error, "webhook"):
+            await self._end_webhook()
+        elif isinstance(error, Conflict):
             pause = CONFLICT
             logger.warning("Another program polls with this bot's token. Stop it, or give this one its own bot.")
         elif isinstance(error, RetryAfter):
@@ -131,6 +133,14 @@ class Receiver:
         else:
             logger.opt(exception=error).error("{} receiving failed; trying again in {:.1f} s", reference_id(), pause)
         await asyncio.sleep(pause * self._patience)
+
+    async def _end_webhook(self) -> None:
+        """End the calls that an earlier life with another setting has asked for; then polling works."""
+        logger.info("Telegram calls a webhook, which telegram.webhook_url does not ask for; polling from now on")
+        try:
+            await self._bot.delete_webhook()
+        except TelegramError as error:
+            logger.warning("The webhook could not be ended: {}", error)
 
 
 async def resume(store: Store, bot_id: int) -> int:

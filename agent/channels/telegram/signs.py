@@ -40,7 +40,7 @@ class Signs:
             if running is not None:
                 running.cancel()
         elif running is None or running.done():
-            self._typing[place] = self._tasks.own(self._keep_typing(*place))
+            self._typing[place] = self._tasks.own(self._keep_typing(*place), endless=True)
 
     async def _keep_typing(self, chat_id: str, thread_id: str) -> None:
         """Renew the chat action before it fades."""

@@ -9,23 +9,31 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
+GRACE = 2.0
+
 
 class Tasks:
-    """Owns tasks until they end."""
+    """Owns tasks until they end. `ending` tells those of several parts to leave the rest out."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._endless: set[asyncio.Task[None]] = set()
+        self.ending = False
 
-    def own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start the work."""
+    def own(self, work: Coroutine[Any, Any, None], *, endless: bool = False) -> asyncio.Task[None]:
+        """Start the work; `endless` work does not end by itself."""
         task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        kept = self._endless if endless else self._tasks
+        kept.add(task)
+        task.add_done_callback(kept.discard)
         return task
 
     async def end(self) -> None:
-        """Cancel what is running and wait for it."""
-        tasks = list(self._tasks)
+        """Let what is under way finish for a moment (a call that is cut off leaves its connection); cancel the rest."""
+        self.ending = True
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=GRACE)
+        tasks = [*self._tasks, *self._endless]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

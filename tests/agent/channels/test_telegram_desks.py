@@ -12,6 +12,7 @@ from agent.channels.telegram.menu import Menu
 from agent.channels.telegram.more import BYTES, MORE, MoreDesk, fitting
 from agent.channels.telegram.settings import SettingsDesk
 from agent.channels.telegram.start import Checks, StartDesk, told
+from agent.channels.telegram.tasks import Tasks
 from agent.commands import HELP
 from agent.domain.messages import Destination, InboundMessage
 
@@ -77,11 +78,11 @@ async def test_group_is_of_no_use_in_private(store):
 async def test_the_menu_is_set_per_place_and_language_and_only_when_it_changed(rig):
     async with Bot(rig.server.token, base_url=f"{rig.server.base_url}/bot") as bot:
         for _ in range(2):
-            await Menu(bot, rig.store, {}).publish([OWNER])
+            await Menu(bot, rig.store, {}, Tasks()).publish([OWNER])
         assert len(rig.server.called("setMyCommands")) == 15
-        await Menu(bot, rig.store, {"roll": "Roll dice."}).publish([OWNER])
+        await Menu(bot, rig.store, {"roll": "Roll dice."}, Tasks()).publish([OWNER])
         assert rig.server.menus["all_private_chats", ""][-1] == {"command": "roll", "description": "Roll dice."}
-        await Menu(bot, rig.store, {}).publish([OWNER])
+        await Menu(bot, rig.store, {}, Tasks()).publish([OWNER])
     menus = {key: [entry["command"] for entry in menu] for key, menu in rig.server.menus.items()}
     assert menus["all_private_chats", ""] == [name.lstrip("/") for name in HELP]
     assert "users" in menus[f"chat:{OWNER}", "de"]
@@ -118,7 +119,7 @@ def test_a_menu_that_holds_all_has_no_more():
 
 
 async def test_the_menus_of_all_languages_fit_with_many_plugins(rig):
-    menu = Menu(None, rig.store, {f"command_{number}": "words " * 9 for number in range(120)})
+    menu = Menu(None, rig.store, {f"command_{number}": "words " * 9 for number in range(120)}, Tasks())
     for _, _, commands in menu.menus([OWNER]):
         assert sum(len(f"{name}{what}".encode()) for name, what in commands) <= BYTES
 
