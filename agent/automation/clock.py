@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -17,15 +18,14 @@ LEADS = {
     **dict.fromkeys(("dreiviertel",), (-1, 45)),
 }
 TAILS = {"et demie": (0, 30), "et demi": (0, 30), "et quart": (0, 15), "moins le quart": (-1, 45)}
-TIME = re.compile(
+_TIME = (
     BEFORE
     + rf"(?:(?P<word>{words.one_of(words.CLOCK_WORDS)})\b"
     + rf"|(?:(?P<lead>{words.one_of(LEADS)})\s+)?(?P<hour>\d{{1,2}}|{words.one_of(words.NUMBER)}\b)"
     + r"(?:(?P<sep>:|\.|\s?h\s?|\s+uhr\s+)(?P<minute>\d{2})(?![\d.:]*\d))?"
     + r"(?:\s?(?P<half>[ap]\.?m\.?)(?!\w)|\s*(?P<unit>uhr|o['’]clock|heures?|hrs?|h|час(?:а|ов)?)\b)?"
     + rf"(?:\s+(?P<tail>{words.one_of(TAILS)})\b)?(?![\d%])(?!\w)"
-    + rf"(?:\s+(?P<part>{words.one_of(words.TELLING_PARTS)})\b)?)",
-    re.IGNORECASE,
+    + rf"(?:\s+(?P<part>{words.one_of(words.TELLING_PARTS)})\b)?)"
 )
 MORE = re.compile(words.AND, re.IGNORECASE)
 ZONE = re.compile(r"\s+\(?(?P<zone>[A-Z][A-Za-z]+(?:/[A-Z][A-Za-z_]+)+|UTC|GMT)\)?(?!\w)")
@@ -50,6 +50,12 @@ class Clock:
         if self.half or not part:
             return self
         return Clock(self.end, tuple((_in_part(hour, part), minute) for hour, minute in self.times), True, self.zone)
+
+
+@functools.cache
+def _time() -> re.Pattern[str]:
+    """Compile the pattern when a text may hold a time."""
+    return re.compile(_TIME, re.IGNORECASE)
 
 
 def read(text: str, at: int) -> Clock | None:
@@ -78,7 +84,7 @@ def bare(text: str, at: int) -> tuple[tuple[int, int], int] | None:
 
 def _one(text: str, at: int, *, bare: bool) -> tuple[tuple[int, int], bool, int, str] | None:
     """Return (hour, minute), whether its half of the day is said, where it ends, and am or pm."""
-    found = TIME.match(text, at)
+    found = _time().match(text, at)
     if found is None:
         return None
     if found["word"]:

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 from agent.composer import answer_from_results
 from agent.domain.states import Status
 from agent.errors import ConfigError, DirigentError, NotFound
-from agent.planning.pipeline import NAME
-from agent.planning.saving import as_name, can_be_saved, draft_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +61,8 @@ class RunSaver:
     # --- finding ------------------------------------------------------------------------------------------------
     async def last_of(self, session_id: str) -> Run:
         """Return a chat's last request that can be saved. Raises NotFound."""
+        from agent.planning.saving import can_be_saved  # what saving needs is loaded when something is saved
+
         for run in await self._store.recent_runs(session_id, LOOKED_BACK):
             if run.status is Status.COMPLETED and can_be_saved(run, await self._store.get_steps(run.id)):
                 return run
@@ -75,6 +75,8 @@ class RunSaver:
         """Return how a run stands: its draft, and the pipeline that it was saved as. Raises NotFound, PlanError."""
         if run.status is not Status.COMPLETED:
             raise NotFound(f"The run {run.ref} did not end well ({run.status.lower()}).", hint="Save one that did.")
+        from agent.planning.saving import draft_of
+
         kept = json.loads(await self._store.get_value(_key(run)) or "{}")
         fixed = tuple(kept.get("fixed", ()))
         name = str(kept.get("name", ""))
@@ -97,7 +99,7 @@ class RunSaver:
         if found.name:
             return found if name in {"", found.name} else await self._rename(run, name)
         if name:
-            self._check_name(name := as_name(name))
+            self._check_name(name := _plain(name))
         chosen = name or await self._free(found.draft.name)
         await self._keep(run, chosen, found.fixed)  # first: after a crash a second tap does not make a second file
         try:
@@ -115,7 +117,7 @@ class RunSaver:
 
     async def _rename(self, run: Run, name: str) -> Saved:
         found = await self.look(run)
-        new = as_name(name)
+        new = _plain(name)
         if not found.name:
             raise NotFound("It is not saved any more.", hint="/save saves the last request again.")
         if new == found.name:
@@ -183,6 +185,8 @@ class RunSaver:
         return next(n for n in (name, *(f"{name}-{k}" for k in range(2, 10_000))) if n not in taken)
 
     def _check_name(self, name: str) -> None:
+        from agent.planning.pipeline import NAME
+
         if not NAME.match(name):
             raise ConfigError(f"{name!r} cannot be a name.", hint="Use letters, digits, '-' and '_', at most 64.")
         if name in self._pipelines.names():
@@ -222,6 +226,12 @@ class RunSaver:
     def _remove(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self._file(name).unlink()
+
+
+def _plain(name: str) -> str:
+    from agent.planning.saving import as_name
+
+    return as_name(name)
 
 
 def _renamed(text: str, old: str, new: str) -> str:
