@@ -229,12 +229,12 @@ def test_the_reference_names_every_setting_and_no_secret_default():
 @pytest.mark.parametrize("setting", settings_reference(), ids=lambda setting: setting.key)
 def test_every_setting_can_be_given_by_its_variable(home: Path, monkeypatch: pytest.MonkeyPatch, setting):
     other = {
-        "int": lambda: str(int(setting.default) * 2 or 1),
+        "int": lambda: str(int(setting.default) + 1),
         "float": lambda: str(float(setting.default) / 2 or 1.5),
-        "bool": lambda: "true",
+        "bool": lambda: str(setting.default != "true"),
         "path": lambda: str(home / "elsewhere"),
         "secret": lambda: "s3cret",
-        "text": lambda: setting.choices[-1] if setting.choices else "http://other",
+        "text": lambda: setting.choices[-1] if setting.choices else "https://other",
         "list": lambda: "5",
         "table": lambda: {"secrets": '{"A": "b"}', "llm.prices": '{"m": [1, 2]}', "plugins": '{"a": {"b": "c"}}'}[
             setting.key
