@@ -155,6 +155,7 @@ def build_app(
     hooks = Hooks(config.folder / "secrets" / "webhooks")
     automation = AutomationScheduler(parts.store, orchestrator, pipelines=pipelines, bell=bell, hooks=hooks)
     scheduled = PipelineOrchestrator(config, parts.store, pipelines, automation, orchestrator)
+    automation.preparations.append(scheduled.prepare)
     automation.companions.append(scheduled.run)
     chains = Chains(parts.store, pipelines, orchestrator)
     zone_name = persons_zone(config.plugins.get("time", {}).get("time_zone", ""))

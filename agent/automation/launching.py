@@ -19,6 +19,7 @@ from agent.errors import ConfigError, reference_id
 
 if TYPE_CHECKING:
     from agent.domain.event import Event
+    from agent.domain.messages import Destination
     from agent.domain.session import Session
     from agent.orchestrator import OrchestratorRunner
     from agent.pipelines import Pipelines
@@ -40,6 +41,7 @@ class Launcher:
     orchestrator: OrchestratorRunner
     pipelines: Pipelines | None = None
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _touched: dict[str, Destination] = field(default_factory=dict)
 
     def check(self, trigger: Trigger) -> None:
         """Raise ConfigError when there is no way to carry out what the trigger is for."""
@@ -135,7 +137,9 @@ class Launcher:
         Raises DirigentError for a pipeline that is gone or wrong, or does not take its inputs.
         """
         session = await self.session_of(trigger)
-        await self.store.touch_session(session.id, session.folder, trigger.dest.to_json())
+        if self._touched.get(session.id) != trigger.dest:  # once: it would be a commit of its own with each fire
+            await self.store.touch_session(session.id, session.folder, trigger.dest.to_json())
+            self._touched[session.id] = trigger.dest
         return Run(
             trigger.session_id,
             request_text(trigger, fire.subject),

@@ -194,13 +194,16 @@ class PipelineOrchestrator:
         return Destination(channel, chat, thread, "group" if chat.startswith("-") else "private")
 
     # --- while it runs ------------------------------------------------------------------------------------------
+    async def prepare(self) -> None:
+        """Set the triggers, before an event that waits is held against rules that are not there yet."""
+        await self._set_again(tell=False)
+
     async def run(self) -> None:
-        """Set the triggers, and again whenever a file of the home's pipelines changes, until cancelled."""
+        """Set the triggers again whenever a file of the home's pipelines changes, until cancelled."""
         from watchfiles import awatch
 
         folder = self._pipelines.folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await self._set_again(tell=False)
         logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it counts changes, at the level of our news
         while True:
             try:

@@ -85,6 +85,7 @@ class AutomationScheduler:
         self._running = False
         self._fired = 0
         self._error = ""
+        self.preparations: list[Callable[[], Coroutine[Any, Any, None]]] = []  # done before anything fires
         self.companions: list[Callable[[], Coroutine[Any, Any, None]]] = []  # what else works while this does
         orchestrator.when_finished.append(self._run_ended)
         orchestrator.when_published.append(self.events_came)
@@ -107,6 +108,8 @@ class AutomationScheduler:
         with self._bell.listening(self.changed) if self._bell else contextlib.nullcontext():
             self._running = True
             try:
+                for prepare in self.preparations:
+                    await prepare()
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._live(), name="schedules")
                     for companion in self.companions:

@@ -18,6 +18,7 @@ NAMES = (
     "planning",
     "planning_latency",
     "end_to_end",
+    "fires",
     "first_message",
     "idle",
     "journal",

@@ -337,3 +337,40 @@ def test_an_intervals_next_time_is_always_later():
             assert following is not None
             assert following > at
             at = following
+
+
+# --- a year with a machine that is often off ----------------------------------------------------------------------
+@pytest.mark.parametrize("policy", list(Misfire))
+@pytest.mark.parametrize(
+    "spec",
+    [{"every": 5400}, *({"cron": "30 2,14 * * *", "zone": zone} for zone in ZONES)],
+    ids=["interval", *ZONES],
+)
+async def test_a_year_of_nights_that_are_missed_follows_the_policy_exactly(
+    automation, clock, store, a_trigger, policy, spec
+):
+    clock.now = clock.limit = YEAR_BEGINS
+    await automation.create(a_trigger(spec, misfire=policy, misfire_cap=3))
+    wanted: list[float] = []
+    every = list(all_times(spec, YEAR_BEGINS, YEAR_BEGINS + YEAR))
+    for _ in range(26):  # two weeks: eleven days off, three days on
+        before, clock.now = clock.now, clock.now + 11 * 86_400 + 1000.0
+        clock.limit = clock.now
+        missed = [at for at in every if before < at <= clock.now]
+        late = {Misfire.SKIP: [], Misfire.ONCE: missed[-1:], Misfire.ALL: missed[-3:]}[policy]
+        wanted += late
+        await automation.start()
+        await clock.travel(automation, 3 * 86_400)
+        await automation.stop()
+        wanted += [at for at in every if before + 11 * 86_400 + 1000.0 < at <= clock.now]
+
+    fired = [fire.due_at for fire in await store.fires_of("t1", 20_000) if fire.status is FireStatus.TOLD]
+    assert sorted(fired) == wanted
+
+
+def all_times(spec, after: float, until: float):
+    """Yield the times of a schedule that begins at `after`."""
+    at = times.following(spec, after, after)
+    while at <= until:
+        yield at
+        at = times.following(spec, after, at)
