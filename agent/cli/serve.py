@@ -64,7 +64,8 @@ async def serve(config: AppConfig) -> None:
         rung = await rung_of(sandbox_policy(config))
         print(f"{model}\nSandbox {rung.name}: {rung.stance} {rung.remedy}".rstrip(), flush=True)
         await app.orchestrator.resume()  # what triggers began may report to no channel of ours
-        door = await open_door(app)
+        calls = config.telegram.webhook_url
+        door = await open_door(app, channels[0].webhook if channels and calls else None)
         works = [*(channel.serve() for channel in channels), app.sender.run(), app.automation.run()]
         await until_stopped([*works, *([door.run()] if door else [])], "Serving; Ctrl-C ends it.")
 
@@ -103,7 +104,14 @@ async def open_door(app: App, on_telegram: TelegramHook | None = None) -> WebSer
         await app.store.get_value("health")
         return True
 
-    door = listen(web_app(web, receive=app.automation.receive, is_well=is_well, on_telegram=on_telegram), web)
+    application = web_app(
+        web,
+        receive=app.automation.receive,
+        is_well=is_well,
+        on_telegram=on_telegram,
+        telegram_url=app.config.telegram.webhook_url or "",
+    )
+    door = listen(application, web)
     print(f"Listening on {door.address} ({len(hooks)} webhooks)", flush=True)
     return door
 
