@@ -1,6 +1,8 @@
-"""Automation: what starts runs by itself. Schedules, dropped files, events, fires by hand; nothing else knows of them.
+"""Automation: what starts runs by itself. Schedules, dropped files, events, webhooks, fires by hand.
 
 `scheduler.py` is the heart: it sleeps until the journal's next fire. `times.py` knows when a schedule fires, `files.py`
-which files have arrived whole, `events.py` which triggers an event concerns, `wording.py` what people mean by "every
-Friday at 9", and `chat.py` shows and makes schedules in a chat.
+which files have arrived whole, `mapping.py` which rules an event meets and `events.py` what is done about it,
+`webhook.py` whether a call is signed, `launching.py` how a fire becomes a run. `declared.py` and `pipelines.py` keep
+the triggers that pipelines' files declare, `chains.py` runs pipelines one after the other. `wording.py` understands
+"every Friday at 9"; `chat.py` and `desks.py` show and change all this in a chat, `overview.py` puts it into words.
 """

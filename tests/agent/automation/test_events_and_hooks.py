@@ -18,6 +18,7 @@ from agent.domain.project import Project
 from agent.domain.states import Status
 from agent.domain.trigger import FireStatus, Overlap, TriggerKind
 from agent.pipelines import Pipelines
+from agent.store.sql import SqlStore
 
 ORDER = {"order": {"total": 120, "country": "AT"}, "tags": ["new"]}
 
@@ -307,3 +308,25 @@ async def test_a_bell_wakes_the_other_processes_and_forgets_the_dead(tmp_path):
         async with asyncio.timeout(5):
             await rung.wait()
     assert Bell(tmp_path / "bells").ring() == 0
+
+
+async def test_two_schedulers_on_one_journal_handle_each_event_once_and_in_order(
+    tmp_path, a_desk, clock, store, a_trigger
+):
+    other = SqlStore(tmp_path / "journal.db", clock=clock)
+    await other.open()
+    one = AutomationScheduler(store, a_desk(), clock, wait=clock.wait)
+    two = AutomationScheduler(other, a_desk(), clock, wait=clock.wait)
+    await one.create(a_trigger({"type": "*"}, kind=TriggerKind.EVENT))
+    for n in range(60):
+        await store.publish(an_event(key=f"e{n:02}", project=("a", "b")[n % 2]))
+
+    await asyncio.gather(one._round(), two._round())
+
+    fired = [fire.key for fire in reversed(await store.fires_of("t1", 100))]
+    await other.close()
+    assert sorted(fired) == [f"event:e{n:02}" for n in range(60)]
+    for project in (0, 1):
+        mine = [key for key in fired if int(key[-2:]) % 2 == project]
+        assert mine == sorted(mine)
+    assert {event.status for event in await store.newest_events(100)} == {"handled"}
