@@ -29,6 +29,8 @@ from sandbox.api import SandboxError
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.catalogue import Catalogue
     from agent.domain.messages import Door, InboundMessage
     from agent.domain.run import Question
@@ -62,6 +64,7 @@ class Reception:
         self._catalogue = catalogue
         self.about = about
         self.doors: list[Door] = []
+        self.pulses: list[Callable[[], str]] = []  # what channels say of themselves in /status
 
     # --- messages -----------------------------------------------------------------------------------------------
     async def hear(self, message: InboundMessage) -> None:
@@ -297,7 +300,7 @@ class Reception:
     async def _status(self, session: Session, _rest: str) -> str:
         runs = await self._store.unfinished_runs(session.id)
         spent = await self._store.spent(session_id=session.id)
-        lines = [self.about, f"Open requests here: {len(runs)}"]
+        lines = [self.about, *(pulse() for pulse in self.pulses), f"Open requests here: {len(runs)}"]
         lines += [f"- {run.title or run.request[:60]}: {run.status.lower()}" for run in runs[:10]]
         lines.append(f"Used here so far: {int(spent['prompt_tokens'] + spent['completion_tokens'])} tokens")
         return "\n".join(line for line in lines if line)

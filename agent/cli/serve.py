@@ -84,6 +84,7 @@ async def add_telegram(app: App) -> TelegramChannel:
         listener=build_listener(app.config, app.llm),
         plugins=plugin_commands(app.catalogue),
     )
+    app.reception.pulses.append(channel.pulse)
     await app.add_channel(channel)
     return channel
 

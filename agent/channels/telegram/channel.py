@@ -97,6 +97,11 @@ class TelegramChannel:
         last = self._receiver.last_poll if self._receiver is not None else None
         return None if last is None else time.monotonic() - last
 
+    def pulse(self) -> str:
+        """Say when Telegram was last heard of, for /status."""
+        age = self.last_poll_age()
+        return "Telegram: not reached yet" if age is None else f"Telegram: last heard of {age:.0f} s ago"
+
     # --- in -----------------------------------------------------------------------------------------------------
     async def serve(self) -> None:
         """Receive until cancelled. Raises ConfigError when Telegram refuses the token at the start."""

@@ -137,10 +137,12 @@ async def test_only_one_process_receives_and_the_next_takes_over(rig):
             rig.server.user_says(OWNER, "for the first")
             await rig.hearer.until(lambda: len(rig.hearer.heard) == 1)
             assert second.last_poll_age() is None
+            assert second.pulse() == "Telegram: not reached yet"
             await running_first.aclose()
             rig.server.user_says(OWNER, "for the second")
             await rig.hearer.until(lambda: len(rig.hearer.heard) == 2)
             assert second.last_poll_age() < 10
+            assert " s ago" in second.pulse()
     await second.close()
 
 
