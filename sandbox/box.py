@@ -134,7 +134,9 @@ class Box(Session):
             grant = None
         launch = self._launch()
         group = cgroups.make(job.limits.memory_mb, job.limits.processes) if self._grouped else None
-        bounds = Bounds(before.used + room, before.entries + job.limits.entries, job.limits.channels)
+        most = before.entries + job.limits.entries
+        temporary = self._temporary.path if self._temporary else None
+        bounds = Bounds(before.used + room, most, job.limits.channels, temporary)
         guard: list[asyncio.Task[None]] = []
 
         def started(strike: Callable[[str], None]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from sandbox import kernel, landlock, seccomp
 
-_MS_REC_PRIVATE = 0x44000
+_MS_REC_PRIVATE, _MS_BIND = 0x44000, 0x1000
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
@@ -88,7 +88,7 @@ def _become(user: int) -> None:
 
 
 def _landlock(settings: dict[str, Any]) -> Walls:
-    own = settings["namespaces"] and _new_namespaces()
+    own = settings["namespaces"] and _new_namespaces(settings["writable"])
     if not own:
         kernel.adopt_orphans()
     kernel.set_dumpable(allowed=False)
@@ -98,11 +98,20 @@ def _landlock(settings: dict[str, Any]) -> Walls:
     if own:
         allowed.append(("/proc", landlock.READ))
     rules = landlock.wall(allowed)
-    seccomp.install("tcp" if own else "none")
+    seccomp.install("tcp" if own else "still")
     return Walls("landlock", own, rules, tuple(allowed))
 
 
-def _new_namespaces() -> bool:
+def _only_these_writable(writable: list[str]) -> None:
+    """Make all else read-only: Landlock does not keep a job from changing modes, owners and times of files."""
+    for path in writable:
+        kernel.mount(path, path, "", _MS_BIND)
+    kernel.set_read_only("/", on=True)
+    for path in writable:
+        kernel.set_read_only(path, on=False)
+
+
+def _new_namespaces(writable: list[str]) -> bool:
     """Take namespaces of our own for processes, network and the rest; return whether there were any to be had.
 
     The caller goes on as the init of the new process namespace; the outer process stays behind to wait for it.
@@ -120,6 +129,7 @@ def _new_namespaces() -> bool:
     _stay_behind()
     kernel.mount("none", "/", "", _MS_REC_PRIVATE)
     kernel.mount("proc", "/proc", "proc", 0)
+    _only_these_writable(writable)
     with contextlib.suppress(OSError):  # without it there is no network at all
         kernel.loopback_up()
     kernel.drop_capabilities()

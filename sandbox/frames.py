@@ -58,23 +58,27 @@ class FrameReader:
             return []
         self._buffer += data
         found: list[dict[str, Any]] = []
+        at = 0
         try:
-            while (record := self._next()) is not None:
-                found.append(record)
+            while (end := self._end(at)) is not None:
+                found.append(decode(bytes(self._buffer[at + _LENGTH.size : end])))
+                at = end
         except BadFrame:
-            self.broken = True
-            self._buffer.clear()
+            self.stop()
+        del self._buffer[:at]  # once for all of them: each time it moves what is left
         return found
 
-    def _next(self) -> dict[str, Any] | None:
-        if len(self._buffer) < _LENGTH.size:
+    def stop(self) -> None:
+        """Take in nothing more."""
+        self.broken = True
+        self._buffer.clear()
+
+    def _end(self, at: int) -> int | None:
+        """Return where the frame at `at` ends, None while it is not complete."""
+        if len(self._buffer) < at + _LENGTH.size:
             return None
-        (length,) = _LENGTH.unpack_from(self._buffer)
+        (length,) = _LENGTH.unpack_from(self._buffer, at)
         if length > EVENT_LIMIT:
             raise BadFrame("too long")
-        end = _LENGTH.size + length
-        if len(self._buffer) < end:
-            return None
-        body = bytes(self._buffer[_LENGTH.size : end])
-        del self._buffer[:end]
-        return decode(body)
+        end = at + _LENGTH.size + length
+        return None if len(self._buffer) < end else end

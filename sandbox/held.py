@@ -7,10 +7,8 @@ import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from sandbox.workspace import Workspace
+from sandbox.workspace import Workspace
 
 
 @dataclass(slots=True)
@@ -88,16 +86,25 @@ def _mapped_files(pid: int, device: int, found: Held) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a job may bring a workspace to, in bytes and entries, and how many channels it may have."""
+    """What a job may bring a workspace to, in bytes and entries, and how many channels it may have.
+
+    `temporary` is the box's folder for temporary files, where that is on a disk of the host's: it counts with the rest.
+    """
 
     used: int
     entries: int
     channels: int
+    temporary: Path | None = None
 
     def broken(self, workspace: Workspace, pid: int) -> str:
         """Return the cause to end a job for, empty when all is well. `pid` is the init of its box."""
         seen = workspace.snapshot()
         hidden = held(pid, workspace.device) if pid else Held()
-        if seen.used + hidden.bytes > self.used or seen.entries > self.entries:
+        used, entries = seen.used + hidden.bytes, seen.entries
+        if self.temporary is not None:
+            with Workspace(self.temporary) as folder:
+                beside = folder.snapshot()
+            used, entries = used + beside.used, entries + beside.entries
+        if used > self.used or entries > self.entries:
             return "disk"
         return "channels" if len(hidden.channels) > self.channels else ""

@@ -22,7 +22,8 @@ CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
 _PR_CAPBSET_DROP = 24
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
-_OPENAT2 = 437
+_OPENAT2, _MOUNT_SETATTR = 437, 442
+_AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = -100, 0x8000, 1
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -93,6 +94,18 @@ def mount(source: str, target: str, kind: str, flags: int) -> None:
     """Mount a file system."""
     raw = [ctypes.c_char_p(os.fsencode(part)) for part in (source, target, kind)]
     checked(int(_libc().mount(*raw, ctypes.c_ulong(flags), None)), target)
+
+
+class _MountAttributes(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "users"))
+
+
+def set_read_only(path: str, *, on: bool) -> None:
+    """Make the mount at `path` read-only with all below it, or the one at `path` writable again. Linux 5.12."""
+    wanted = _MountAttributes(set=_MOUNT_ATTR_RDONLY) if on else _MountAttributes(clear=_MOUNT_ATTR_RDONLY)
+    flags = _AT_RECURSIVE if on else 0
+    raw = ctypes.c_char_p(os.fsencode(path))
+    syscall(_MOUNT_SETATTR, _AT_FDCWD, raw, flags, ctypes.byref(wanted), ctypes.sizeof(wanted))
 
 
 def drop_bounding_set() -> None:

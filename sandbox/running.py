@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FLOOD = 64
 EVENT_BYTES = 32 << 20
+MOST_EVENTS = 20_000
 _CHUNK = 1 << 16
 
 
@@ -106,6 +107,8 @@ class Running:
         self._progress = progress
         self._reader = frames.FrameReader()
         self._event_bytes = 0
+        self._event_count = 0
+        self._deaf = False
         assert self.outcome.out is not None
         assert self.outcome.err is not None
         self.pipes = {
@@ -126,7 +129,13 @@ class Running:
             self._strike("output")
             return
         for record in self._reader.feed(data):
+            self._event_count += 1
+            if self._deaf or self._event_count > MOST_EVENTS:
+                break
             self._event(record)
+        if self._event_count > MOST_EVENTS:
+            self._reader.stop()
+            self._strike("output")
 
     def _event(self, record: dict[str, Any]) -> None:
         match record:
@@ -138,4 +147,6 @@ class Running:
             case {"result": dict()} | {"failure": dict()}:
                 self.outcome.record = record
             case _:
-                logger.debug("a sandboxed job sent an event of no known form")
+                logger.debug("a sandboxed job sent an event of no known form; it is heard no more")
+                self._deaf = True
+                self._reader.stop()

@@ -14,9 +14,10 @@ from typing import Literal
 
 from sandbox.filters import table
 
-# own: the box has a network of its own · tcp: only TCP, towards what Landlock allows · none: connected pairs only
-Network = Literal["own", "tcp", "none"]
-NETWORKS: tuple[Network, ...] = ("own", "tcp", "none")
+# own: the box has a network of its own · tcp: only TCP, towards what Landlock allows · none: connected pairs only ·
+# still: as none, and modes, owners and times of files stay as they are: nothing else keeps those of the host
+Network = Literal["own", "tcp", "none", "still"]
+NETWORKS: tuple[Network, ...] = ("own", "tcp", "none", "still")
 
 _LOAD, _JEQ, _JGE, _JSET, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
@@ -64,7 +65,7 @@ def _sockets(column: int, network: Network) -> list[Instruction]:
     only_pairs = _when(table.SOCKETPAIR[column], [_argument(0), *_when(table.AF_UNIX, [_OK]), denied])
     if network == "own":
         return _when(table.SOCKET[column], [_argument(0), *_unless(table.OWN_FAMILIES, [denied]), _OK])
-    if network == "none":
+    if network in {"none", "still"}:
         return [*_when(table.SOCKET[column], [denied]), *only_pairs]
     tcp = [
         *(_argument(0), *_unless((table.AF_INET, table.AF_INET6), [denied])),
@@ -74,6 +75,30 @@ def _sockets(column: int, network: Network) -> list[Instruction]:
     return [*_when(table.SOCKET[column], tcp), *only_pairs]
 
 
+def _modes(column: int) -> list[Instruction]:
+    """Refuse the set-uid and set-gid bits wherever a file gets its mode."""
+    rules: list[Instruction] = []
+    for numbers, mode, flags in table.MODES:
+        number = numbers[column]
+        if number is not None:
+            body = [_argument(mode), Instruction(_JSET, table.SET_ID, 0, 1), _fail(errno.EPERM), _OK]
+            if flags is not None:
+                body = [_argument(flags), Instruction(_JSET, table.MAKES_FILE, 1, 0), _OK, *body]
+            rules += _when(number, body)
+    return rules
+
+
+def _still(column: int) -> list[Instruction]:
+    """Refuse to change owners; say yes to a change of mode or time and do nothing, since every copy asks for one."""
+    rules: list[Instruction] = []
+    for calls, code in ((table.OWNERS, errno.EPERM), (table.MODES_AND_TIMES, 0)):
+        for numbers in calls.values():
+            number = numbers[column]
+            if number is not None:
+                rules += _when(number, [_fail(code)])
+    return rules
+
+
 def _on_arguments(column: int, network: Network) -> list[Instruction]:
     """Return the rules that look at an argument. Each body ends by itself: the accumulator is no longer the number."""
     forbidden = _fail(errno.EPERM)
@@ -81,6 +106,7 @@ def _on_arguments(column: int, network: Network) -> list[Instruction]:
     namespaces = [_argument(0), Instruction(_JSET, table.NAMESPACES, 0, 1), forbidden, _OK]
     return [
         *_sockets(column, network),
+        *_modes(column),
         *_when(table.IOCTL[column], [_argument(1), *tricks, _OK]),
         *_when(table.CLONE[column], namespaces),
         *_when(table.PRLIMIT[column], [_argument(0), *_when(0, [_OK]), forbidden]),
@@ -100,6 +126,8 @@ def assemble(machine: str, network: Network) -> bytes:
             number = numbers[column]
             if number is not None:
                 program += _when(number, [_fail(code)])
+    if network == "still":
+        program += _still(column)
     program += [*_on_arguments(column, network), _OK]
     return b"".join(part.packed() for part in program)
 

@@ -5,7 +5,7 @@ Numbers are those of the kernel's unistd_64.h (x86_64) and asm-generic/unistd.h 
 
 from __future__ import annotations
 
-Numbers = dict[str, tuple[int, int | None]]
+Numbers = dict[str, tuple[int | None, int | None]]
 
 # Refused with EPERM.
 DENIED: Numbers = {
@@ -85,10 +85,52 @@ ABSENT: Numbers = {
     "io_uring_register": (427, 427),
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
+    "openat2": (437, 437),  # hides the mode of a new file from the filter
+    "fchmodat2": (452, 452),
+}
+
+# Where a job shares the host's mounts. Landlock does not see these.
+OWNERS: Numbers = {
+    "chown": (92, None),
+    "fchown": (93, 55),
+    "lchown": (94, None),
+    "fchownat": (260, 54),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
+}
+MODES_AND_TIMES: Numbers = {
+    "chmod": (90, None),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "utimensat": (280, 88),
 }
 
 SOCKET, SOCKETPAIR = (41, 198), (53, 199)
 IOCTL, CLONE, PRLIMIT = (16, 29), (56, 220), (302, 261)
+
+# Calls that give a file its mode: the numbers, which argument is the mode, and which one says whether it counts.
+# A set-uid file in a workspace would be a trap for whoever runs it on the host.
+MODES: tuple[tuple[tuple[int | None, int | None], int, int | None], ...] = (
+    ((90, None), 1, None),  # chmod
+    ((91, 52), 1, None),  # fchmod
+    ((268, 53), 2, None),  # fchmodat
+    ((133, None), 1, None),  # mknod
+    ((259, 33), 2, None),  # mknodat
+    ((85, None), 1, None),  # creat
+    ((2, None), 2, 1),  # open
+    ((257, 56), 3, 2),  # openat
+)
+SET_ID, MAKES_FILE = 0o6000, 0x400040  # O_CREAT, O_TMPFILE
 
 NAMESPACES = 0x7E020000  # the CLONE_NEW* flags; that of time shares its bits with the signal number and needs clone3
 TERMINAL_TRICKS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: typing into somebody's terminal

@@ -112,7 +112,8 @@ async def test_a_cancelled_program_leaves_no_process(folder: Path):
 
 
 @pytest.mark.parametrize(
-    ("said", "cost"), [(0.5, 0.5), (2, 2.0), (None, None), ("0.5", None), (-1, None), (True, None), (float("nan"), None)]
+    ("said", "cost"),
+    [(0.5, 0.5), (2, 2.0), (None, None), ("0.5", None), (-1, None), (True, None), (float("nan"), None)],
 )
 def test_a_tool_reports_money_or_nothing(said, cost):
     from sandbox.results import _dollars

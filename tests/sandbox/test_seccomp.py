@@ -106,6 +106,31 @@ def test_threads_may_be_made_and_namespaces_not(machine: str):
 
 
 @BOTH
+def test_no_file_gets_the_set_uid_bit(machine: str):
+    column = table.ARCHITECTURES[machine][0]
+    for numbers, mode, flags in table.MODES:
+        if (number := numbers[column]) is None:
+            continue
+        for bits, answer in ((0o755, ALLOW), (0o4755, -errno.EPERM), (0o2755, -errno.EPERM), (0o1777, ALLOW)):
+            arguments = [0] * 6
+            arguments[mode] = bits
+            if flags is not None:
+                assert call(machine, "own", number, *arguments) == ALLOW  # makes no file: the mode is not looked at
+                arguments[flags] = 0x40 | 1
+            assert call(machine, "own", number, *arguments) == answer
+
+
+@BOTH
+def test_where_the_mounts_are_the_hosts_owners_modes_and_times_stay(machine: str):
+    column = table.ARCHITECTURES[machine][0]
+    code = build.assemble(machine, "still")
+    assert struct.pack("<HBBI", 0x06, 0, 0, 0x00050000) in code  # "done", and nothing is
+    for numbers in table.OWNERS.values():
+        if numbers[column] is not None:
+            assert call(machine, "still", numbers[column]) == -errno.EPERM
+
+
+@BOTH
 def test_families_and_kinds_of_sockets(machine: str):
     column = table.ARCHITECTURES[machine][0]
     make, pair = table.SOCKET[column], table.SOCKETPAIR[column]
@@ -118,7 +143,7 @@ def test_families_and_kinds_of_sockets(machine: str):
     assert call(machine, "tcp", make, 2, 1, 262) == denied  # MPTCP, which Landlock does not see
     assert call(machine, "tcp", make, 2, 1, 6) == ALLOW
     assert call(machine, "none", make, 2, 1) == denied
-    for network in ("tcp", "none"):
+    for network in ("tcp", "none", "still"):
         assert call(machine, network, pair, 1, 1) == ALLOW
         assert call(machine, network, pair, 2, 1) == denied
 
