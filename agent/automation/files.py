@@ -202,10 +202,16 @@ def _processed(trigger: Trigger) -> Path | None:
 
 
 def put_away(trigger: Trigger, file: Found) -> None:
-    """Move a file that has fired; one that is gone is left alone."""
+    """Move a file that has fired; one that is gone, or has come anew under its name meanwhile, is left alone."""
     place = _processed(trigger)
     assert place is not None
     source = Path(trigger.spec["folder"]) / file.name
+    try:
+        seen = source.lstat()
+    except OSError:
+        return
+    if (seen.st_ino, seen.st_size, seen.st_mtime_ns) != (file.inode, file.size, file.written_ns):
+        return
     place.mkdir(parents=True, exist_ok=True)
     target = place / source.name
     number = 1

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.automation.arrivals import being_written
+from agent.automation.arrivals import being_written, scan
+from agent.automation.files import put_away
 from agent.automation.scheduler import AutomationScheduler
 from agent.domain.trigger import Trigger, TriggerKind
 from agent.store.sql import SqlStore
@@ -195,3 +196,26 @@ def test_a_file_that_somebody_writes_is_known_as_such(folder):
         assert being_written(path)
     with path.open():
         assert not being_written(path)
+
+
+async def test_a_name_that_comes_again_is_another_file_and_both_are_put_away(real, a_watch, folder):
+    await real.create(a_watch(afterwards="move"))
+    await real.start()
+    for number, text in enumerate(["1", "another"], 1):
+        (folder / "a.csv").write_text(text)
+        await runs(real, number)
+        async with asyncio.timeout(20):
+            while (folder / "a.csv").exists():
+                await looked(real)
+
+    assert sorted(file.read_text() for file in (folder / "processed").iterdir()) == ["1", "another"]
+
+
+def test_a_file_that_came_anew_between_its_fire_and_its_move_stays_for_a_fire_of_its_own(a_watch, folder):
+    (folder / "a.csv").write_text("1")
+    (fired,) = scan(folder, "*.csv")
+    (folder / "a.csv").write_text("another")
+
+    put_away(a_watch(afterwards="move"), fired)
+
+    assert (folder / "a.csv").read_text() == "another"
