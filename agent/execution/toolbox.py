@@ -176,7 +176,8 @@ class Toolbox:
             return replace(ended, files=left)
         files = _handed_over(call.session, result.files, call.step_id)
         known = {file.path for file in files}
-        made = [_artifact(c.path, c.size, c.sha256, deliver=not files) for c in changed if c.path not in known]
+        deliver = not files and not call.spec.keeps_files
+        made = [_artifact(c.path, c.size, c.sha256, deliver=deliver) for c in changed if c.path not in known]
         return ExecutorResponse(
             call.step_id,
             ResponseStatus.PARTIAL if result.partial else ResponseStatus.OK,

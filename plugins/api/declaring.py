@@ -122,6 +122,7 @@ def tool(
     reads_all: bool = False,
     cost: float | Cost = 0.0,
     standing: bool = False,
+    keeps_files: bool = False,
 ) -> Callable[[Function], Function]: ...
 
 

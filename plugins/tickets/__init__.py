@@ -233,6 +233,7 @@ async def add_note(
 
 @tool(
     effect="write_inside",
+    keeps_files=True,
     produces=(".json",),
     examples=(
         "write sample tickets",
@@ -254,6 +255,7 @@ def sample_tickets(folder: str = FOLDER) -> Output:
 @tool(
     effect="write_inside",
     untrusted=True,
+    keeps_files=True,
     produces=("text",),
     examples=("change the ticket file {id} to queue {queue}", "move the ticket file {id} to {queue}"),
 )

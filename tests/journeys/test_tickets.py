@@ -100,6 +100,7 @@ async def test_a_fresh_machine_sorts_samples_without_any_key(tmp_path: Path):
     assert code == 0, err
     assert "11 tickets: 11 changed." in out
     assert "1006" in out
+    assert ".json" not in out  # the files stay where they are
     assert "Contracts" in out
     ticket = json.loads(next((tmp_path / "home/sessions").glob("*/work/tickets/1006.json")).read_text())
     assert ticket["queue"] == "Contracts"
