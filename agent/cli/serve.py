@@ -62,7 +62,9 @@ async def serve(config: AppConfig) -> None:
     async with opened(config) as (app, model):
         channels = [await add_telegram(app)] if config.telegram_token is not None else []
         rung = await rung_of(sandbox_policy(config))
-        print(f"{model}\nSandbox {rung.name}: {rung.stance} {rung.remedy}".rstrip(), flush=True)
+        sandbox = f"Sandbox {rung.name}: {rung.stance} {rung.remedy}".rstrip()
+        app.reception.pulses.append(lambda: sandbox)
+        print(f"{model}\n{sandbox}", flush=True)
         await app.orchestrator.resume()  # what triggers began may report to no channel of ours
         calls = config.telegram.webhook_url
         door = await open_door(app, channels[0].webhook if channels and calls else None)
