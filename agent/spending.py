@@ -53,7 +53,8 @@ class Spending(Housekeeping):
         """Raise OverBudget when a whole plan should cost more than what is left anywhere."""
         for record in ctx.records.values():
             self._expect(ctx, record.step)
-        expected = sum(ctx.estimates.values())
+        certain = (r.step.id for r in ctx.records.values() if r.step.pipe is None or r.step.pipe.when is None)
+        expected = sum(ctx.estimates.get(name, 0.0) for name in certain)  # what has a condition may never run
         least = await ctx.budget.left() if expected and ctx.budget is not None else None
         if least is None or expected <= least[0]:
             return

@@ -286,3 +286,22 @@ async def test_a_task_that_repeats_itself_is_told_and_then_ended(tmp_path):
         assert "kept calling shoot with the same arguments" in record.error
         last = [m.content for m in bot.llm.requests[-2].messages if m.role == "tool"]
         assert last[-1].startswith("Not called")
+
+
+async def test_a_step_that_may_never_run_refuses_no_plan(tmp_path):
+    folder = tmp_path / "pipelines"
+    folder.mkdir()
+    folder.joinpath("p.yaml").write_text(
+        "name: p\ninputs: {go: boolean}\nsteps:\n"
+        "  - {id: a, use: shoot, when: inputs.go, args: {scene: one}}\n"
+        "  - {id: b, use: value, args: {value: done}}\n"
+    )
+    async with bot_of(tmp_path, money=0.3) as bot:
+        await bot.hears("/run p go=no", trusted=True)
+        assert (await bot.last_run()).status == "COMPLETED"
+        await bot.hears("/run p go=yes", trusted=True)
+        question = await bot.question()
+
+        assert question is not None
+        assert "may take $0.40" in question.text
+        assert MADE == []
