@@ -13,6 +13,7 @@ import asyncio
 import base64
 import io
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -63,6 +64,13 @@ class FakeMedia:
     def fields(self, path: str) -> list[dict[str, str]]:
         """Return the fields of every request for a path."""
         return [fields for asked, fields in self.asked if asked == path]
+
+    async def wait_for(self, holds: Callable[[], Any], seconds: float = 60.0) -> None:
+        """Wait until something holds that this server sees."""
+        async with asyncio.timeout(seconds):
+            while not holds():
+                self.changed.clear()
+                await self.changed.wait()
 
     async def __aenter__(self) -> Self:
         from aiohttp import web
@@ -149,6 +157,7 @@ class FakeMedia:
         if missing:
             return _error(400, f"{missing[0]} is missing")
         self.asked.append((request.path.removeprefix("/v1/"), fields))
+        self.changed.set()
         return None
 
 

@@ -65,13 +65,13 @@ def picture_bytes(path: str) -> str:
 
 
 def looked_at(path: str) -> dict[str, Any]:
-    """Measure a picture: size, mean brightness and its spread (0 to 255), how sharp its edges are, what is wrong."""
+    """Measure a picture: size, brightness, the spread of its colours (0 to 255), how sharp it is, what is wrong."""
     from PIL import ImageFilter, ImageStat
 
     image = opened(existing(path))
     grey = image.convert("L")
     whole, edges = ImageStat.Stat(grey), ImageStat.Stat(grey.filter(ImageFilter.FIND_EDGES))
-    bright, spread, sharp = whole.mean[0], whole.stddev[0], edges.mean[0]
+    bright, spread, sharp = whole.mean[0], max(ImageStat.Stat(image).stddev), edges.mean[0]
     shape = image.width / image.height
     problems = [
         said
