@@ -12,6 +12,7 @@ from sandbox.api import Job, JobResult, Policy, Progress, Rung
 from sandbox.box import Box
 from sandbox.pressure import short_of_memory
 from sandbox.remote import RemoteBox, Sidecar
+from sandbox.seatbelt import SeatbeltBox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -58,6 +59,13 @@ async def open_sandbox(
     rung = await probe()
     if rung.name == "E" and policy.unsafe:
         rung = Rung("unsafe", "no walls at all, by the owner's choice", rung.remedy)
+    return box_of(session_id, workspace, policy, rung)
+
+
+def box_of(session_id: str, workspace: Path, policy: Policy, rung: Rung) -> Session:
+    """Return a box of this machine's for a rung."""
+    if rung.name == "D":
+        return SeatbeltBox(workspace, policy, rung)
     return Box(session_id, workspace, policy, rung)
 
 

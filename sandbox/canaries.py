@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from loguru import logger
 
-from sandbox import cgroups, landlock, layout, seccomp
+from sandbox import cgroups, landlock, layout, seatbelt, seccomp
 from sandbox.api import Job, Limits, Policy, Rung, SandboxError
 from sandbox.temporary import Temporary, clear_away
 
@@ -21,6 +21,7 @@ _C = Rung(
     "Landlock and a system-call filter, without bubblewrap; network off",
     "Install bubblewrap for the full sandbox: apt-get install bubblewrap",
 )
+_D = Rung("D", "sandbox-exec of macOS; network off, memory not bounded, each job starts anew")
 _INSTALL = (
     "Install bubblewrap: apt-get install bubblewrap (Fedora: dnf install bubblewrap; Alpine: apk add bubblewrap)."
 )
@@ -71,6 +72,8 @@ async def _try_all(bwrap: str | None) -> Rung:
     candidates = [_A if cgroups.hierarchy() else _A_MINUS] if bwrap else []
     if os.geteuid() == 0:
         candidates = [replace(rung, own_users=True) for rung in candidates] + candidates
+    if seatbelt.available():
+        candidates.append(_D)
     if landlock.abi() >= landlock.WALL_ABI and seccomp.supported():
         candidates.append(_C)
     for rung in candidates:
@@ -85,7 +88,7 @@ async def _try_all(bwrap: str | None) -> Rung:
 
 async def _problem(rung: Rung) -> str:
     """Run the escape attempts on a rung; return what worked and must not, or empty."""
-    from sandbox.boxes import Box
+    from sandbox.boxes import box_of
 
     canary = secrets.token_hex(16)
     with Temporary("canary-") as host, socket.socket() as listener:
@@ -97,7 +100,7 @@ async def _problem(rung: Rung) -> str:
         )
         workspace = host / "workspace"
         try:
-            async with Box("canary", workspace, Policy(), rung) as box:
+            async with box_of("canary", workspace, Policy(), rung) as box:
                 result = await box.run(Job("python", code, limits=Limits(wall_s=10)))
         except SandboxError as error:
             return error.message

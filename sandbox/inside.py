@@ -57,6 +57,11 @@ def run(descriptors: dict[str, int], walls: Walls) -> int:
     _limit(order["limits"], walls)
     os.nice(NICE)  # the init must win every race with what it is to end
     walls.enter(order.get("port", 0))
+    return perform(order, events)
+
+
+def perform(order: dict[str, Any], events: Events) -> int:
+    """Do what the order says, within the walls that are up by now; return the exit code."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL if order["kind"] == "shell" else signal.SIG_IGN)
     os.environ.update(order["env"])

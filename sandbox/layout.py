@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -279,6 +279,13 @@ def without_bubblewrap(mode: str, workspace: Path, temporary: Path, policy: Poli
     shown = tuple((folder, str(folder.resolve())) for folder in folders)
     env = _environment(str(workspace), str(temporary), path, sites) | network.trust(roots)
     return Launch(argv, env, settings, str(workspace), shown)
+
+
+def cold(workspace: Path, temporary: Path, policy: Policy) -> Launch:
+    """Return how to start a single job where there are no boxes (rung D); what may be read is in its settings."""
+    whole = without_bubblewrap("cold", workspace, temporary, policy)
+    boot = _BOOT.replace("sandbox.worker", "sandbox.cold")
+    return replace(whole, argv=(*whole.argv[:-1], boot))
 
 
 def _without_the_product(site: Path) -> list[str]:

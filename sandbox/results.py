@@ -46,7 +46,7 @@ def result(
     status, code, warnings = _ending(job, outcome, group, over_disk=over_disk)
     if not complete:
         warnings.append("The workspace is too large to be scanned whole; changes may be missing.")
-    if rung.name in {"C", "unsafe"}:
+    if rung.name in {"C", "D", "unsafe"}:
         warnings.append(f"Sandbox rung {rung.name}: {rung.stance}.")
     peak = max(outcome.peak, group.peak() if group else 0)
     return JobResult(

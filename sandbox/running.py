@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -45,9 +44,8 @@ class _Pipe:
     """One pipe from a job, read as data comes."""
 
     def __init__(self, take: Callable[[bytes], None]) -> None:
-        self._read, self.write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        flags = fcntl.fcntl(self.write, fcntl.F_GETFL)
-        fcntl.fcntl(self.write, fcntl.F_SETFL, flags & ~os.O_NONBLOCK)  # the job's end waits
+        self._read, self.write = os.pipe()  # the job's end waits, ours does not
+        os.set_blocking(self._read, False)
         self._take = take
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._read, self._ready)

@@ -335,7 +335,8 @@ class Workspace:
                         status = entry.stat(follow_symlinks=False)
                         if self.owner is not None and status.st_uid == 0:
                             self._adopt(folder, entry.name)
-                            status = entry.stat(follow_symlinks=False)
+                            # asked anew: the entry keeps its first answer, and this counts as a change
+                            status = os.stat(entry.name, dir_fd=folder, follow_symlinks=False)
                         yield entry.name, status
         finally:
             os.close(folder)
