@@ -102,3 +102,13 @@ async def test_a_machine_that_does_not_let_root_do_this_gets_the_other_box(monke
     monkeypatch.setattr(canaries, "_problem", problem)
     rung = await probe()
     assert (rung.name[0], rung.own_users) == ("A", False)
+
+
+def test_a_file_that_is_given_to_the_sessions_user_does_not_count_as_changed(tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("three words here")
+    with Workspace(tmp_path, owner=RANGE.first_user) as workspace:
+        first = workspace.snapshot()
+        second = workspace.snapshot()
+
+    assert (tmp_path / "notes.txt").stat().st_uid == RANGE.first_user
+    assert first.files == second.files
