@@ -197,7 +197,7 @@ def film_prompts(film: str) -> Output:
         | {"prompt": prompt, "frame": folder.frame(shot), "clip": f"films/{folder.name}/clips/{shot.number}.mp4"}
         for shot, prompt in zip(shots, said, strict=True)
     ]
-    return Output(value, "\n".join(f"{row['number']}: {row['prompt']}" for row in value))
+    return Output(value, f"{len(value)} pictures are described.")
 
 
 @tool(effect="write_inside", produces=("text",), examples=("check the {stage} of the film {film}",))
