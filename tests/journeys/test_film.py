@@ -91,6 +91,7 @@ def writer(request: dict[str, Any]) -> str:
         },
         "Plan the shots": {"shots": [shot(scene, f"Ana in scene {scene}"), shot(scene, "The sea", "ANA: Look.")]},
         "Revise this list": {"shots": [shot(1, "Ana runs, as wished"), shot(2, "The map", "ANA: Follow me.")]},
+        "A person has notes": {"notes": [{"number": "2.1", "change": "tear the map", "description": "A torn map"}]},
         "Write what a narrator": {"result": ["The sea remembers."]},
         "Say for each scene": {"result": ["slow cello", "hand drums"]},
     }
@@ -153,6 +154,7 @@ async def send_script(stage: Stage) -> None:
 async def test_a_film_comes_from_an_idea_to_the_fourth_checkpoint(
     telegram: FakeTelegram, media: FakeMedia, tmp_path: Path
 ):
+    ending = "mp4" if animatic.can_film() else "gif"
     async with FakeOpenAI(writer) as model:
         stage = stage_of(tmp_path, telegram, media, model)
         media.faults = [Fault("generations", 200, {"data": [{"b64_json": black()}]})]  # made again: it shows nothing
@@ -174,6 +176,10 @@ async def test_a_film_comes_from_an_idea_to_the_fourth_checkpoint(
             assert "at most $0.10: 2 pictures" in again.text
             await stage.presses(again, "✅ Approve")
 
+            await stage.presses(await checkpoint(stage, "the preview is ready, 2 shots"), "✏️ Revise")
+            await stage.sees("What should be different?", button="")
+            stage.says("The map should be torn.")
+            await stage.until(lambda: sent(stage).count(f"preview.{ending}") == 2, WAIT)
             await approve(stage, "the preview is ready, 2 shots")
             await approve(stage, "the film is ready. Is it done?")
             await stage.sees("reef is done", seconds=WAIT)
@@ -194,11 +200,11 @@ async def test_a_film_comes_from_an_idea_to_the_fourth_checkpoint(
             assert status is not None
             assert (status.project.budget, status.balance.money, status.balance.reserved_money) == (
                 2.0,
-                pytest.approx(0.15),
+                pytest.approx(0.2),
                 0.0,
             )
             decided = [one.decision for run in reversed(runs) for one in await app.store.approvals_of(run.id)]
-            assert decided == ["allow", "revise", "allow", "allow", "allow"]
+            assert decided == ["allow", "revise", "allow", "revise", "allow", "allow"]
 
         (revised,) = [asked for asked in stage.asked("step") if asked.startswith("Revise this list")]
         assert "Let her run in the first shot" in revised
@@ -210,7 +216,8 @@ async def test_a_film_comes_from_an_idea_to_the_fourth_checkpoint(
         assert "The sea remembers." in (film / "voiceover.md").read_text()
         assert "hand drums" in (film / "music.md").read_text()
         assert "Follow me." in (film / "subtitles.srt").read_text()
-        ending = "mp4" if animatic.can_film() else "gif"
+        (edit,) = media.fields("images/edits")
+        assert (edit["prompt"], edit["image"]) == ("tear the map", "image.png")
         assert {f"preview.{ending}", f"final.{ending}", "poster.png", "storyboard.png"} <= set(sent(stage))
         assert not any(name.startswith("1.1") for name in sent(stage))
         assert {call.outcome[:3] for call in stage.refused()} <= {"429"}  # several files at once are waited for
