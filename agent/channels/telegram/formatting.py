@@ -1,16 +1,20 @@
 """Markdown as models write it → texts with entities that Telegram accepts.
 
-The conversion is telegramify-markdown's; what it gets wrong is mended here: `<` and `$` are kept as they are, a fence
-in a list starts on a line of its own, tables are aligned by display width and become a CSV file when they are wide, and
-a part holds at most 100 entities and is never empty.
+The conversion is telegramify-markdown's; what it gets wrong is mended here: `<`, `$` and footnotes are kept as they
+are, a fence in a list starts on a line of its own, tables are aligned by display width and become a CSV file when they
+are wide, and a part holds at most 100 entities and is never empty. Should letters or digits be missing after all this,
+the text is sent as it was written: formatting may be lost, words may not.
 """
 
 from __future__ import annotations
 
 import csv
 import functools
+import html
 import io
 import re
+import unicodedata
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -39,23 +43,32 @@ SUMMARY = 1500
 TABLE_COLUMNS = 58
 PREVIEW = 80
 # Stand-ins for characters that the converter would take for HTML or mathematics; one UTF-16 unit each, so offsets hold.
-GUARDS = {"<": "\uf7f1", "$": "\uf7f2"}
-GUARD = str.maketrans(GUARDS)
+GUARDS = {"<": "\uf7f1", "$": "\uf7f2", "[": "\uf7f3"}
 UNGUARD = str.maketrans({guard: char for char, guard in GUARDS.items()})
 FORGET_GUARDS = str.maketrans(dict.fromkeys(GUARDS.values()))
 FENCE = re.compile(r"^\s{0,8}(?:[-*+]\s+|\d+[.)]\s+)?(`{3,}|~{3,})")
 RULE = re.compile(r"^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
+# What the converter takes for more than the name of a language is a line that somebody forgot to break.
+NAMED_FENCE = re.compile(
+    r"^(\s{0,8}(?:[-*+]\s+|\d+[.)]\s+)?(?:`{3,}|~{3,})[ \t]*[\w+#.-]*)(?![\w+#.-])[ \t]*(\S[^`]*)$"
+)
+# Marks with letters or digits that are drawn otherwise: numbers of lists, ticked boxes, names of links, mathematics.
+DRAWN = re.compile(r"^[ \t>*+-]*\d+[.)]|\[[xX]\]|^ {0,3}\[[^\[\]\n]+\]:(?=\s)|\]\[[^\]\n]*\]|\\[A-Za-z]+", re.MULTILINE)
 CELL_MARKS = re.compile(r"(\*\*|__|`)(.+?)\1")
 
 
 def formatted(markdown: str) -> list[Part]:
     """Return the parts to be sent, in order: texts first, then files. More than three texts become a file."""
-    source, tables = _without_tables(clean(markdown).translate(FORGET_GUARDS))
+    source, tables = _without_tables(_lines(clean(markdown).translate(FORGET_GUARDS)))
     texts = list(_texts(source))
     if len(texts) > MOST_PARTS:
         whole = Document("answer.md", markdown.encode("utf-8", "replace"), "The whole answer")
         return [_summary(source), whole, *tables]
     return [*texts, *tables]
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def preview(text: str) -> Text:
@@ -71,10 +84,17 @@ def _summary(source: str) -> Text:
 
 
 def _texts(source: str) -> Iterator[Text]:
-    """Yield sendable texts; at least one."""
+    """Return sendable texts; at least one."""
+    texts = list(_sendable(*_converted(source)))
+    if _lost(source, texts):
+        logger.debug("Formatting would have cost words; they are sent as they were written")
+        texts = list(_sendable(source, []))
+    return iter(texts)
+
+
+def _sendable(text: str, entities: list[Any]) -> Iterator[Text]:
     from telegramify_markdown import split_entities
 
-    text, entities = _converted(source)
     chunks = split_entities(text, entities, LIMIT) or [("(no text)", [])]
     for chunk, marks in chunks:
         yield from _few_entities(chunk, [mark.to_dict() for mark in marks])
@@ -84,7 +104,7 @@ def _converted(source: str) -> tuple[str, list[Any]]:
     from telegramify_markdown import convert
 
     try:
-        text, entities = convert(source.translate(GUARD), config=_look())
+        text, entities = convert(_guarded(source), config=_look())
     except Exception:
         logger.exception("Markdown could not be converted; it is sent plain")
         return source, []
@@ -92,6 +112,24 @@ def _converted(source: str) -> tuple[str, list[Any]]:
         entity.url = entity.url.translate(UNGUARD) if entity.url else entity.url
         entity.language = entity.language.translate(UNGUARD) if entity.language else entity.language
     return _fences_on_their_own_lines(text.translate(UNGUARD), entities)
+
+
+def _guarded(source: str) -> str:
+    """Hide what the converter would take for HTML, mathematics or a footnote."""
+    return source.replace("<", GUARDS["<"]).replace("$", GUARDS["$"]).replace("[^", f"{GUARDS['[']}^")
+
+
+def _lost(source: str, texts: list[Text]) -> bool:
+    """Tell whether letters or digits of the source are neither in the texts nor in their links and languages."""
+    kept = [text.text for text in texts]
+    kept += [str(value) for text in texts for entity in text.entities for value in entity.values()]
+    return bool(_words(DRAWN.sub("", html.unescape(source))) - _words(" ".join(kept)))
+
+
+def _words(text: str) -> Counter[str]:
+    """Count letters, digits and pictures; how they are composed does not matter."""
+    normal = unicodedata.normalize("NFKC", text).casefold()
+    return Counter(char for char in normal if char.isalnum() or (char > "~" and unicodedata.category(char)[0] == "S"))
 
 
 @functools.cache
@@ -103,6 +141,7 @@ def _look() -> RenderConfig:
     for level in range(1, 7):
         setattr(look.markdown_symbol, f"heading_level_{level}", "")
     look.markdown_symbol.unordered_list_item = "•"
+    look.markdown_symbol.task_uncompleted = "☐"
     return look
 
 
@@ -161,6 +200,8 @@ def _without_tables(source: str) -> tuple[str, list[Part]]:
     while at < len(lines):
         mark = FENCE.match(lines[at])
         if mark:
+            if not fence:
+                lines[at : at + 1] = _fence_line(lines[at])
             fence = "" if fence and mark[1].startswith(fence) else fence or mark[1]
         if (
             not fence
@@ -179,6 +220,12 @@ def _without_tables(source: str) -> tuple[str, list[Part]]:
             out.append(lines[at])
             at += 1
     return "\n".join(out), files
+
+
+def _fence_line(line: str) -> list[str]:
+    """Return the line that opens a fence, and what stands on it besides the language as a line of its own."""
+    named = NAMED_FENCE.match(line)
+    return [line] if named is None else [named[1], named[2]]
 
 
 def _cells(line: str) -> list[str]:

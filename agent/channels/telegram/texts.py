@@ -108,4 +108,20 @@ def fitted(text: str, entities: list[dict[str, Any]]) -> Text:
         stop = min(entity["offset"] + entity["length"] - gone, end)
         if stop > start:
             moved.append({**entity, "offset": start, "length": stop - start})
-    return Text(kept, tuple(moved[:MOST_ENTITIES]))
+    return Text(kept, tuple(nested(moved)[:MOST_ENTITIES]))
+
+
+def nested(entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the entities so that each two are apart or one inside the other: what crosses an end is cut there."""
+    left = sorted(entities, key=lambda mark: (mark["offset"], -mark["length"]))
+    found: list[dict[str, Any]] = []
+    while left:
+        mark = left.pop(0)
+        end = mark["offset"] + mark["length"]
+        ends = (one["offset"] + one["length"] for one in found)
+        crossed = min((at for at in ends if mark["offset"] < at < end), default=end)
+        found.append({**mark, "length": crossed - mark["offset"]})
+        if crossed < end:
+            left.append({**mark, "offset": crossed, "length": end - crossed})
+            left.sort(key=lambda mark: (mark["offset"], -mark["length"]))
+    return found
