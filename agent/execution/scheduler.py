@@ -8,8 +8,9 @@ planned anew.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from agent.domain.execution import ExecutorResponse, ResponseStatus
@@ -20,6 +21,14 @@ from agent.execution.graph import ReadySet, skipped_response
 WORTH_REPLANNING = frozenset({ResponseStatus.ERROR, ResponseStatus.TIMEOUT})
 
 Carry = Callable[[PlanStep], Awaitable[ExecutorResponse]]
+Changes = Callable[[], AsyncGenerator[PlanStep]]
+
+
+async def no_changes() -> AsyncGenerator[PlanStep]:
+    """Yield nothing: the plan stays as it is."""
+    nothing: tuple[PlanStep, ...] = ()
+    for step in nothing:
+        yield step
 
 
 class Slots:
@@ -72,7 +81,8 @@ class StepScheduler:
     """Carries out one plan, which may still be arriving.
 
     `starts_early(step)` says whether a step may start before the plan is complete (it has no effects).
-    `on_change(step, response)` is told of every start (None) and end, for the live plan.
+    `on_change(step, response)` is told of every start (None) and end, for the live plan. `changes()` is called after
+    `want_change`: while nothing new starts and what runs goes on, it drops steps and yields further ones.
     """
 
     def __init__(
@@ -82,8 +92,11 @@ class StepScheduler:
         slots: Slots | None = None,
         starts_early: Callable[[PlanStep], bool] = lambda _: True,
         on_change: Callable[[PlanStep, ExecutorResponse | None], None] = lambda _step, _response: None,
+        changes: Changes = no_changes,
     ) -> None:
         self._carry = carry
+        self._changes = changes
+        self._changing = self._in_change = False
         self._slots = slots or Slots(1_000_000)
         self._starts_early = starts_early
         self._on_change = on_change
@@ -110,8 +123,7 @@ class StepScheduler:
                 if self._error is not None:
                     break
                 self.add(step)
-            self._plan_is_complete()
-            await self._until_idle()
+            await self._to_the_end()
         except BaseException:
             await self._cancel_all()
             raise
@@ -121,9 +133,59 @@ class StepScheduler:
         self._give_up_on_stuck()
         return self.outcome
 
+    async def _to_the_end(self) -> None:
+        """Carry on until nothing runs and nothing can start, with the plan changed whenever that is wanted."""
+        while True:
+            if self._may_change():
+                await self._change()
+            self._changing = False
+            self._plan_is_complete()
+            await self._until_idle()
+            if not self._may_change():
+                return
+
+    def want_change(self) -> None:
+        """Start nothing more until the plan has been changed; what runs goes on."""
+        self._changing = True
+        self._idle.set()
+
+    def _may_change(self) -> bool:
+        """Say whether the plan is to be changed now; after a failure that ends it, the next plan takes the wish up."""
+        ends = self._error is not None or self.outcome.stopped_because or self.outcome.replan_because
+        return self._changing and not ends
+
+    async def _change(self) -> None:
+        self._complete = False
+        self._in_change = True
+        async with contextlib.aclosing(self._changes()) as steps:
+            async for step in steps:
+                self.add(step)
+        self._in_change = False
+        self._idle.clear()
+
+    async def drop(self, step_id: str, response: ExecutorResponse) -> bool:
+        """End a step that is not finished with this response, cutting it off if it runs; False when it is finished."""
+        running = [task for task, step in self._running.items() if step.id == step_id]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+        step = self._graph.steps.get(step_id)
+        if step is None or step_id in self.outcome.responses:
+            return False
+        self.outcome.waiting.pop(step_id, None)
+        self._ready = deque(one for one in self._ready if one.id != step_id)
+        self._held = [one for one in self._held if one.id != step_id]
+        self._settle(step, response)
+        return True
+
+    def is_running(self, step_id: str) -> bool:
+        """Say whether a step is being worked on at this moment."""
+        return any(step.id == step_id for step in self._running.values())
+
     def add(self, step: PlanStep) -> None:
-        """Add a step. One that is finished already is ignored."""
-        if step.id in self.outcome.responses:
+        """Add a step. One that is finished or there already is ignored."""
+        if step.id in self.outcome.responses or step.id in self._graph.steps:
             return
         ready, skipped = self._graph.add(step)
         self._skipped(skipped)
@@ -160,7 +222,7 @@ class StepScheduler:
 
     def _pump(self) -> None:
         """Start what may start. After a failure that needs a new plan only effect-free work goes on."""
-        while self._ready and self._error is None:
+        while self._ready and self._error is None and not (self._in_change or self._may_change()):
             step = self._ready[0]
             if self.outcome.stopped_because or (self.outcome.replan_because and not self._starts_early(step)):
                 self._ready.popleft()
@@ -244,11 +306,13 @@ class StepScheduler:
             self._idle.set()
 
     async def _until_idle(self) -> None:
-        self._look_idle()
-        await self._idle.wait()
-        while self._running and self._error is None:  # a waiting step was woken in the last moment
-            await asyncio.wait(self._running)
+        """Wait until nothing runs and nothing can start, there was an error, or the plan is to be changed."""
+        while True:
+            self._look_idle()
             await self._idle.wait()
+            if not self._running or self._error is not None or self._may_change():
+                return
+            self._idle.clear()  # a waiting step was woken in the last moment
 
     async def _cancel_all(self) -> None:
         self._ready.clear()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.domain.plan import PlanStep, StepType
-from agent.domain.states import Status
+from agent.domain.states import FINAL, Status
 from agent.errors import LimitReached, ToolError, ToolUnknown
 from agent.planning.lines import render_step
 from agent.planning.reads import Unreadable, shortened
@@ -65,6 +65,11 @@ class Draft:
         """True while nothing that was meant as a step has been read."""
         return not (self.emitted or self._waiting or self.refusals)
 
+    def is_unfinished(self, step_id: str) -> bool:
+        """Say whether a step of the plan so far has not come to an end."""
+        before = self._before.get(step_id)
+        return before is not None and before.status not in FINAL
+
     def refuse(self, line: str, reason: str, step_id: str = "") -> Refusal:
         """Note that a line cannot be run."""
         refusal = Refusal(shortened(line), reason, step_id)
@@ -101,6 +106,8 @@ class Draft:
             return None
         if before is not None and before.status in _LOST | _UNDER_WAY:
             return self._under_a_new_id(step, follow=before.status in _LOST)
+        if before is not None and not self._is_kept(step):  # the journal has the step as it was
+            return self._under_a_new_id(step, follow=True)
         taken = self.emitted.get(step.id) or (None if self.repairing else self._waiting_step(step.id))
         if taken is None:
             return step

@@ -21,7 +21,7 @@ from agent.planning.notation import PlanReader
 from agent.planning.prompting import plan_messages, repair_messages
 from agent.planning.reads import AnswerText, End, Prose, Read, ReadStep, Refused, Signatures, Title
 from agent.planning.references import REFERENCE
-from agent.planning.request import Answering, Direct, Note, PlanEvent, Planned, PlanRequest, Titled, Used
+from agent.planning.request import Answering, Direct, Dropped, Note, PlanEvent, Planned, PlanRequest, Titled, Used
 from plugins.api import PluginError, ToolSpec
 
 if TYPE_CHECKING:
@@ -34,9 +34,11 @@ MAX_AFTER_END = 2_000
 AFTER_END_SECONDS = 0.5
 """How long the last words of the model (its usage) are waited for once its plan has ended: steps may be waiting."""
 MAX_ANSWER = 200_000
+MAX_DROP_LINE = 400
 SHOWN_PROBLEMS = 8
 SHOWN_TO_PERSON = 3
 _WORDS = re.compile(r"[^\W\d_]{2,}")
+_DROP = re.compile(r"[-*\s`]*drop\s+([A-Za-z][\w-]*(?:(?:\s*,\s*|\s+)[A-Za-z][\w-]*)*)[`.\s]*", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 
 
@@ -241,10 +243,20 @@ def _event(read: Read, draft: Draft, turn: _Turn) -> Sequence[PlanEvent]:
             turn.answer.append(text)
             return [Answering(text)]
         case Prose(text):
+            dropped = _dropped(text, draft)
+            if dropped:
+                return [Dropped(dropped)]
             turn.prose.append(text)
         case End():
             turn.ended = True
     return []
+
+
+def _dropped(line: str, draft: Draft) -> tuple[str, ...]:
+    """Return the steps that a line `drop s3` names, none for any other line."""
+    found = _DROP.fullmatch(line) if len(line) <= MAX_DROP_LINE else None
+    names = re.findall(r"[A-Za-z][\w-]*", found[1]) if found else []
+    return tuple(names) if names and all(draft.is_unfinished(name) for name in names) else ()
 
 
 def _problems(request: PlanRequest, draft: Draft, turn: _Turn) -> list[str]:

@@ -31,6 +31,8 @@ _ANSWER_ROOM = 2_000
 _PROGRESS_SIZES = ((25, 400), (25, 150), (12, 120), (6, 80), (3, 60))
 _FENCE = re.compile(r"<(?=/?\s*data\b)", re.IGNORECASE)
 _PENDING = {Status.PENDING, Status.READY}
+_UNDER_WAY = {Status.RUNNING, Status.WAITING_APPROVAL}
+WISHES_CHARS = 4_000
 
 
 @functools.cache
@@ -110,6 +112,8 @@ def _sections(request: PlanRequest, llm: LLM, left: int) -> Iterator[str]:
     """Yield what is known, the most needed first; each is skipped if it does not fit."""
     language = request.language or "en"
     yield "\n".join(filter(None, [f"Now: {request.now}" if request.now else "", f"Language: {language}"]))
+    if request.wishes:
+        yield _wishes(request)
     if request.reason:
         yield f"Plan anew, because: {fenced('reason', request.reason[:1000])}"
     pending = [record.step for record in request.progress if record.status in _PENDING]
@@ -129,6 +133,15 @@ def _sections(request: PlanRequest, llm: LLM, left: int) -> Iterator[str]:
         yield fenced("memory", request.memory[:MEMORY_CHARS])
     if request.context:
         yield fenced("earlier", _fitted(request.context[-CONTEXT_CHARS:], max(left // 3, 50), llm))
+
+
+def _wishes(request: PlanRequest) -> str:
+    """Return what the person has said about the plan, the newest last, and what can still be done about its steps."""
+    said = "\n".join(f"- {' '.join(wish.split())}" for wish in request.wishes)[-WISHES_CHARS:]
+    running = [record.step for record in request.progress if record.status in _UNDER_WAY]
+    lines = "\n".join(render_step(step) for step in running)[:CONTEXT_CHARS]
+    under_way = f"\nUnder way, do not repeat; a line `drop ID` ends one:\n{lines}" if running else ""
+    return f"The person wants the plan changed; write all that is still to be done, in this sense:\n{said}{under_way}"
 
 
 def _progress(request: PlanRequest, llm: LLM, tokens: int) -> str:

@@ -19,7 +19,8 @@ class PlanRequest:
     `tools` are those that the profile allows, and nothing else can be planned. `context` is earlier conversation,
     `memory` what is remembered, `files` the workspace's paths, `now` the date and time in words. On a replan `progress`
     holds the run's steps so far, `reason` why it is planned anew, `answers` the questions asked and their answers.
-    `planned` holds the journalled steps of a plan whose stream broke off: it is continued from there. `control` is the
+    `wishes` are what the person said while the plan was carried out. `planned` holds the journalled steps of a plan
+    whose stream broke off: it is continued from there. `control` is the
     union of everything above; every step planned carries it. `instructions` are the owner's (skills) and trusted.
     """
 
@@ -31,6 +32,7 @@ class PlanRequest:
     progress: tuple[StepRecord, ...] = ()
     reason: str = ""
     answers: tuple[tuple[str, str], ...] = ()
+    wishes: tuple[str, ...] = ()
     planned: tuple[PlanStep, ...] = ()
     instructions: str = ""
     language: str = "en"
@@ -59,6 +61,13 @@ class Planned:
     step: PlanStep
     control: Provenance = USER
     kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Steps that are under way or planned are not wanted any more."""
+
+    step_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +107,4 @@ class Used:
     usage: Usage
 
 
-PlanEvent = Titled | Planned | Refusal | Note | Answering | Direct | Used
+PlanEvent = Titled | Planned | Dropped | Refusal | Note | Answering | Direct | Used

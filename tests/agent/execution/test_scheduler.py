@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 from hypothesis import given, settings
@@ -234,3 +234,65 @@ async def test_any_plan_runs_each_step_once_after_its_dependencies(data: st.Data
     ended = {name: position for position, name in enumerate(carrier.ended)}
     for step in plan:
         assert all(began[need] < began[step.id] and need in ended for need in step.depends_on)
+
+
+# --- changing the plan while it is carried out -------------------------------------------------------------------------
+def cancelled(name: str) -> ExecutorResponse:
+    return ExecutorResponse(name, ResponseStatus.CANCELLED)
+
+
+async def test_while_the_plan_is_changed_what_runs_goes_on_and_nothing_starts():
+    carrier = Carrier(gated=True)
+    inside, go_on = asyncio.Event(), asyncio.Event()
+
+    async def changes() -> AsyncGenerator[PlanStep]:
+        inside.set()
+        await go_on.wait()
+        await scheduler.drop("third", cancelled("third"))
+        yield a("fourth", "second")
+
+    scheduler = StepScheduler(carrier, changes=changes)
+    work = asyncio.create_task(scheduler.run(stream_of([a("first"), a("second", "first"), a("third", "first")])))
+    await settle()
+    scheduler.want_change()
+    await inside.wait()
+    carrier.let_go("first")
+    await settle()
+    assert carrier.began == ["first"]
+    go_on.set()
+    carrier.let_go("second", "fourth")
+    outcome = await work
+    assert carrier.began == ["first", "second", "fourth"]
+    assert outcome.responses["third"].status is ResponseStatus.CANCELLED
+
+
+async def test_a_running_step_that_is_dropped_is_cut_off_and_what_needs_it_is_skipped():
+    carrier = Carrier(gated=True)
+
+    async def changes() -> AsyncGenerator[PlanStep]:
+        assert await scheduler.drop("long", cancelled("long"))
+        assert not await scheduler.drop("long", cancelled("long"))
+        yield a("instead")
+
+    scheduler = StepScheduler(carrier, changes=changes)
+    work = asyncio.create_task(scheduler.run(stream_of([a("long"), a("after", "long")])))
+    await settle()
+    scheduler.want_change()
+    carrier.let_go("instead")
+    outcome = await work
+    assert carrier.began == ["long", "instead"]
+    assert outcome.responses["after"].status is ResponseStatus.BLOCKED
+
+
+async def test_after_a_failure_that_needs_a_new_plan_the_wish_is_left_to_that_plan():
+    asked = []
+
+    async def changes() -> AsyncGenerator[PlanStep]:
+        asked.append(1)
+        yield a("never")
+
+    scheduler = StepScheduler(Carrier(fail=("bad",)), changes=changes)
+    scheduler._on_change = lambda _step, response: scheduler.want_change() if response else None
+    outcome = await asyncio.wait_for(scheduler.run(stream_of([a("bad"), a("good")])), 5)
+    assert outcome.replan_because
+    assert asked == []
