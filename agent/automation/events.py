@@ -33,12 +33,16 @@ GROWTH = 4.0
 
 
 class EventDesk:
-    """Hands stored events to the rules that they meet. `news` says that there may be new ones."""
+    """Hands stored events to the rules that they meet. `news` says that there may be new ones.
 
-    def __init__(self, store: Store, launcher: Launcher, clock: Callable[[], float]) -> None:
+    `channel` leaves to others what concerns the chats of another channel; "" takes all.
+    """
+
+    def __init__(self, store: Store, launcher: Launcher, clock: Callable[[], float], channel: str = "") -> None:
         self._store = store
         self._launcher = launcher
         self._clock = clock
+        self.channel = channel
         self._failures: dict[int, tuple[int, float]] = {}  # event → times tried in vain, when it is due again
         self.news = True
 
@@ -70,17 +74,23 @@ class EventDesk:
         for event in events:
             if event.project in held:
                 continue
-            if await self._may_be_handled(event) and await self._handle(event, rules):
+            if await self._may_be_handled(event, rules) and await self._handle(event, rules):
                 settled += 1
             elif event.project:
                 held.add(event.project)
         return settled
 
-    async def _may_be_handled(self, event: Event) -> bool:
+    async def _may_be_handled(self, event: Event, rules: EventMapper) -> bool:
         if self._failures.get(event.id, (0, 0.0))[1] > self._clock():
             return False
         project = await self._store.get_project(event.project) if event.project else None
-        return project is None or not project.paused  # it may have been paused since the events were read
+        if project is not None and project.paused:  # it may have been paused since the events were read
+            return False
+        return not self.channel or await self._is_ours(event, rules)
+
+    async def _is_ours(self, event: Event, rules: EventMapper) -> bool:
+        places = [await self._launcher.placed(rule) for rule in rules.map_event(event)]
+        return all(rule.dest.channel == self.channel for rule in places)
 
     async def _handle(self, event: Event, rules: EventMapper) -> bool:
         """Fire all that an event leads to; False when it is to be tried again."""

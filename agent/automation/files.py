@@ -57,9 +57,10 @@ def check_files(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 class FileWatch:
-    """Tends the folders of all enabled file triggers."""
+    """Tends the folders of all enabled file triggers, or of those of one `channel`'s chats."""
 
-    def __init__(self, store: Store, launcher: Launcher, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, launcher: Launcher, clock: Callable[[], float], channel: str = "") -> None:
+        self.channel = channel
         self._store = store
         self._launcher = launcher
         self._clock = clock
@@ -85,7 +86,7 @@ class FileWatch:
             while True:
                 self._looked.clear()
                 found = {trigger.id: trigger for trigger in await self._store.triggers(kind=TriggerKind.FILE)}
-                self._wanted = {trigger_id: trigger for trigger_id, trigger in found.items() if trigger.enabled}
+                self._wanted = {trigger_id: trigger for trigger_id, trigger in found.items() if self._is_ours(trigger)}
                 for trigger in self._wanted.values():
                     if trigger.id not in self._woken:
                         self._woken[trigger.id] = asyncio.Event()
@@ -94,6 +95,9 @@ class FileWatch:
                     woken.set()
                 self._rewatch.set()
                 await self._looked.wait()
+
+    def _is_ours(self, trigger: Trigger) -> bool:
+        return trigger.enabled and self.channel in {"", trigger.dest.channel}
 
     # --- noticing -----------------------------------------------------------------------------------------------
     async def _notice(self) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.automation.mapping import terms
 from agent.automation.times import NO_ZONE, zone
+from agent.domain.event import OF_EVENT
 from agent.domain.messages import MessageKind, OutboundMessage
 from agent.domain.plan import OnFailure, Pipe, PlanStep, StepType
 from agent.domain.provenance import USER, Provenance
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 SUBJECT = "{file}"
 LATE = 90.0
-OF_EVENT = "event:"
 APPROVAL = "trigger__approval"  # no step of a pipeline may have two `_` in its name
 KINDS = ("request", "pipeline", "chain", "notice")
 PLANNED = ("pipeline", "chain")

@@ -159,6 +159,7 @@ def event_data(event: Event) -> dict[str, Any]:
         "project": event.project,
         "priority": event.priority,
         "status": event.status,
+        "run_id": event.run_id,
         "error": event.error,
         "at": event.at,
         "received_at": event.received_at,

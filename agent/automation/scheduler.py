@@ -74,10 +74,10 @@ class AutomationScheduler:
         self._longest = longest_sleep
         self._bell = bell
         self.hooks = hooks
-        self.channel = channel
         self.launcher = Launcher(store, orchestrator, pipelines)
         self._files = FileWatch(store, self.launcher, clock)
         self._events = EventDesk(store, self.launcher, clock)
+        self.channel = channel
         self._changed = asyncio.Event()
         self._waiting = True
         self._still = False
@@ -89,6 +89,15 @@ class AutomationScheduler:
         self.companions: list[Callable[[], Coroutine[Any, Any, None]]] = []  # what else works while this does
         orchestrator.when_finished.append(self._run_ended)
         orchestrator.when_published.append(self.events_came)
+
+    @property
+    def channel(self) -> str:
+        """The channel whose chats this is for; "" for all."""
+        return self._channel
+
+    @channel.setter
+    def channel(self, name: str) -> None:
+        self._channel = self._files.channel = self._events.channel = name
 
     # --- life ---------------------------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -114,8 +123,7 @@ class AutomationScheduler:
                     group.create_task(self._live(), name="schedules")
                     for companion in self.companions:
                         group.create_task(companion())
-                    if not self.channel:
-                        group.create_task(self._files.run(), name="watched folders")
+                    group.create_task(self._files.run(), name="watched folders")
             finally:
                 self._running = False
 
@@ -309,8 +317,7 @@ class AutomationScheduler:
         """Do all there is to do now; return the seconds until there may be more."""
         if self._waiting:
             await self._take_up()
-        if not self.channel:
-            await self._events.handle()
+        await self._events.handle()
         while due := await self._store.due_triggers(AT_ONCE, self.channel):
             await asyncio.gather(*(self._fire_due(trigger) for trigger in due))
         upcoming = [await self._store.next_due(self.channel), self._events.next_try]

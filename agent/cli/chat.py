@@ -88,7 +88,7 @@ async def _chat(arguments: argparse.Namespace) -> int:
 async def _converse(app: App, terminal: Terminal, arguments: argparse.Namespace, files: list[Path]) -> Ending:
     if arguments.request:
         return await terminal.once(" ".join(arguments.request), files)
-    app.automation.channel = terminal.name  # a conversation has its own schedules fire; `serve` does all
+    app.automation.channel = terminal.name  # a conversation does what concerns it; `serve` does all
     await app.automation.start()
     if not arguments.json and sys.stdin.isatty():
         terminal.face.notice("Tell me what you need. /help shows more, Ctrl-D leaves.")

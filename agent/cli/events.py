@@ -87,6 +87,7 @@ async def _list(app: App, arguments: argparse.Namespace) -> None:
 async def _show(app: App, arguments: argparse.Namespace) -> None:
     from agent.automation.overview import event_data, event_line
     from agent.automation.times import local_zone
+    from agent.domain.event import OF_EVENT
 
     event = await app.automation.find_event(arguments.what)
     if arguments.json:
@@ -96,10 +97,10 @@ async def _show(app: App, arguments: argparse.Namespace) -> None:
     trusted = "" if event.label.trusted else " (not trusted)"
     print(f"  key {event.key} · from {event.source}{trusted} · priority {event.priority}")
     print("  " + json.dumps(event.payload, ensure_ascii=False, indent=1).replace("\n", "\n  "))
-    for trigger in await app.store.triggers():
-        for fire in await app.store.fires_of(trigger.id, 1000):
-            if fire.key == f"event:{event.key}":
-                print(f"  → {trigger.id} {trigger.name}: {(fire.run_status or fire.status).lower()}")
+    names = {trigger.id: trigger.name for trigger in await app.store.triggers()}
+    for fire in await app.store.fires_with(OF_EVENT + event.key):
+        started = f" run {fire.run_id}" if fire.run_id else ""
+        print(f"  →{started} {fire.trigger_id} {names[fire.trigger_id]}: {(fire.run_status or fire.status).lower()}")
 
 
 async def _publish(app: App, arguments: argparse.Namespace) -> None:
@@ -124,7 +125,7 @@ async def _publish(app: App, arguments: argparse.Namespace) -> None:
         print(f"An event with the key {key!r} is known already; nothing was changed.")
         return
     at_work = app.automation.wake_others()
-    print(f"{key} is published." + ("" if at_work else " `dirigent serve` handles it."))
+    print(f"{key} is published." + ("" if at_work else " It is handled when `dirigent serve` or `dirigent chat` runs."))
 
 
 def _payload(text: str) -> dict[str, Any]:

@@ -134,7 +134,8 @@ async def _watch(app: App, arguments: argparse.Namespace) -> str:
             created_by=dest.chat_id,
         )
     )
-    return f"{made.id}  {described(made)}: {made.name}\n`dirigent serve` watches the folder."
+    when = "The folder is watched while `dirigent serve` or `dirigent chat` runs."
+    return f"{made.id}  {described(made)}: {made.name}\n{when}"
 
 
 async def _webhook(app: App, arguments: argparse.Namespace) -> str:

@@ -23,6 +23,7 @@ class Verdict:
 
 
 ALLOW = Verdict("allow")
+ORIGINS_SHOWN = 8
 
 
 def decide(spec: ToolSpec, args: Mapping[str, Provenance], control: Provenance) -> Verdict:
@@ -40,10 +41,26 @@ def decide(spec: ToolSpec, args: Mapping[str, Provenance], control: Provenance) 
 
 
 def because(args: Mapping[str, Provenance], control: Provenance) -> str:
-    """Say in words where the choice and the arguments of a call came from."""
-    parts = ["chosen after reading " + ", ".join(control.untrusted_names) if not control.trusted else "your message"]
-    parts += [f"{name} comes from {', '.join(p.untrusted_names)}" for name, p in args.items() if not p.trusted]
+    """Say in words where the choice and the arguments of a call came from; what has the same origins is said once."""
+    parts = [f"chosen after reading {_origins(control)}" if not control.trusted else "your message"]
+    alike: dict[frozenset[str], list[str]] = {}
+    for name, label in args.items():
+        if not label.trusted:
+            alike.setdefault(frozenset(label.untrusted_names), []).append(name)
+    for names in alike.values():
+        said = ", ".join(names[:-1]) + f" and {names[-1]} come" if len(names) > 1 else f"{names[0]} comes"
+        parts.append(f"{said} from {_origins(args[names[0]])}")
     return " · ".join(parts)
+
+
+def _origins(label: Provenance) -> str:
+    """Name untrusted origins; the steps of one tool are counted, so that a long list stays readable."""
+    kinds: dict[str, list[str]] = {}
+    for name in label.untrusted_names:
+        kinds.setdefault(name.partition("#")[0], []).append(name)
+    said = [names[0] if len(names) == 1 else f"{kind} ({len(names)} times)" for kind, names in kinds.items()]
+    more = [f"{len(said) - ORIGINS_SHOWN} more"] if len(said) > ORIGINS_SHOWN else []
+    return ", ".join(said[:ORIGINS_SHOWN] + more)
 
 
 def digest(tool: str, args: Mapping[str, Any]) -> str:

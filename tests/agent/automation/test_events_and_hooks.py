@@ -330,3 +330,21 @@ async def test_two_schedulers_on_one_journal_handle_each_event_once_and_in_order
         mine = [key for key in fired if int(key[-2:]) % 2 == project]
         assert mine == sorted(mine)
     assert {event.status for event in await store.newest_events(100)} == {"handled"}
+
+
+async def test_one_channel_leaves_events_to_others_that_concern_other_chats(automation, clock, store, a_trigger):
+    await automation.create(a_trigger({"type": "order.*"}, kind=TriggerKind.EVENT))
+    elsewhere = Destination("telegram", "9")
+    theirs = {"kind": TriggerKind.EVENT, "dest": elsewhere, "session_id": elsewhere.session_id}
+    await automation.create(a_trigger({"type": "mail.*"}, id="t2", **theirs))
+    automation.channel = "test"
+    await automation.publish(an_event(type="mail.came", key="m1"))
+    await automation.publish(an_event())
+    await automation._round()
+
+    assert [event.key for event in await store.events("new")] == ["m1"]
+    assert len(await store.fires_of("t1")) == 1
+    automation.channel = ""
+    automation.events_came()
+    await automation._round()
+    assert len(await store.fires_of("t2")) == 1

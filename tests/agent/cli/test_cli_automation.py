@@ -176,7 +176,7 @@ def test_events_are_published_once_listed_shown_dropped_and_retried(command):
     code, out, _ = command(
         "events", "publish", "order.created", "--payload", '{"total": 120}', "--key", "o1", "--project", "shop"
     )
-    assert (code, out) == (0, "o1 is published. `dirigent serve` handles it.\n")
+    assert (code, out) == (0, "o1 is published. It is handled when `dirigent serve` or `dirigent chat` runs.\n")
     assert "known already" in command("events", "publish", "order.created", "--key", "o1")[1]
     assert "order.created [shop]  new" in command("events")[1]
     shown = json.loads(command("events", "show", "o1", "--json")[1])

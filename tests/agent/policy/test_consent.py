@@ -96,3 +96,17 @@ async def test_a_run_over_its_tokens_ends_with_the_setting_named(tmp_path):
         answer = await bot.hears("go")
     assert "limits.tokens" in answer.text
     assert answer.status == "FAILED"
+
+
+def test_many_steps_of_one_tool_and_arguments_of_the_same_origin_are_said_once():
+    mail = Provenance.union(Provenance.of(f"mail.read#s{number}", trusted=False) for number in range(30))
+    page = Provenance.of("web:example.org#p", trusted=False)
+
+    said = consent.because({"to": mail, "text": mail, "link": page}, USER)
+
+    assert said == "your message · to and text come from mail.read (30 times) · link comes from web:example.org#p"
+
+
+def test_of_very_many_origins_the_number_is_said():
+    many = Provenance.union(Provenance.of(f"web:{number}.example", trusted=False) for number in range(12))
+    assert consent.because({}, many).endswith(", 4 more")
