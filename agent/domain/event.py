@@ -7,6 +7,9 @@ from typing import Any
 
 from agent.domain.provenance import Provenance
 
+OF_EVENT = "event:"
+"""What the key of a fire begins with when an event caused it; the event's own key follows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -14,7 +17,7 @@ class Event:
 
     `at` is when it happened and `received_at` when it was stored, in seconds since 1970. `status`: `new`, `handled`, or
     `dead` when it could not be handled (`error` says why). `hops` counts the events that led to it: each started a
-    pipeline that published the next one.
+    pipeline that published the next one. `run_id` is the first run that it led to.
     """
 
     type: str

@@ -12,7 +12,7 @@ from agent.domain.messages import Destination
 class Project:
     """A project by its name. Its runs belong to `session_id` and speak to `dest`; one of them is at work at a time.
 
-    `budget` in US dollars (None: no limit); a warning is due when the share `warn_at` of it is spent or reserved.
+    `budget` in US dollars (None: no limit); a warning is due when the share `warn_at` of it is spent.
     While it is `paused`, its events are kept, and handled in order when it goes on. Times are seconds since 1970.
     """
 

@@ -77,6 +77,9 @@ class Automation(Journal):
     async def fires_of(self, trigger_id: str, limit: int = 20) -> list[Fire]:
         return await self._read(triggers.fires_of, trigger_id, limit)
 
+    async def fires_with(self, key: str) -> list[Fire]:
+        return await self._read(triggers.fires_with, key)
+
     async def fired_keys(self, trigger_id: str, keys: Sequence[str]) -> set[str]:
         return await self._read(triggers.fired_keys, trigger_id, tuple(keys))
 

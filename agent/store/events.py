@@ -108,6 +108,12 @@ def settle(connection: Connection, event_id: int, status: str, error: str, now: 
     connection.execute(update(events).where(events.c.id == event_id).values(**told))
 
 
+def led_to(connection: Connection, key: str, run_id: int) -> None:
+    """Note the first run that an event has led to."""
+    unnoted = (events.c.key == key, events.c.run_id.is_(None))
+    connection.execute(update(events).where(*unnoted).values(run_id=run_id))
+
+
 def by_key(connection: Connection, key: str) -> Event | None:
     """Return the event with this key."""
     row = connection.execute(select(events).where(events.c.key == key)).first()

@@ -313,6 +313,9 @@ class Store(Protocol):
     async def fires_of(self, trigger_id: str, limit: int = 20) -> list[Fire]:
         """Return a trigger's newest fires with the status of their runs, newest first."""
 
+    async def fires_with(self, key: str) -> list[Fire]:
+        """Return the fires of all triggers for one key (`event:` and an event's), with their runs' status."""
+
     async def fired_keys(self, trigger_id: str, keys: Sequence[str]) -> set[str]:
         """Return those of the keys that have fired."""
 

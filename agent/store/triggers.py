@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, exists, false, func, select, true, update
 
+from agent.domain.event import OF_EVENT
 from agent.domain.messages import Destination
 from agent.domain.states import FINAL, Status
 from agent.domain.trigger import Fire, FireStatus, Misfire, Overlap, Trigger, TriggerKind
-from agent.store import outbox
+from agent.store import events, outbox
 from agent.store import runs as run_rows
 from agent.store.dialect import insert
 from agent.store.rows import dump, plain
@@ -226,7 +227,14 @@ def _led_to(connection: Connection, made: Fire, effect: Effect, now: float) -> t
         return made, None
     opened = run_rows.open_(connection, run, now)
     settle(connection, made.id, FireStatus.STARTED, opened.id, made.subject)
+    _note_first(connection, made.key, opened)
     return made, opened
+
+
+def _note_first(connection: Connection, key: str, opened: Run) -> None:
+    """Note at an event the first run that it led to."""
+    if key.startswith(OF_EVENT):
+        events.led_to(connection, key.removeprefix(OF_EVENT), opened.id)
 
 
 def settle(connection: Connection, fire_id: int, status: FireStatus, run_id: int | None, subject: str) -> None:
@@ -246,6 +254,8 @@ def start_waiting(connection: Connection, fire_id: int, run: Run | None, now: fl
     status = FireStatus.STARTED if run is not None else FireStatus.PENDING
     opened = run_rows.open_(connection, run, now) if run is not None else None
     settle(connection, fire_id, status, opened.id if opened else None, row.error)
+    if opened is not None:
+        _note_first(connection, row.key, opened)
     connection.execute(update(triggers).where(triggers.c.id == row.trigger_id).values(last_at=now))
     return _fire(row), opened
 
@@ -286,6 +296,15 @@ def fires_of(connection: Connection, trigger_id: str, limit: int) -> list[Fire]:
         .limit(limit)
     )
     return [_fire(row) for row in connection.execute(query)]
+
+
+def fires_with(connection: Connection, key: str) -> list[Fire]:
+    """Return the fires of all triggers for one key, oldest first."""
+    joined = trigger_fires.outerjoin(runs, trigger_fires.c.run_id == runs.c.id)
+    query = select(trigger_fires, runs.c.status.label("run_status")).select_from(joined)
+    of_any = trigger_fires.c.trigger_id.in_(select(triggers.c.id))  # the index begins with the trigger
+    ordered = query.where(of_any, trigger_fires.c.key == key).order_by(trigger_fires.c.id)
+    return [_fire(row) for row in connection.execute(ordered)]
 
 
 def fired_keys(connection: Connection, trigger_id: str, keys: Sequence[str]) -> set[str]:

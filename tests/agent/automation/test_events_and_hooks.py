@@ -61,7 +61,9 @@ async def test_an_event_fires_its_triggers_once_and_its_payload_is_not_trusted(
     assert run.request == "Look at event-1.json"
     assert run.provenance.untrusted_names == ("event:shop",)
     assert json.loads((bot.workspace / "event-1.json").read_text())["payload"] == ORDER
-    assert (await store.get_event("e1")).status == "handled"
+    handled = await store.get_event("e1")
+    assert (handled.status, handled.run_id) == ("handled", run.id)
+    assert [(fire.trigger_id, fire.run_id) for fire in await store.fires_with("event:e1")] == [("t1", run.id)]
     assert await store.events("new") == []
 
 
@@ -247,6 +249,12 @@ async def test_a_fire_that_waited_has_its_event_and_terms(pipelines_at_work, sto
         (8, "", 5),
     ]
     assert {fire.status for fire in await store.fires_of("t1")} == {FireStatus.STARTED}
+    assert [(await store.get_event(key)).run_id for key in ("e1", "e2", "e3", "e4")] == [
+        runs[0].id,
+        runs[1].id,
+        None,
+        runs[2].id,
+    ]
 
 
 async def test_a_waiting_fire_whose_pipeline_is_gone_fails_and_holds_up_no_other(
