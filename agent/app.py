@@ -19,6 +19,7 @@ from agent.automation.times import persons_zone
 from agent.automation.webhook import Hooks
 from agent.catalogue import Catalogue
 from agent.channels.chat_settings import ChatSettings
+from agent.channels.forms import FormsDesk
 from agent.channels.outbox import OutboxBot, OutboxSender
 from agent.channels.redo import RedoDesk
 from agent.channels.telegram.desks import desks_of
@@ -171,9 +172,12 @@ def build_app(
         parts.store, parts.catalogue, pipelines, automation, config.folder / "pipelines", with_model=llm is not None
     )
     reception.doors += [SavingDesk(saver, parts.store, schedules, Awaited(parts.store)), schedules]
+    forms = FormsDesk(parts.store, parts.catalogue, orchestrator.sessions, reception.hear, zone_name)
+    reception.asking.append(forms.answer)
     redo = RedoDesk(parts.store, reception.hear, orchestrator.stop_run)
     reception.doors += [
         redo,
+        forms,
         *desks_of(
             config,
             parts.store,

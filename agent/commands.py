@@ -20,6 +20,7 @@ HELP = {
     "/chains": "list chains of pipelines; run them",
     "/projects": "list projects with their budgets; pause them, let them go on",
     "/events": "show events that wait or could not be handled",
+    "/tools": mark("show the menus and forms of the plugins"),
     "/schedules": mark("list what runs by itself; run, pause or delete it"),
     "/status": mark("show the model, the sandbox and what is going on"),
     "/settings": mark("choose the language"),

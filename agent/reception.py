@@ -29,7 +29,7 @@ from sandbox.api import SandboxError
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from agent.catalogue import Catalogue
     from agent.domain.messages import Door, InboundMessage
@@ -64,6 +64,8 @@ class Reception:
         self._catalogue = catalogue
         self.about = about
         self.doors: list[Door] = []
+        # Those who have asked a person something are handed each message, with the names of the files that it brought.
+        self.asking: list[Callable[[InboundMessage, list[str]], Awaitable[bool]]] = []
         self.pulses: list[Callable[[], str]] = []  # what channels say of themselves in /status
 
     # --- messages -----------------------------------------------------------------------------------------------
@@ -82,15 +84,7 @@ class Reception:
         ):
             await self._store.heard(message.id)
             return
-        if not message.text.strip():
-            if quote := await self._keep_quote(session, message):
-                saved.append(quote)
-            if saved or not message.attachments:  # about files that could not be had, the channel has told already
-                text = _about_files(saved) if saved else "I can work with text and files; send me one."
-                await self._say(message, text)
-            await self._store.heard(message.id)
-            return
-        if await self._comments(message):
+        if command is None and await self._settled(session, message, saved):
             await self._store.heard(message.id)
             return
         question = await self._answered_by(session, message)
@@ -105,6 +99,20 @@ class Reception:
             await self._store.heard(message.id)
             return
         await self._open_run(session, message, Origin.COMMAND if command else Origin.MESSAGE)
+
+    async def _settled(self, session: Session, message: InboundMessage, saved: list[str]) -> bool:
+        """Take what answers something, comments on something, or holds no words; False for what may be a request."""
+        for answer in self.asking:
+            if await answer(message, saved):
+                return True
+        if message.text.strip():
+            return await self._comments(message)
+        if quote := await self._keep_quote(session, message):
+            saved.append(quote)
+        if saved or not message.attachments:  # about files that could not be had, the channel has told already
+            text = _about_files(saved) if saved else "I can work with text and files; send me one."
+            await self._say(message, text)
+        return True
 
     async def _open_run(self, session: Session, message: InboundMessage, origin: Origin, **fields: Any) -> None:
         await self._keep_quote(session, message)
