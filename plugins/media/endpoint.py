@@ -14,12 +14,13 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-import httpx
-
 from plugins.api import ToolFailure
+
+if TYPE_CHECKING:
+    import httpx
 
 ATTEMPTS = 4
 LONGEST_WAIT = 60.0
@@ -90,6 +91,8 @@ class MediaServer:
     """The server's door; an async context manager. `pause` waits some seconds."""
 
     def __init__(self, url: str, key: str = "", *, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        import httpx
+
         self._url = checked_url(url)
         headers = {"User-Agent": "Dirigent", **({"Authorization": f"Bearer {key}"} if key else {})}
         self._client = httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(PATIENCE, connect=20), trust_env=False)
@@ -132,6 +135,8 @@ class MediaServer:
 
     async def body(self, ask: Ask) -> bytes:
         """Send a request and return the body. Busy answers are asked again, with the same key."""
+        import httpx
+
         key = ask.key or secrets.token_hex(16)
         for attempt in range(ATTEMPTS):
             last = attempt == ATTEMPTS - 1
@@ -199,6 +204,8 @@ class MediaServer:
         return MediaFailure(f"{self.host} could not {ask.doing}: {reason}.", hint=hint, status=status)
 
     def _unreachable(self, ask: Ask, problem: httpx.HTTPError) -> MediaFailure:
+        import httpx
+
         late = isinstance(problem, httpx.TimeoutException)
         reason = (
             f"it was silent for {PATIENCE:g} seconds" if late else f"it can't be reached ({type(problem).__name__})"
