@@ -5,6 +5,7 @@ It is read anew with every batch of updates, so what another process changed (`d
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import TYPE_CHECKING
@@ -47,9 +48,14 @@ class Directory:
         self._groups = groups
         self._read = False
         self._wall = wall
+        self._changing = asyncio.Lock()  # what is noted while everything is read must not be lost by it
 
     async def refresh(self, store: Store) -> None:
         """Read everything anew."""
+        async with self._changing:
+            await self._refresh(store)
+
+    async def _refresh(self, store: Store) -> None:
         self.people = {int(p.user_id): p for p in await store.people(CHANNEL) if p.user_id.isdigit()}
         self.policies = json.loads(await store.get_value(GROUPS) or "{}")
         self.moved = json.loads(await store.get_value(MOVED) or "{}")
@@ -93,19 +99,23 @@ class Directory:
 
     async def move(self, store: Store, old: str, new: str) -> None:
         """Note that a group became a supergroup, which has another id."""
-        first = self.inside(old)
-        if self.moved.get(first) != new:
-            self.moved[first] = new
-            await store.set_value(MOVED, json.dumps(self.moved))
+        async with self._changing:
+            first = self.inside(old)
+            if self.moved.get(first) != new:
+                self.moved[first] = new
+                await store.set_value(MOVED, json.dumps(self.moved))
 
     async def close(self, store: Store, chat_id: str) -> None:
         """Note that the chat is closed to the bot: it was blocked, thrown out, or the chat is gone."""
-        if chat_id not in self.closed:
-            self.closed[chat_id] = self._wall()
-            await store.set_value(CLOSED, json.dumps(self.closed))
+        async with self._changing:
+            if chat_id not in self.closed:
+                self.closed[chat_id] = self._wall()
+                await store.set_value(CLOSED, json.dumps(self.closed))
 
     async def open(self, store: Store, chat_id: str) -> None:
         """Note that the bot may write there again, and have what waited sent."""
-        if self.closed.pop(chat_id, None) is not None:
+        async with self._changing:
+            if self.closed.pop(chat_id, None) is None:
+                return
             await store.set_value(CLOSED, json.dumps(self.closed))
             await store.revive(f"{CHANNEL}:{chat_id}", CLOSED_TO_US, KEPT_SECONDS)

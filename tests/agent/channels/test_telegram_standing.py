@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from agent.channels.telegram.directory import MOVED, Directory
 from agent.domain.messages import Attachment
 from agent.domain.run import Run
 
@@ -65,6 +68,28 @@ async def test_a_move_that_is_first_seen_when_sending_is_noted(rig):
         await rig.store.until_state("b", "sent")
     assert [m.text for m in rig.server.bot_messages(SUPER)] == ["one", "two"]
     assert len(rig.server.called("sendMessage", GROUP)) == 1
+
+
+async def test_a_move_that_is_noted_while_everything_is_read_is_not_lost(rig):
+    directory, asked, go_on = Directory({OWNER}), asyncio.Event(), asyncio.Event()
+    plain = rig.store.get_value
+
+    async def slow(key: str) -> str | None:
+        found = await plain(key)
+        if key == MOVED:
+            asked.set()
+            await go_on.wait()
+        return found
+
+    rig.store.get_value = slow
+    async with rig.up():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(directory.refresh(rig.store))
+            await asked.wait()
+            group.create_task(directory.move(rig.store, str(GROUP), str(SUPER)))
+            await asyncio.sleep(0)
+            go_on.set()
+        assert directory.outside(str(GROUP)) == str(SUPER)
 
 
 async def test_a_group_that_an_owner_adds_the_bot_to_is_told_how_it_works(rig):
