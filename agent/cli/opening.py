@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from agent.config import AppConfig, load_config
@@ -9,7 +10,9 @@ from agent.logs import set_up_logs
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
+
+    from agent.app import App
 
 TELLING = ("key", "token", "secret", "password")
 
@@ -25,6 +28,19 @@ def open_config(arguments: argparse.Namespace, *, to_stderr: bool = False, **ove
         to_stderr=to_stderr,
     )
     return config
+
+
+@contextlib.asynccontextmanager
+async def journal_open(config: AppConfig) -> AsyncIterator[App]:
+    """Yield the rooms of an installation with its journal open: to look and to change, not to work on runs."""
+    from agent.app import build_app
+
+    app = build_app(config)
+    await app.store.open()
+    try:
+        yield app
+    finally:
+        await app.stop()
 
 
 def secrets_of(config: AppConfig) -> Iterator[str]:

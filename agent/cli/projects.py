@@ -60,14 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _run(config: Any, arguments: argparse.Namespace) -> int:
-    from agent.app import build_app
+    from agent.cli.opening import journal_open
 
-    app = build_app(config)
-    await app.store.open()
-    try:
+    async with journal_open(config) as app:
         await _ACTIONS_OF[arguments.action](app, arguments)
-    finally:
-        await app.stop()
     return 0
 
 

@@ -71,11 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _run(config: AppConfig, arguments: argparse.Namespace) -> int:
-    from agent.app import build_app
+    from agent.cli.opening import journal_open
 
-    app = build_app(config)
-    await app.store.open()
-    try:
+    async with journal_open(config) as app:
         if arguments.action == "list":
             await _list(app, as_json=arguments.json)
         elif arguments.action in MAKES:
@@ -83,8 +81,6 @@ async def _run(config: AppConfig, arguments: argparse.Namespace) -> int:
         else:
             trigger = await _named(app, arguments.id)
             print(await ACTIONS[arguments.action](app, trigger))
-    finally:
-        await app.stop()
     return 0
 
 
