@@ -188,6 +188,14 @@ class Bot:
         message = InboundMessage("test", str(next(UPDATES)), self.dest, user_id="1", action=action, **fields)
         return await self.app.reception.press(message)
 
+    async def taps(self, label: str, **fields: Any) -> str:
+        """Press the newest button whose label holds `label`. Raises AssertionError when there is none."""
+        for message in reversed(await self.shown()):
+            for button in (button for row in message.payload.get("buttons", ()) for button in row):
+                if label in button["label"]:
+                    return await self.presses(button["action"], **fields)
+        raise AssertionError(f"there is no button {label!r}")
+
     async def chooses(self, option: str) -> Answer:
         """Answer the open question with one of its options, by button, and wait for what comes of it."""
         question = await self.question()

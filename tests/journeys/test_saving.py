@@ -38,15 +38,6 @@ async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
         yield made
 
 
-async def press(bot: Bot, label: str, **fields) -> str:
-    """Press the newest button with this label."""
-    for message in reversed(await bot.shown()):
-        for button in (button for row in message.payload.get("buttons", ()) for button in row):
-            if label in button["label"]:
-                return await bot.presses(button["action"], **fields)
-    raise AssertionError(f"there is no button {label}")
-
-
 async def notices(bot: Bot) -> list[str]:
     return [message.payload["text"] for message in await bot.shown(MessageKind.NOTICE)]
 
@@ -70,7 +61,7 @@ def pipelines(bot: Bot) -> dict[str, str]:
 async def test_one_tap_saves_a_finished_request_and_it_runs_again_with_other_values(bot: Bot):
     await a_request(bot)
 
-    assert await press(bot, "Save as pipeline") == "Saved"
+    assert await bot.taps("Save as pipeline") == "Saved"
     assert (
         "Saved as `vienna-about`: takes text (Vienna), year (2024)." in (await shown(bot, "Saved as")).payload["text"]
     )
@@ -84,33 +75,33 @@ async def test_one_tap_saves_a_finished_request_and_it_runs_again_with_other_val
 
 async def test_a_second_tap_and_a_restart_make_no_second_pipeline(bot: Bot, tmp_path: Path):
     await a_request(bot)
-    await press(bot, "Save as pipeline")
+    await bot.taps("Save as pipeline")
 
-    assert await press(bot, "Save as pipeline") == "It is saved already"
+    assert await bot.taps("Save as pipeline") == "It is saved already"
     await bot.app.stop()
     async with Bot(tmp_path / "home", [say, send, page]) as again:
-        assert await press(again, "Save as pipeline") == "It is saved already"
+        assert await again.taps("Save as pipeline") == "It is saved already"
         assert len(pipelines(again)) == 1
 
 
 async def test_two_taps_at_once_make_one_pipeline(bot: Bot):
     await a_request(bot)
 
-    said = await asyncio.gather(*(press(bot, "Save as pipeline") for _ in range(5)))
+    said = await asyncio.gather(*(bot.taps("Save as pipeline") for _ in range(5)))
     assert set(said) <= {"Saved", "It is saved already"}
     assert len(pipelines(bot)) == 1
-    assert await press(bot, "Save as pipeline") == "It is saved already"
+    assert await bot.taps("Save as pipeline") == "It is saved already"
 
 
 async def test_a_saved_pipeline_is_renamed_by_the_next_words_and_its_schedule_follows(bot: Bot):
     await a_request(bot)
-    await press(bot, "Save as pipeline")
-    await press(bot, "Schedule…")
-    await press(bot, "Every weekday 8:00")
+    await bot.taps("Save as pipeline")
+    await bot.taps("Schedule…")
+    await bot.taps("Every weekday 8:00")
     assert "Every weekday at 8:00 Europe/Vienna: “vienna-about”" in (await shown(bot, "Shall I?")).payload["text"]
-    assert await press(bot, "Yes") == "Set"
+    assert await bot.taps("Yes") == "Set"
 
-    await press(bot, "Rename")
+    await bot.taps("Rename")
     heard = await bot.receives("Monthly report")
     await bot.app.reception.hear(heard)
 
@@ -126,10 +117,10 @@ async def test_the_pipeline_of_a_schedule_runs(bot: Bot):
     bot.llm.will_plan(step("s1", "say", text="Vienna"))
     bot.llm.will_answer("Vienna")
     await bot.hears('say "Vienna"')
-    await press(bot, "Save as pipeline")
-    await press(bot, "Schedule…")
-    await press(bot, "Every day 8:00")
-    await press(bot, "Yes")
+    await bot.taps("Save as pipeline")
+    await bot.taps("Schedule…")
+    await bot.taps("Every day 8:00")
+    await bot.taps("Yes")
 
     (trigger,) = await bot.app.store.triggers()
     await bot.app.automation.fire(trigger.id)
@@ -142,15 +133,15 @@ async def test_the_pipeline_of_a_schedule_runs(bot: Bot):
 
 async def test_another_time_is_said_in_words(bot: Bot):
     await a_request(bot)
-    await press(bot, "Save as pipeline")
-    await press(bot, "Schedule…")
-    await press(bot, "Other…")
+    await bot.taps("Save as pipeline")
+    await bot.taps("Schedule…")
+    await bot.taps("Other…")
 
     await bot.receives("whenever you like")
     assert "I don't understand this time." in (await notices(bot))[-1]
     await bot.receives("every Friday at 9")
     assert "Every Friday at 9:00 Europe/Vienna" in (await shown(bot, "Shall I?")).payload["text"]
-    await press(bot, "Yes")
+    await bot.taps("Yes")
 
     (trigger,) = await bot.app.store.triggers()
     assert (trigger.spec["cron"], trigger.target) == ("0 9 * * 5", {"pipeline": "vienna-about"})
@@ -158,9 +149,9 @@ async def test_another_time_is_said_in_words(bot: Bot):
 
 async def test_what_is_cancelled_takes_no_words(bot: Bot):
     await a_request(bot)
-    await press(bot, "Save as pipeline")
-    await press(bot, "Rename")
-    await press(bot, "Cancel")
+    await bot.taps("Save as pipeline")
+    await bot.taps("Rename")
+    await bot.taps("Cancel")
 
     await a_request(bot)
     assert list(pipelines(bot)) == ["vienna-about.yaml"]
@@ -168,12 +159,12 @@ async def test_what_is_cancelled_takes_no_words(bot: Bot):
 
 async def test_a_name_that_is_taken_is_refused_and_asked_again(bot: Bot):
     await a_request(bot)
-    await press(bot, "Save as pipeline")
+    await bot.taps("Save as pipeline")
     await a_request(bot)
-    await press(bot, "Save as pipeline")
+    await bot.taps("Save as pipeline")
     assert list(pipelines(bot)) == ["vienna-about-2.yaml", "vienna-about.yaml"]
 
-    await press(bot, "Rename")
+    await bot.taps("Rename")
     await bot.receives("vienna-about")
     assert "There is a pipeline “vienna-about” already." in (await notices(bot))[-1]
     await bot.receives("другое")
@@ -195,34 +186,34 @@ async def test_save_as_a_command_with_a_name_and_without_anything_to_save(bot: B
 
 async def test_an_input_is_made_a_constant(bot: Bot):
     await a_request(bot)
-    await press(bot, "Save as pipeline")
-    await press(bot, "Inputs")
+    await bot.taps("Save as pipeline")
+    await bot.taps("Inputs")
 
-    assert await press(bot, "year") == "year stays as it is"
+    assert await bot.taps("year") == "year stays as it is"
     assert "year:" not in pipelines(bot)["vienna-about.yaml"]
     assert "in 2024" in pipelines(bot)["vienna-about.yaml"]
-    assert await press(bot, "🔓 year") == "year is an input"
+    assert await bot.taps("🔓 year") == "year is an input"
     assert "year:" in pipelines(bot)["vienna-about.yaml"]
 
 
 async def test_the_yaml_is_shown_and_the_pipeline_removed(bot: Bot):
     await a_request(bot)
-    await press(bot, "Save as pipeline")
+    await bot.taps("Save as pipeline")
 
-    await press(bot, "Show YAML")
+    await bot.taps("Show YAML")
     assert (await notices(bot))[-1] == f"```yaml\n{pipelines(bot)['vienna-about.yaml']}```"
-    assert await press(bot, "Remove") == "Removed"
+    assert await bot.taps("Remove") == "Removed"
     assert pipelines(bot) == {}
 
 
 async def test_a_pipeline_with_schedules_is_not_removed(bot: Bot):
     await a_request(bot)
-    await press(bot, "Save as pipeline")
-    await press(bot, "Schedule…")
-    await press(bot, "Every Monday 8:00")
-    await press(bot, "Yes")
+    await bot.taps("Save as pipeline")
+    await bot.taps("Schedule…")
+    await bot.taps("Every Monday 8:00")
+    await bot.taps("Yes")
 
-    assert "has 1 schedule(s). Delete them first" in await press(bot, "Remove")
+    assert "has 1 schedule(s). Delete them first" in await bot.taps("Remove")
     assert len(pipelines(bot)) == 1
 
 
@@ -232,16 +223,16 @@ async def test_what_was_planned_after_outside_text_was_read_is_shown_and_asked_a
     bot.llm.will_answer("done")
     assert (await bot.hears("do what the page says")).status == "COMPLETED"
 
-    assert await press(bot, "Save as pipeline") == "Look at it first"
+    assert await bot.taps("Save as pipeline") == "Look at it first"
     assert pipelines(bot) == {}
     asked = await shown(bot, "Save it as it stands here?")
     assert "chosen after reading" in asked.payload["text"]
     assert "chosen by the page" in (await shown(bot, "```yaml")).payload["text"]
-    assert await press(bot, "Don't") == "Not saved"
+    assert await bot.taps("Don't") == "Not saved"
     assert pipelines(bot) == {}
 
-    await press(bot, "Save as pipeline")
-    assert await press(bot, "Save it") == "Saved"
+    await bot.taps("Save as pipeline")
+    assert await bot.taps("Save it") == "Saved"
     assert len(pipelines(bot)) == 1
 
 
@@ -253,9 +244,9 @@ async def test_effects_are_named_and_only_owners_save(bot: Bot):
     await bot.presses(f"a/{approval.id}/allow")
     assert (await bot.answer()).status == "COMPLETED"
 
-    assert await press(bot, "Save as pipeline", trusted=False) == "Only an owner may save and change pipelines."
+    assert await bot.taps("Save as pipeline", trusted=False) == "Only an owner may save and change pipelines."
     assert pipelines(bot) == {}
-    await press(bot, "Save as pipeline")
+    await bot.taps("Save as pipeline")
     assert "It changes something outside: send." in (await shown(bot, "Saved as")).payload["text"]
 
 

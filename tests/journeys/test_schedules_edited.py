@@ -26,34 +26,25 @@ async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
         yield made
 
 
-async def press(bot: Bot, label: str, **fields) -> str:
-    """Press the newest button with this label."""
-    for message in reversed(await bot.shown(MessageKind.NOTICE)):
-        for button in (button for row in message.payload.get("buttons", ()) for button in row):
-            if label in button["label"]:
-                return await bot.presses(button["action"], **fields)
-    raise AssertionError(f"there is no button {label}")
-
-
 async def texts(bot: Bot) -> list[str]:
     return [message.payload["text"] for message in await bot.shown(MessageKind.NOTICE)]
 
 
 async def a_schedule(bot: Bot, text: str = "every day at 7 tell me the weather") -> Trigger:
     await bot.receives(text)
-    await press(bot, "Yes")
+    await bot.taps("Yes")
     await bot.receives("/schedules")
     return (await bot.app.store.triggers())[-1]
 
 
 async def test_another_time_is_said_in_words_and_confirmed(bot: Bot):
     await a_schedule(bot)
-    await press(bot, "Edit 1")
-    await press(bot, "Time")
+    await bot.taps("Edit 1")
+    await bot.taps("Time")
     await bot.receives("every Friday at 9:30")
 
     assert (await bot.app.store.triggers())[0].spec["cron"] == "0 7 * * *"
-    assert await press(bot, "Yes") == "Set"
+    assert await bot.taps("Yes") == "Set"
     (trigger,) = await bot.app.store.triggers()
     assert (trigger.spec["cron"], trigger.target) == ("30 9 * * 5", {"request": "tell me the weather"})
     assert any(text.startswith("1. every Friday at 9:30 Europe/Vienna") for text in await texts(bot))
@@ -61,23 +52,23 @@ async def test_another_time_is_said_in_words_and_confirmed(bot: Bot):
 
 async def test_a_change_that_is_declined_changes_nothing(bot: Bot):
     await a_schedule(bot)
-    await press(bot, "Edit 1")
-    await press(bot, "Time")
+    await bot.taps("Edit 1")
+    await bot.taps("Time")
     await bot.receives("every Friday at 9:30")
 
-    assert await press(bot, "No") == "Nothing was set"
+    assert await bot.taps("No") == "Nothing was set"
     assert (await bot.app.store.triggers())[0].spec["cron"] == "0 7 * * *"
 
 
 async def test_text_and_name_are_changed_by_the_next_words(bot: Bot):
     await a_schedule(bot)
-    await press(bot, "Edit 1")
-    await press(bot, "Text")
+    await bot.taps("Edit 1")
+    await bot.taps("Text")
     await bot.receives("tell me the news")
     assert (await bot.app.store.triggers())[0].target == {"request": "tell me the news"}
 
-    await press(bot, "Edit 1")
-    await press(bot, "Name")
+    await bot.taps("Edit 1")
+    await bot.taps("Name")
     await bot.receives("News")
     (trigger,) = await bot.app.store.triggers()
     assert (trigger.name, trigger.target) == ("News", {"request": "tell me the news"})
@@ -86,20 +77,20 @@ async def test_text_and_name_are_changed_by_the_next_words(bot: Bot):
 
 async def test_a_time_that_is_not_understood_is_asked_for_again(bot: Bot):
     await a_schedule(bot)
-    await press(bot, "Edit 1")
-    await press(bot, "Time")
+    await bot.taps("Edit 1")
+    await bot.taps("Time")
     await bot.receives("when the moon is full")
     assert (await texts(bot))[-1].startswith("I don't understand this time. Try")
 
     await bot.receives("every Monday at 6")
-    await press(bot, "Yes")
+    await bot.taps("Yes")
     assert (await bot.app.store.triggers())[0].spec["cron"] == "0 6 * * 1"
 
 
 async def test_a_reminder_gets_another_time_at_once(bot: Bot):
     await bot.receives("remind me tomorrow at 9 to call Ada")
     before = (await bot.app.store.triggers())[0].next_fire
-    await press(bot, "Change time")
+    await bot.taps("Change time")
     await bot.receives("tomorrow at 10")
 
     (trigger,) = await bot.app.store.triggers()
@@ -109,9 +100,9 @@ async def test_a_reminder_gets_another_time_at_once(bot: Bot):
 
 async def test_nothing_is_awaited_any_more_after_nothing(bot: Bot):
     await a_schedule(bot)
-    await press(bot, "Edit 1")
-    await press(bot, "Name")
-    await press(bot, "Cancel")
+    await bot.taps("Edit 1")
+    await bot.taps("Name")
+    await bot.taps("Cancel")
     bot.llm.will_say("plan", "")
     await bot.receives("News")
     await bot.app.engine.idle()
@@ -132,24 +123,24 @@ async def test_more_than_ten_are_on_pages(bot: Bot):
     assert "number 10”" not in first
     assert "Page 1 of 3" in first
 
-    await press(bot, "›")
-    await press(bot, "›")
+    await bot.taps("›")
+    await bot.taps("›")
     last = (await texts(bot))[-1]
     assert "21. " in last
     assert "Page 3 of 3" in last
-    await press(bot, "Delete 23")
-    await press(bot, "Delete 22")
-    await press(bot, "Delete 21")
+    await bot.taps("Delete 23")
+    await bot.taps("Delete 22")
+    await bot.taps("Delete 21")
     assert "Page 2 of 2" in (await texts(bot))[-1]
-    await press(bot, "‹")
+    await bot.taps("‹")
     assert "Page 1 of 2" in (await texts(bot))[-1]
 
 
 async def test_only_owners_change_schedules(bot: Bot):
     await a_schedule(bot)
-    assert await press(bot, "Edit 1", trusted=False) == "Only an owner may make or change schedules."
-    await press(bot, "Edit 1")
-    await press(bot, "Name")
+    assert await bot.taps("Edit 1", trusted=False) == "Only an owner may make or change schedules."
+    await bot.taps("Edit 1")
+    await bot.taps("Name")
     bot.llm.will_say("plan", "")
     await bot.receives("Mine", trusted=False)
     await bot.app.engine.idle()

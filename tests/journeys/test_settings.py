@@ -26,15 +26,6 @@ async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
         yield made
 
 
-async def press(bot: Bot, label: str, **fields) -> str:
-    """Press the newest button with this label."""
-    for message in reversed(await bot.shown(MessageKind.NOTICE)):
-        for button in (button for row in message.payload.get("buttons", ()) for button in row):
-            if label in button["label"]:
-                return await bot.presses(button["action"], **fields)
-    raise AssertionError(f"there is no button {label}")
-
-
 async def shown(bot: Bot) -> str:
     return (await bot.shown(MessageKind.NOTICE))[-1].payload["text"]
 
@@ -50,10 +41,10 @@ async def test_one_message_shows_the_settings_and_is_edited(bot: Bot):
     assert "Answers show while they are written: on" in await shown(bot)
     count = len(await bot.shown())
 
-    await press(bot, "Time zone")
-    assert await press(bot, "Asia/Shanghai") == "Asia/Shanghai"
+    await bot.taps("Time zone")
+    assert await bot.taps("Asia/Shanghai") == "Asia/Shanghai"
     assert "Time zone: Asia/Shanghai (now " in await shown(bot)
-    assert await press(bot, "Drafts") == "off"
+    assert await bot.taps("Drafts") == "off"
     assert "Answers show while they are written: off" in await shown(bot)
     assert len(await bot.shown()) == count
     assert kept(bot)["settings"] == {"time_zone": "Asia/Shanghai", "drafts": False}
@@ -83,9 +74,9 @@ async def test_a_setting_that_is_none_is_said(bot: Bot):
 
 async def test_the_menus_lead_back(bot: Bot):
     await bot.receives("/settings")
-    await press(bot, "Model")
+    await bot.taps("Model")
     assert (await shown(bot)) == "Model: choose one."
-    await press(bot, "Back")
+    await bot.taps("Back")
     assert "Time zone: Europe/Vienna" in await shown(bot)
 
 

@@ -34,15 +34,6 @@ async def newest(bot: Bot) -> OutboundMessage:
     return (await bot.shown(MessageKind.NOTICE))[-1]
 
 
-async def press(bot: Bot, label: str, **fields) -> str:
-    """Press the newest button with this label."""
-    for message in reversed(await bot.shown(MessageKind.NOTICE)):
-        for button in (button for row in message.payload.get("buttons", ()) for button in row):
-            if label in button["label"]:
-                return await bot.presses(button["action"], **fields)
-    raise AssertionError(f"there is no button {label}")
-
-
 async def told(bot: Bot, text: str) -> OutboundMessage:
     """Wait for a notice with this text."""
     async with asyncio.timeout(10):
@@ -63,7 +54,7 @@ async def test_a_schedule_said_in_words_exists_once_it_is_confirmed(bot: Bot):
     )
     assert await bot.app.store.triggers() == []
 
-    assert await press(bot, "Yes") == "Set"
+    assert await bot.taps("Yes") == "Set"
     (trigger,) = await bot.app.store.triggers()
     assert (trigger.spec["cron"], trigger.spec["zone"]) == ("0 9 * * 5", "Europe/Vienna")
     assert trigger.next_fire > time.time()
@@ -75,7 +66,7 @@ async def test_a_schedule_said_in_words_exists_once_it_is_confirmed(bot: Bot):
 async def test_a_schedule_that_is_declined_never_exists(bot: Bot):
     await bot.receives("every 15 minutes check the page")
 
-    assert await press(bot, "No") == "Nothing was set"
+    assert await bot.taps("No") == "Nothing was set"
     assert await bot.app.store.triggers() == []
 
 
@@ -83,10 +74,10 @@ async def test_a_schedule_runs_its_request_as_if_it_was_asked(bot: Bot):
     bot.llm.will_plan(step("s1", "say", text="sunny"))
     bot.llm.will_answer("It is sunny.")
     await bot.receives("every weekday at 8 tell me the weather")
-    await press(bot, "Yes")
+    await bot.taps("Yes")
     await bot.receives("/schedules")
 
-    assert await press(bot, "Run 1") == "Started"
+    assert await bot.taps("Run 1") == "Started"
     answer = await bot.answer()
 
     assert (answer.text, answer.status) == ("It is sunny.", "COMPLETED")
@@ -101,15 +92,15 @@ async def test_a_schedule_runs_its_request_as_if_it_was_asked(bot: Bot):
 
 async def test_a_schedule_is_paused_resumed_and_deleted_where_it_is_listed(bot: Bot):
     await bot.receives("every day at 7 tell me the weather")
-    await press(bot, "Yes")
+    await bot.taps("Yes")
     await bot.receives("/schedules")
 
-    assert await press(bot, "Pause 1") == "Paused"
+    assert await bot.taps("Pause 1") == "Paused"
     assert "paused" in (await newest(bot)).payload["text"]
     assert (await bot.app.store.triggers())[0].next_fire is None
-    assert await press(bot, "Resume 1") == "Goes on"
+    assert await bot.taps("Resume 1") == "Goes on"
     assert (await bot.app.store.triggers())[0].next_fire is not None
-    assert await press(bot, "Delete 1") == "Deleted"
+    assert await bot.taps("Delete 1") == "Deleted"
     assert "was removed" in str([m.payload for m in await bot.shown()])
     assert any(m.payload["text"].startswith("No schedules yet.") for m in await bot.shown(MessageKind.NOTICE))
 
@@ -117,7 +108,7 @@ async def test_a_schedule_is_paused_resumed_and_deleted_where_it_is_listed(bot: 
 async def test_a_reminder_is_set_at_once_comes_without_a_model_and_can_be_taken_back(bot: Bot):
     await bot.receives("remind me tomorrow at 9 to call Ada")
     assert "I will remind you on" in (await newest(bot)).payload["text"]
-    assert await press(bot, "Remove") == "Deleted"
+    assert await bot.taps("Remove") == "Deleted"
     assert await bot.app.store.triggers() == []
 
     await bot.receives("remind me in 1 second to call Bob")
@@ -141,7 +132,7 @@ async def test_only_owners_make_and_change_schedules(bot: Bot):
     assert (await newest(bot)).payload["text"] == "Only an owner may make or change schedules."
 
     await bot.receives("every day at 9 tell me the weather")
-    assert await press(bot, "Yes", trusted=False) == "Only an owner may make or change schedules."
+    assert await bot.taps("Yes", trusted=False) == "Only an owner may make or change schedules."
     assert await bot.app.store.triggers() == []
 
 
