@@ -97,12 +97,23 @@ class Model(_Section):
     """How long a stream may pause between two chunks."""
     tries: Annotated[int, Field(ge=1, le=10)] = 3
     """Attempts at a call when the server is busy or unreachable."""
+    vision: Literal["auto", "on", "off"] = "auto"
+    """Whether the model looks at pictures: `auto` (until its server refuses one), `on`, or `off`."""
     prices: dict[str, tuple[float, float]] = Field(default_factory=dict)
     """Model → US dollars per million prompt and completion tokens; adds to and overrides the built-in list."""
     transcription_model: str = "auto"
     """The model that understands voice messages, `auto` (what the server offers for it), or `off`."""
     transcription_base_url: Url | None = None
     """Root of another OpenAI-compatible server for voice messages, such as `http://localhost:8000/v1`."""
+
+
+class Chat(_Section):
+    """How a conversation goes, on every channel."""
+
+    while_running: Literal["ask", "steer", "queue"] = "ask"
+    """What becomes of a message that comes while a request is being worked on: `queue` (it comes next), `steer` (the
+    plan is changed in its sense), or `ask` (it comes next, with a button to have it used at once). A reply to the plan
+    always changes the plan."""
 
 
 class Telegram(_Section):
@@ -212,6 +223,8 @@ class AppConfig(BaseSettings):
     """Bounds of a run."""
     llm: Model = Field(default_factory=Model)
     """How the model is reached, beyond its name."""
+    chat: Chat = Field(default_factory=Chat)
+    """How a conversation goes."""
     telegram: Telegram = Field(default_factory=Telegram)
     """How the bot behaves in chats."""
     automation: Automation = Field(default_factory=Automation)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from agent.domain.ledger import Usage
 from agent.errors import ModelRefused, ModelUnavailable
-from agent.llm.protocol import Finished, Priced, TextDelta
+from agent.llm.protocol import Finished, Priced, Seeing, TextDelta
 from agent.policy.budget import Need
 
 if TYPE_CHECKING:
@@ -81,6 +81,10 @@ class MeteredLLM:
         """Return what a call costs; see Priced."""
         return self._llm.price(prompt_tokens, completion_tokens, model) if isinstance(self._llm, Priced) else None
 
+    def sees(self, model: str | None = None) -> bool:
+        """Return whether the model may look at pictures; see Seeing."""
+        return isinstance(self._llm, Seeing) and self._llm.sees(model or self._model)
+
     async def _hold(self, request: LLMRequest) -> tuple[Held, LLMRequest, int]:
         """Set the call aside and return it as it may be made, with its prompt's tokens."""
         request = replace(request, model=request.model or self._model)
@@ -95,7 +99,8 @@ class MeteredLLM:
         texts = [message.content for message in request.messages]
         texts += [wanted.arguments for message in request.messages for wanted in message.tool_requests]
         extra = str(request.tools or "") + str(request.schema or "")
-        return sum(map(self._llm.count, texts)) + self._llm.count(extra) + MESSAGE_TOKENS * len(request.messages)
+        words = sum(map(self._llm.count, texts)) + self._llm.count(extra) + MESSAGE_TOKENS * len(request.messages)
+        return words + request.picture_tokens
 
     def _cut_off(self, request: LLMRequest, prompt: int, text: str) -> Usage:
         written = self._llm.count(text)

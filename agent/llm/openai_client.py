@@ -23,7 +23,7 @@ from agent.llm.addresses import is_address, is_local, without_credentials
 from agent.llm.failures import Failure, Place, Tries
 from agent.llm.prices import assumed_window, price
 from agent.llm.protocol import Finished, Notice, TextDelta
-from agent.llm.quirks import Quirks, build_body, rung_of, size_of
+from agent.llm.quirks import Quirks, build_body, has_pictures, rung_of, size_of
 from agent.llm.reading import Patience, Silence, as_stream, read_stream
 from agent.llm.reply import Reply
 from agent.llm.structured import Rung, read_shape, repair_request
@@ -108,6 +108,10 @@ class OpenAIModel:
         name, overrides = model or self.name, self.settings.prices
         return price(name, prompt_tokens, completion_tokens, overrides) if not self.local or name in overrides else 0.0
 
+    def sees(self, model: str | None = None) -> bool:
+        """Return whether a model may look at pictures: `llm.vision` says so, and it has not refused one yet."""
+        return not self._quirks_of(model or self.name).blind
+
     def warm(self) -> None:
         """Begin to load the SDK and the token encoding in the background; needs a running loop."""
         self.tokens.warm()
@@ -187,7 +191,9 @@ class OpenAIModel:
             ) from None
 
     # --- one call, with its tries -------------------------------------------------------------------------------
-    async def _call(self, request: LLMRequest, *, visible: bool) -> AsyncGenerator[Item, None]:
+    async def _call(  # noqa: C901  # one loop: whatever can come of a try is read here
+        self, request: LLMRequest, *, visible: bool
+    ) -> AsyncGenerator[Item, None]:
         """Answer one request, trying again where that is right.
 
         `visible` says that the deltas are shown: then nothing is restarted once the first is out.
@@ -195,8 +201,9 @@ class OpenAIModel:
         model = request.model or self.name
         quirks = self._quirks_of(model)
         tries = Tries(self.settings.tries, self.settings.first_token_seconds)
-        rung = quirks.rung
+        rung, saw = quirks.rung, not quirks.blind
         while True:
+            _refuse_unseen(request, model, quirks)
             body = build_body(request, model, quirks)
             forced = request.schema is not None and rung_of(request, quirks) is Rung.TOOL
             reply = Reply(as_arguments=forced)
@@ -216,6 +223,9 @@ class OpenAIModel:
                 return
             if quirks.learn(body, failure):
                 logger.debug("{} at {}: {}; adapting", model, self.shown_url, failure.message)
+                if visible and saw and quirks.blind and not request.must_see:
+                    saw = False
+                    yield Notice(f"The model {model} can't look at pictures; going on without them.")
                 continue
             if not failure.retry:
                 quirks.rung = rung  # no rung helped: the shape was not what the server minded
@@ -251,7 +261,8 @@ class OpenAIModel:
     def _finished(
         self, request: LLMRequest, model: str, body: Mapping[str, Any], reply: Reply, seconds: float
     ) -> Finished:
-        usage = self._usage(request.purpose, model, size_of(dict(body)), reply)
+        pictures = request.picture_tokens if has_pictures(dict(body)) else 0
+        usage = self._usage(request.purpose, model, size_of(dict(body)), reply, pictures)
         logger.debug(
             "{} call to {}: {} + {} tokens in {:.2f} s, {}",
             request.purpose,
@@ -263,13 +274,13 @@ class OpenAIModel:
         )
         return Finished(reply.reason, usage, reply.text, reply.requests)
 
-    def _usage(self, purpose: str, model: str, size: int, reply: Reply) -> Usage:
+    def _usage(self, purpose: str, model: str, size: int, reply: Reply, pictures: int) -> Usage:
         reported = reply.usage or {}
         prompt, completion = reported.get("prompt_tokens"), reported.get("completion_tokens")
         estimated = not isinstance(prompt, int) or not isinstance(completion, int)
         if estimated:
-            prompt, completion = self.tokens.estimate(size), self.tokens.estimate(reply.size)
-        elif model == self.name:
+            prompt, completion = self.tokens.estimate(size) + pictures, self.tokens.estimate(reply.size)
+        elif model == self.name and not pictures:
             self.tokens.observe(size, int(prompt or 0))
         prompt, completion = int(prompt or 0), int(completion or 0)
         return Usage(purpose, model, prompt, completion, self.price(prompt, completion, model), estimated)
@@ -321,7 +332,8 @@ class OpenAIModel:
         return Place(self.shown_url, model, bool(self._api_key))
 
     def _quirks_of(self, model: str) -> Quirks:
-        return self._quirks.setdefault(model, Quirks())
+        vision = self.settings.vision
+        return self._quirks.setdefault(model, Quirks(blind=vision == "off", can_go_blind=vision == "auto"))
 
     # --- the SDK ------------------------------------------------------------------------------------------------
     async def _client(self) -> openai.AsyncOpenAI:
@@ -378,3 +390,12 @@ def _sum(first: Usage, second: Usage) -> Usage:
         money,
         first.estimated or second.estimated,
     )
+
+
+def _refuse_unseen(request: LLMRequest, model: str, quirks: Quirks) -> None:
+    """Raise ModelRefused for a call that makes no sense without its pictures, to a model that can't look at them."""
+    if request.must_see and quirks.blind:
+        raise ModelRefused(
+            f"The model {model!r} can't look at pictures.",
+            hint="Choose one that can with `model`; if this one can, set `llm.vision` to `on` in dirigent.toml.",
+        )

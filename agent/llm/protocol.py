@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from agent.domain.ledger import Usage
 
+PIXELS_A_TOKEN, LEAST_PICTURE_TOKENS, MOST_PICTURE_TOKENS = 750, 85, 1_600
+
 
 @dataclass(frozen=True, slots=True)
 class ToolRequest:
@@ -20,13 +22,29 @@ class ToolRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture as a model gets it: a JPEG or PNG file without the camera's data, its sides in pixels."""
+
+    data: bytes
+    width: int
+    height: int
+    mime: str = "image/jpeg"
+
+    @property
+    def tokens(self) -> int:
+        """What looking at it takes, about, whoever's model it is: a token for 750 pixels, and never more than 1,600."""
+        return max(LEAST_PICTURE_TOKENS, min(MOST_PICTURE_TOKENS, self.width * self.height // PIXELS_A_TOKEN))
+
+
+@dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One message of a conversation with a model."""
+    """One message of a conversation with a model. `images` come before the words, in messages of the user only."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str = ""
     tool_requests: tuple[ToolRequest, ...] = ()
     tool_call_id: str = ""
+    images: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +53,8 @@ class LLMRequest:
 
     `purpose` is `plan`, `answer`, `task`, `step` or `memory`: it goes into the ledger and the log. `tools` are
     OpenAI-style function schemas. `schema` asks for a JSON object of that JSON Schema (structured-output ladder).
-    `model` overrides the configured one.
+    `model` overrides the configured one. With `must_see` a model that can't look at pictures refuses the call; else it
+    is told how many it did not get.
     """
 
     purpose: str
@@ -47,6 +66,17 @@ class LLMRequest:
     temperature: float | None = None
     stop: tuple[str, ...] = ()
     model: str | None = None
+    must_see: bool = False
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures go along."""
+        return sum(len(message.images) for message in self.messages)
+
+    @property
+    def picture_tokens(self) -> int:
+        """The tokens that the pictures take, about."""
+        return sum(picture.tokens for message in self.messages for picture in message.images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +131,11 @@ class Priced(Protocol):
 
     def price(self, prompt_tokens: int, completion_tokens: int, model: str | None = None) -> float | None:
         """Return the US dollars that a call costs (of another model than its own, if one is named); None if unknown."""
+
+
+@runtime_checkable
+class Seeing(Protocol):
+    """A model that may be able to look at pictures; one that is not of this kind never gets any."""
+
+    def sees(self, model: str | None = None) -> bool:
+        """Return False once it is known that it (or another model, if one is named) can't."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from agent.llm.unicode import without_surrogates
 
 if TYPE_CHECKING:
     from agent.llm.failures import Failure
-    from agent.llm.protocol import ChatMessage, LLMRequest
+    from agent.llm.protocol import ChatMessage, LLMRequest, Picture
 
 DROPPABLE = ("stream_options", "temperature", "stop")
 NO_SYSTEM_ROLE = re.compile(
@@ -23,6 +24,11 @@ SHAPE = re.compile(
     r"response_?format|json_?schema|json_?object|grammar|structured|tool_?choice|tools?\b|schema", re.IGNORECASE
 )
 INVALID_SCHEMA = re.compile(r"invalid schema|strict", re.IGNORECASE)
+NO_PICTURES = re.compile(
+    r"image|picture|vision|multi.?modal|mmproj|content.?(type|part)|content.{0,40}(string|str\b)|valid string",
+    re.IGNORECASE,
+)
+UNSEEN = "[{n} pictures that you can't look at came along.]"
 REFUSALS = frozenset({400, 404, 415, 422, 500, 501})
 
 
@@ -30,11 +36,14 @@ REFUSALS = frozenset({400, 404, 415, 422, 500, 501})
 class Quirks:
     """What is known of one model on one server. Everything is learnt once and for good.
 
-    `loose` means that it minds schemas which it would have to enforce strictly.
+    `loose` means that it minds schemas which it would have to enforce strictly. `blind` means that it can't look at
+    pictures; `can_go_blind` is False when the owner has said that it can.
     """
 
     new_max_tokens: bool = False
     no_system_role: bool = False
+    blind: bool = False
+    can_go_blind: bool = True
     loose: bool = False
     dropped: set[str] = field(default_factory=set)
     rung: Rung = Rung.JSON_SCHEMA
@@ -44,6 +53,8 @@ class Quirks:
         if failure.status not in REFUSALS or failure.unknown_model or TOO_LONG.search(failure.message):
             return False
         said = failure.message
+        if self._sees_badly(body, failure, sure=True):
+            return True
         if "max_tokens" in body and "max_completion_tokens" in said:
             self.new_max_tokens = True
             return True
@@ -54,7 +65,14 @@ class Quirks:
         if not self.no_system_role and NO_SYSTEM_ROLE.search(said):
             self.no_system_role = True
             return True
-        return self._step_down(body, failure)
+        return self._step_down(body, failure) or self._sees_badly(body, failure, sure=False)
+
+    def _sees_badly(self, body: dict[str, Any], failure: Failure, *, sure: bool) -> bool:
+        """Take a refusal as one of the pictures: `sure` when the server says so, else when nothing else explains it."""
+        if self.blind or not self.can_go_blind or not has_pictures(body):
+            return False
+        self.blind = bool(NO_PICTURES.search(failure.message)) if sure else failure.status < 500
+        return self.blind
 
     def _step_down(self, body: dict[str, Any], failure: Failure) -> bool:
         """Take the next rung when the shape was, or may have been, what the server refused.
@@ -80,7 +98,7 @@ def build_body(request: LLMRequest, model: str, quirks: Quirks) -> dict[str, Any
     """Return the JSON body of a streamed call, in the form that this server takes."""
     body: dict[str, Any] = {
         "model": model,
-        "messages": [message_body(message) for message in request.messages],
+        "messages": [message_body(message, blind=quirks.blind) for message in request.messages],
         "stream": True,
         "stream_options": {"include_usage": True},
     }
@@ -111,9 +129,24 @@ def rung_of(request: LLMRequest, quirks: Quirks) -> Rung:
     return Rung.PROMPT if request.tools and quirks.rung is Rung.TOOL else quirks.rung
 
 
-def message_body(message: ChatMessage) -> dict[str, Any]:
-    """Return a message as the API has it."""
+def has_pictures(body: dict[str, Any]) -> bool:
+    """Return whether a body holds pictures."""
+    return any(isinstance(message.get("content"), list) for message in body["messages"])
+
+
+def _picture_part(picture: Picture) -> dict[str, Any]:
+    url = f"data:{picture.mime};base64,{base64.b64encode(picture.data).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def message_body(message: ChatMessage, *, blind: bool = False) -> dict[str, Any]:
+    """Return a message as the API has it; a `blind` model gets the number of its pictures."""
     content = without_surrogates(message.content)
+    if message.images and blind:
+        content = f"{UNSEEN.format(n=len(message.images))}\n\n{content}"
+    elif message.images:
+        parts = [_picture_part(picture) for picture in message.images]
+        return {"role": message.role, "content": [*parts, {"type": "text", "text": content}]}
     if message.role == "tool":
         return {"role": "tool", "tool_call_id": message.tool_call_id, "content": content}
     if not message.tool_requests:
@@ -143,14 +176,26 @@ def _without_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rest = [m for m in messages if m["role"] != "system"]
     for index, message in enumerate(rest):
         if message["role"] == "user":
-            merged = {**message, "content": f"{told}\n\n{message['content']}".strip()}
+            merged = {**message, "content": _told(told, message["content"])}
             return [*rest[:index], merged, *rest[index + 1 :]]
     return [{"role": "user", "content": told}, *rest]
 
 
+def _told(told: str, content: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    if isinstance(content, list):
+        return [{"type": "text", "text": told}, *content]
+    return f"{told}\n\n{content}".strip()
+
+
 def size_of(body: dict[str, Any]) -> int:
-    """Return the bytes of a body that a model reads: messages and tools."""
-    read = sum(len((message.get("content") or "").encode()) for message in body["messages"])
+    """Return the bytes of a body that a model reads: messages and tools, without pictures."""
+    read = sum(len(_words(message.get("content")).encode()) for message in body["messages"])
     calls = [message["tool_calls"] for message in body["messages"] if message.get("tool_calls")]
     rest = [part for part in (calls, body.get("tools")) if part]
     return read + (len(json.dumps(rest)) if rest else 0)
+
+
+def _words(content: str | list[dict[str, Any]] | None) -> str:
+    if isinstance(content, list):
+        return "".join(part.get("text", "") for part in content)
+    return content or ""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import Any
 
+DATA_URL = re.compile(r"data:image/(?P<kind>png|jpeg|gif|webp);base64,(?P<data>[A-Za-z0-9+/=]+)")
+MAGIC = {"png": b"\x89PNG", "jpeg": b"\xff\xd8\xff", "gif": b"GIF8", "webp": b"RIFF"}
+MOST_PICTURE_BYTES = 20 << 20
 NAME = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 PARAMETERS = frozenset(
@@ -117,9 +121,39 @@ def _check_message(message: Any, where: str) -> str:
     content = message.get("content")
     if not isinstance(content, str | list) and not (role == "assistant" and content is None and calls):
         raise Refusal(f"Invalid value for 'content': expected a string, got {content!r}.", param=f"{where}.content")
+    if isinstance(content, list):
+        _check_parts(content, role, f"{where}.content")
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
         raise Refusal(f"Missing parameter '{where}.tool_call_id'.", param=f"{where}.tool_call_id")
     return str(role)
+
+
+def _check_parts(parts: list[Any], role: Any, where: str) -> None:
+    """Content parts: text for everybody, pictures for the user only, as data URLs of bytes that are such a picture."""
+    if not parts:
+        raise Refusal(f"Invalid '{where}': empty array. Expected at least one part.", param=where)
+    for index, part in enumerate(parts):
+        kind = part.get("type") if isinstance(part, dict) else None
+        here = f"{where}[{index}]"
+        if kind == "text" and isinstance(part.get("text"), str):
+            continue
+        if kind != "image_url":
+            raise Refusal(f"Invalid value: {kind!r}. Supported values are: 'text', 'image_url'.", param=here)
+        if role != "user":
+            raise Refusal(f"Image URLs are only allowed for messages with role 'user', but '{here}' is of {role!r}.")
+        _check_picture((part.get("image_url") or {}).get("url"), here)
+
+
+def _check_picture(url: Any, here: str) -> None:
+    found = DATA_URL.fullmatch(url) if isinstance(url, str) else None
+    if found is None:
+        raise Refusal(f"Invalid '{here}.image_url.url': a data URL of a png, jpeg, gif or webp image is expected.")
+    try:
+        data = base64.b64decode(found["data"], validate=True)
+    except ValueError:
+        raise Refusal(f"Invalid '{here}.image_url.url': its base64 can't be read.", code="invalid_base64") from None
+    if not data.startswith(MAGIC[found["kind"]]) or len(data) > MOST_PICTURE_BYTES:
+        raise Refusal("You uploaded an unsupported image.", code="invalid_image_format")
 
 
 def _check_calls(calls: Any, role: Any, where: str) -> None:

@@ -40,8 +40,9 @@ class FakeOpenAI:
     `script` is a list of answers (texts, `Answer`s, dictionaries, or functions of the request), one such function for
     every request, or a Playbook. `models` are the ids that it has. `refuses` names what it answers with 400:
     `response_format`, `json_schema`, `json_object`, `stream_options`, `max_tokens`, `temperature`, `tools`,
-    `tool_choice`, `system`. `ignores` holds `tool_choice` when it does not let itself be forced. `api_key` is demanded
-    when set. `flavour` adds the native endpoints of a local server, with `window` as the context size that it serves.
+    `tool_choice`, `system`, `image`. `ignores` holds `tool_choice` when it does not let itself be forced. `api_key` is
+    demanded when set. `flavour` adds the native endpoints of a local server, with `window` as the context size that it
+    serves.
 
     `requests` are the bodies that came, `headers` their headers, `connections` the number of connections that were
     opened, `aborted` counts the streams whose reader went away and `left` is set when that happens.
@@ -211,6 +212,8 @@ class FakeOpenAI:
         used = {name for name in body if body[name] is not None} | {form}
         if any(message["role"] == "system" for message in body["messages"]):
             used.add("system")
+        if any(part["type"] == "image_url" for part in _parts(body)):
+            used.add("image")
         for name in sorted(self.refuses & {str(feature) for feature in used}):
             if name == "max_tokens":
                 raise Refusal(
@@ -219,6 +222,8 @@ class FakeOpenAI:
                     param="max_tokens",
                     code="unsupported_parameter",
                 )
+            if name == "image":
+                raise Refusal("Invalid content type. image_url is only supported by certain models.", param="messages")
             if name == "system":
                 raise Refusal("System role not supported", status=400)
             raise Refusal(f"Unsupported parameter: '{name}' is not supported with this model.", param=name)
@@ -362,6 +367,12 @@ def _scripted_refusal(answer: Answer) -> Refusal:
     if isinstance(answer.error, dict):
         refusal.body = answer.error
     return refusal
+
+
+def _parts(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the content parts of all messages that have any."""
+    contents = [message.get("content") for message in body["messages"]]
+    return [part for content in contents if isinstance(content, list) for part in content]
 
 
 def _refuse(refusal: Refusal) -> web.StreamResponse:
