@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from agent.channels.base import Closable, Paced, Unfinished
-from agent.channels.pacing import CAREFUL, Pace, chat_of
+from agent.channels.pacing import CAREFUL, Pace, chat_of, is_draft
 from agent.domain.messages import MessageKind, OutboundMessage
 from agent.errors import DeliveryDelayed, DeliveryRefused, DeliveryUnknown, reference_id
 
@@ -113,7 +113,7 @@ class OutboxSender:
                 elif chat_of(message.dest) not in taken:
                     self._pace(message.dest).count(message)
                     ready.append(message)
-                if wait == 0 or not message.message_id:
+                if wait == 0 or not (message.message_id or is_draft(message)):
                     taken.add(chat_of(message.dest))  # what comes later in this chat does not overtake it
         try:
             await self._launch(ready)

@@ -10,6 +10,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from agent.domain.messages import MessageKind
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -78,7 +80,8 @@ class Pace:
         """Return the seconds until this message may be sent or edited; `settled` says that it stays as it is now."""
         now = self._clock()
         closed = self._closed_until.get(chat_of(message.dest), 0.0) - now
-        return max(0.0, closed, self._bounds(message, now, progress=bool(message.sent_version) and not settled))
+        progress = not settled and (bool(message.sent_version) or is_draft(message))
+        return max(0.0, closed, self._bounds(message, now, progress=progress))
 
     def _bounds(self, message: OutboundMessage, now: float, *, progress: bool) -> float:
         if self._rates is None or self._overall is None:
@@ -110,6 +113,11 @@ class Pace:
             known = Allowance(*bears, self._clock())
             _keep(self._chats, name, known)
         return known
+
+
+def is_draft(message: OutboundMessage) -> bool:
+    """Tell whether this is a part of an answer that still grows: the whole answer must not wait because of it."""
+    return message.kind is MessageKind.ANSWER and not message.payload.get("final", True)
 
 
 def chat_of(dest: Destination) -> str:
