@@ -6,6 +6,7 @@ other mappings, and whatever a person can't have meant (tags, keys that are no w
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -45,8 +46,10 @@ class YamlReader:
         from ruamel.yaml import YAML
         from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+        reader = YAML(typ="safe", pure=True)
+        reader.Scanner = _shallow()
         try:
-            return YAML(typ="safe", pure=True).compose(text)
+            return reader.compose(text)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
@@ -127,6 +130,20 @@ class YamlReader:
     def _at(self, node: Any) -> str:
         line, column = _place(node)
         return f"{self._file}:{line}:{column}"
+
+
+@functools.cache
+def _shallow() -> type:
+    """Return the library's scanner, bounded: it looks far ahead, and each open bracket slows down each look."""
+    from ruamel.yaml.scanner import Scanner
+
+    class Shallow(Scanner):
+        def save_possible_simple_key(self) -> None:
+            if len(self.flow_context) > MAX_DEPTH:
+                raise RecursionError
+            super().save_possible_simple_key()
+
+    return Shallow
 
 
 def _plain(text: str, tag: str) -> Any:
