@@ -28,7 +28,8 @@ class Run:
     `ref` is the short random id that buttons carry. `epoch` grows with every lease; a write with an older one fails.
     `plan_complete` turns True when the last step of the (newest) plan is journalled. Times are seconds since 1970, UTC.
     `given` is the plan that the run was opened with, when it is a pipeline's: `pipeline` (its name), `steps`, `inputs`,
-    `env` (names), and `kept` when it goes on from another run's results. `source` says what it is one execution of:
+    `env` (names), and `kept` when it goes on from another run's results. `given["continues"]` is the id of the run that
+    this one goes on from, `given["again"]` of the one that it repeats. `source` says what it is one execution of:
     `pipeline:NAME` or `chain:ID`, "" for a request. `project` is what its spending is counted for and which runs do
     not overlap with it; `budget` is what it may spend itself, in US dollars (None: `limits.money`).
     """
@@ -63,6 +64,11 @@ class Run:
     budget: float | None = None
 
     @property
+    def is_pipeline(self) -> bool:
+        """True when a person wrote the plan: nobody plans it anew, and it answers with its outputs."""
+        return "steps" in self.given
+
+    @property
     def quiet(self) -> bool:
         """True when the chat sees only what goes wrong: a run of a quiet pipeline that nobody asked for just now."""
         return bool(self.given.get("quiet")) and self.origin is Origin.TRIGGER
@@ -92,8 +98,21 @@ class StepRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class StepNote:
+    """What the audit log is to say of a step's transition; `detail` is JSON, `digests` are SHA-256 (hex)."""
+
+    kind: str
+    session_id: str
+    detail: dict[str, Any]
+    digests: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class StepChange:
-    """One transition of one step, with what is to be stored with it. None leaves a field as it is."""
+    """One transition of one step, with what is to be stored with it. None leaves a field as it is.
+
+    `note` goes to the audit log in the same transaction.
+    """
 
     run_id: int
     step_id: str
@@ -108,6 +127,7 @@ class StepChange:
     actual_cost: float | None = None
     attempt: int | None = None
     estimated_cost: float | None = None
+    note: StepNote | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from agent.store import transitions
+from agent.store import audit, transitions
 from agent.store.dialect import READS, WRITES
 
 if TYPE_CHECKING:
@@ -59,10 +59,13 @@ class Batches:
         """
         writes = any(operation.writes for operation in operations)
         self._connection.info["begin"] = WRITES if writes else READS
+        audit.noted(self._connection).clear()
         outcomes = None if self._is_late(operations) else self._hopefully(operations)
         if outcomes is None:
+            audit.noted(self._connection).clear()
             with self._connection.begin():
                 outcomes = self._exactly(operations)
+                audit.write(self._connection)
         self.commits += writes
         return outcomes
 
@@ -74,6 +77,7 @@ class Batches:
         transaction = self._connection.begin()
         try:
             outcomes = self._all(operations)
+            audit.write(self._connection)
             transaction.commit()
         except Exception:
             transaction.rollback()
@@ -107,10 +111,13 @@ class Batches:
         if late is not None:
             return Refused(late)
         savepoint = self._connection.begin_nested()
+        noted = audit.noted(self._connection)
+        before = list(noted)
         try:
             outcome = operation.work(self._connection)
         except Exception as error:
             savepoint.rollback()
+            noted[:] = before
             return Refused(error)
         savepoint.commit()
         return outcome

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import or_, select, update
 
 from agent.domain.states import FINAL, Status
-from agent.store import records
+from agent.store import audit
 from agent.store.dialect import insert
 from agent.store.rows import approval as read_approval
 from agent.store.rows import dump, plain
@@ -75,7 +75,11 @@ def answer(connection: Connection, question_id: str, words: str, by: str, now: f
         .values(answer=words, answered_by=by, answered_at=now)
         .returning(*questions.c),
     ).first()
-    return None if row is None else read_question(row)
+    if row is None:
+        return None
+    detail = {"id": row.id, "run_id": row.run_id, "kind": row.kind, "by": by}
+    audit.note(connection, "answer", row.session_id, detail, now, digests={"said": audit.digest(words)})
+    return read_question(row)
 
 
 def _unfinished() -> Select[int]:
@@ -112,6 +116,8 @@ def questions_of(connection: Connection, run_id: int) -> list[Question]:
 def request(connection: Connection, row: dict[str, Any]) -> None:
     """Insert an approval."""
     connection.execute(insert(connection, approvals).values(**row))
+    detail = {name: row[name] for name in ("id", "run_id", "step_id", "tool", "because")}
+    audit.note(connection, "asked", row["session_id"], detail, row["asked_at"], digests={"digest": row["digest"]})
 
 
 def decide(connection: Connection, approval_id: str, said: tuple[str, str], by: str, now: float) -> Approval | None:
@@ -136,8 +142,9 @@ def decide(connection: Connection, approval_id: str, said: tuple[str, str], by: 
     ).first()
     if row is None:
         return None
-    detail = {"id": approval_id, "decision": decision, "by": by, "tool": row.tool, "digest": row.digest}
-    records.note(connection, "approval", row.session_id, dump(detail | ({"comment": comment} if comment else {})), now)
+    detail = {"id": approval_id, "decision": decision, "by": by, "tool": row.tool}
+    told = detail | ({"comment": comment} if comment else {})
+    audit.note(connection, "approval", row.session_id, told, now, digests={"digest": row.digest})
     return read_approval(row)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select, true, update
 
 from agent.domain.event import Event
+from agent.store import audit
 from agent.store.dialect import insert
 from agent.store.rows import dump, dump_provenance, load_provenance, plain
 from agent.store.tables import events, projects
@@ -56,7 +57,14 @@ def publish(connection: Connection, row: dict[str, Any]) -> Event | None:
     """Insert an event; None when one with its key is there already."""
     added = insert(connection, events).values(**row).on_conflict_do_nothing(index_elements=[events.c.key])
     made = connection.execute(added.returning(*events.c)).first()
-    return None if made is None else _event(made)
+    if made is None:
+        return None
+    event = _event(made)
+    detail = {"id": event.id, "type": event.type, "source": event.source, "project": event.project}
+    detail["trusted"] = event.label.trusted
+    said = {"key": audit.digest(event.key), "said": audit.digest(made.payload)}
+    audit.note(connection, "event", made.session_id, detail, made.received_at, digests=said)
+    return event
 
 
 def listed(connection: Connection, status: str, limit: int, project: str | None) -> list[Event]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, update
 
 from agent.errors import NotFound
+from agent.store import audit
 from agent.store.dialect import insert
 from agent.store.rows import inbound, inbound_body, plain
 from agent.store.tables import inbox
@@ -46,7 +47,16 @@ def receive(connection: Connection, messages: Sequence[NewMessage]) -> list[Inbo
         ).first()
         if row is not None:
             fresh.append(inbound(row))
+            _note(connection, fresh[-1], row.received_at)
     return fresh
+
+
+def _note(connection: Connection, message: InboundMessage, now: float) -> None:
+    """Note who has said something; of words only their digest, since the log is kept for good."""
+    detail = {"id": message.id, "user": message.user_id, "trusted": message.trusted}
+    detail |= {"action": message.action} if message.action else {}
+    said = {} if message.action else {"said": audit.digest(message.text)}
+    audit.note(connection, "message", message.dest.session_id, detail, now, digests=said)
 
 
 def unheard(connection: Connection, channel: str) -> list[InboundMessage]:

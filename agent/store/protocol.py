@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.domain.artifacts import Artifact
+    from agent.domain.audit import AuditEntry
     from agent.domain.chain import Chain
     from agent.domain.event import Event
     from agent.domain.ledger import Balance, Cap, Reservation, Usage
@@ -241,7 +242,19 @@ class Store(Protocol):
         """
 
     async def audit(self, kind: str, session_id: str, detail: dict[str, Any]) -> None:
-        """Append to the audit log."""
+        """Append to the audit log, without the secrets that the log hides.
+
+        The journal itself notes there, in the transaction of what it tells: messages, runs, planned steps, approvals
+        asked for and decided, answers, events, fires, and what a StepChange brings as its `note`.
+        """
+
+    async def audit_entries(
+        self, *, session_id: str | None = None, kind: str | None = None, since: float = 0.0, limit: int = 100
+    ) -> list[AuditEntry]:
+        """Return the newest entries of the audit log (of a session, of a kind, since a time), oldest first."""
+
+    async def audit_after(self, entry_id: int, limit: int = 1_000) -> list[AuditEntry]:
+        """Return the entries of the audit log after one, oldest first: what `domain.audit.Chain` checks."""
 
     async def get_value(self, key: str) -> str | None:
         """Return a small durable value, such as Telegram's offset."""

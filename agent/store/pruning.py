@@ -1,7 +1,7 @@
 """What is old and over is forgotten, in small batches between which others have their turn.
 
-Runs, their questions and approvals, the ledger, the audit log and dead events stay for good. A file that has fired a
-trigger stays known: it may still lie in its folder.
+Runs, their questions and approvals, the ledger, the audit log (a chain) and dead events stay for good. A file that has
+fired a trigger stays known: it may still lie in its folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sessions, files and their labels, the ledger, the audit log, and small durable values."""
+"""Sessions, files and their labels, the ledger, and small durable values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import insert as plain_insert
 from agent.store.dialect import insert
 from agent.store.rows import artifact as read_artifact
 from agent.store.rows import dump_provenance, load_provenance, plain
-from agent.store.tables import artifacts, audit, ledger, sessions, values
+from agent.store.tables import artifacts, ledger, sessions, values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,11 +150,6 @@ def spent(connection: Connection, run_id: int | None, session_id: str | None, si
     if session_id is not None:
         query = query.where(ledger.c.session_id == session_id)
     return connection.execute(query).one()._asdict()
-
-
-def note(connection: Connection, kind: str, session_id: str, detail: str, now: float) -> None:
-    """Append to the audit log."""
-    connection.execute(plain_insert(audit).values(kind=kind, session_id=session_id, detail=detail, at=now))
 
 
 def get_value(connection: Connection, key: str) -> str | None:

@@ -9,7 +9,7 @@ from sqlalchemy import func, or_, select, update
 from agent.domain.provenance import Provenance
 from agent.domain.states import FINAL, Status, check_transition, sources_of
 from agent.errors import IllegalTransition, NotFound
-from agent.store import accounts, inbox
+from agent.store import accounts, audit, inbox
 from agent.store.dialect import insert
 from agent.store.rows import dump, dump_provenance, plain, short_id
 from agent.store.rows import run as read
@@ -73,6 +73,9 @@ def open_(connection: Connection, run: Run, now: float) -> Run:
     ).first()
     if row is None:  # another process opened it a moment ago
         row = connection.execute(select(runs).where(runs.c.inbox_id == run.inbox_id)).one()
+    else:
+        detail = {"id": row.id, "ref": row.ref, "origin": row.origin, "source": row.source, "user": row.user_id}
+        audit.note(connection, "run", row.session_id, detail, now)
     if run.inbox_id is not None:
         inbox.heard(connection, run.inbox_id, now)
     return read(row)

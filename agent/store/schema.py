@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration; `metadata` describes the tables after it."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

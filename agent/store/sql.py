@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.messages import InboundMessage, OutboundMessage
-from agent.store import accounts, consents, inbox, outbox, pruning, records, runs
+from agent.store import accounts, audit, consents, inbox, outbox, pruning, records, runs
 from agent.store import steps as tasks
 from agent.store.automation import Automation
 from agent.store.batch import Operation
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from agent.domain.artifacts import Artifact
+    from agent.domain.audit import AuditEntry
     from agent.domain.ledger import Balance, Cap, Reservation, Usage
     from agent.domain.plan import PlanStep
     from agent.domain.provenance import Provenance
@@ -187,6 +188,8 @@ class SqlStore(Automation, Registry):
                 inbox.heard(connection, inbox_id, now)
             if question is not None and budget is not None:
                 runs.grant(connection, question.run_id, budget)
+                raised = {"run_id": question.run_id, "may_spend": budget, "by": by}
+                audit.note(connection, "budget", question.session_id, raised, now)
             return question
 
         return await self._do(answered)
@@ -278,7 +281,15 @@ class SqlStore(Automation, Registry):
         return await self._do(pruning.prune, now - older_than, now)
 
     async def audit(self, kind: str, session_id: str, detail: dict[str, Any]) -> None:
-        await self._do(records.note, kind, session_id, dump(detail), self._clock())
+        await self._do(audit.note, kind, session_id, detail, self._clock())
+
+    async def audit_entries(
+        self, *, session_id: str | None = None, kind: str | None = None, since: float = 0.0, limit: int = 100
+    ) -> list[AuditEntry]:
+        return await self._read(audit.newest, session_id, kind, since, limit)
+
+    async def audit_after(self, entry_id: int, limit: int = 1_000) -> list[AuditEntry]:
+        return await self._read(audit.after, entry_id, limit)
 
     async def get_value(self, key: str) -> str | None:
         return await self._read(records.get_value, key)

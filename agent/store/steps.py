@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, insert, select, update
 from agent.domain.plan import StepType
 from agent.domain.states import FINAL, Status
 from agent.errors import IllegalTransition, NotFound, PlanError
+from agent.store import audit
 from agent.store.dialect import Prepared
 from agent.store.rows import dump, dump_provenance, step_content, step_record
 from agent.store.tables import runs, tasks
@@ -34,7 +35,7 @@ _INSERT = Prepared(
 
 # Built once: a step is added for every line of a plan that streams, and building one costs more than running it.
 _RUN = (
-    select(runs.c.epoch, runs.c.status, runs.c.steps, runs.c.priority)
+    select(runs.c.epoch, runs.c.status, runs.c.steps, runs.c.priority, runs.c.session_id)
     .where(runs.c.id == bindparam("of_run"))
     .with_for_update()
 )
@@ -88,6 +89,10 @@ def add(
         ],
     )
     connection.execute(_COUNT, {"of_run": run_id, "count": run.steps + len(fresh)})
+    planned = {step[0]: step[2] or step[1] for step in fresh}
+    detail = {"run_id": run_id, "steps": planned, "after_reading": control.untrusted_names}
+    exact = audit.digest("\n".join(step[-1] for step in fresh))
+    audit.note(connection, "plan", run.session_id, detail, now, digests={"digest": exact})
 
 
 def _present(connection: Connection, run_id: int, ids: Sequence[str]) -> dict[str, str]:

@@ -371,6 +371,7 @@ audit = Table(
     Column("session_id", Text, nullable=False),
     Column("detail", Text, nullable=False),
     _time("at"),
+    _words("hash"),
     Index(None, "session_id", "id"),
 )
 

@@ -15,6 +15,7 @@ from sqlalchemy import Double, Integer, Text, bindparam, exists, func, select, t
 
 from agent.domain.states import FINAL, TRANSITIONS, Status, check_transition, sources_of
 from agent.errors import DirigentError, NotFound, StaleLease
+from agent.store import audit
 from agent.store.dialect import Prepared
 from agent.store.rows import dump, dump_provenance, plain
 from agent.store.tables import runs, tasks
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from agent.domain.run import StepChange
+    from agent.domain.run import StepChange, StepNote
 
 MOST_SOURCES = max(len(sources_of(status)) for status in Status)
 AT_ONCE = 400  # rows per SELECT with a list of keys: below every database's limit of parameters
@@ -93,6 +94,8 @@ class Transition:
     first: Status
     to: Status
     stored: tuple[Any, ...]
+    note: StepNote | None = None
+    at: float = 0.0
 
 
 def transition(change: StepChange, now: float) -> Transition:
@@ -110,7 +113,7 @@ def transition(change: StepChange, now: float) -> Transition:
         now if change.to is Status.RUNNING else None,
         now if change.to in FINAL else None,
     )
-    return Transition(change.run_id, change.step_id, change.epoch, change.to, change.to, stored)
+    return Transition(change.run_id, change.step_id, change.epoch, change.to, change.to, stored, change.note, now)
 
 
 def apply(connection: Connection, transitions: Iterable[Transition]) -> None:
@@ -120,6 +123,9 @@ def apply(connection: Connection, transitions: Iterable[Transition]) -> None:
         key = (later.run_id, later.step_id)
         earlier = merged.get(key)
         merged[key] = later if earlier is None else _merge(earlier, later)
+        if later.note is not None:
+            note = later.note
+            audit.note(connection, note.kind, note.session_id, note.detail, later.at, digests=note.digests)
     if merged and _UPDATE.run(connection, [_row(one) for one in merged.values()]) != len(merged):
         raise Contested
 

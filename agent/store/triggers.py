@@ -15,7 +15,7 @@ from agent.domain.event import OF_EVENT
 from agent.domain.messages import Destination
 from agent.domain.states import FINAL, Status
 from agent.domain.trigger import Fire, FireStatus, Misfire, Overlap, Trigger, TriggerKind
-from agent.store import events, outbox
+from agent.store import audit, events, outbox
 from agent.store import runs as run_rows
 from agent.store.dialect import insert
 from agent.store.rows import dump, plain
@@ -194,7 +194,11 @@ def fire(
         return None
     if status in {FireStatus.STARTED, FireStatus.TOLD, FireStatus.PENDING}:
         connection.execute(update(triggers).where(triggers.c.id == trigger.id).values(last_at=now))
-    return _led_to(connection, _fire(known), effect, now)
+    made, opened = _led_to(connection, _fire(known), effect, now)
+    detail = {"id": made.id, "trigger": trigger.id, "trigger_kind": trigger.kind, "status": made.status.value}
+    detail["run_id"] = opened.id if opened is not None else None
+    audit.note(connection, "fire", trigger.session_id, detail, now, digests={"key": audit.digest(made.key)})
+    return made, opened
 
 
 def _move(connection: Connection, trigger_id: str, next_fire: float | None) -> None:

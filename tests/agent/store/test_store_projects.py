@@ -224,7 +224,7 @@ async def test_a_decision_is_in_the_audit_log(store, new_run, notice, tmp_path):
     await store.decide_approval("a1", "allow", "7")  # too late
 
     connection = sqlite3.connect(tmp_path / "journal.db")
-    rows = connection.execute("SELECT kind, session_id, detail FROM audit").fetchall()
+    rows = connection.execute("SELECT kind, session_id, detail FROM audit WHERE kind = 'approval'").fetchall()
     connection.close()
     [(kind, session_id, detail)] = rows
     assert (kind, session_id) == ("approval", run.session_id)
