@@ -145,12 +145,14 @@ async def done(home: Path) -> list[Any]:
 
 
 def in_a_life_of_its_own(work: Any, file: Path) -> Any:
-    """Carry out a coroutine in a forked process; None when that was killed."""
+    """Carry out a coroutine in a forked process; None when that was killed. Exits when it failed by itself."""
     child = os.fork()
     if child == 0:
         file.write_text(json.dumps(asyncio.run(work())))
         os._exit(0)
     _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status):
+        sys.exit("a life has failed by itself")
     return json.loads(file.read_text()) if status == 0 else None
 
 

@@ -191,9 +191,20 @@ async def test_a_task_is_told_what_is_wrong_with_its_call_and_goes_on(stage: Sta
     assert stage.refused() == []
 
 
-async def test_a_task_that_calls_tools_for_ever_is_ended_by_its_limit(stage: Stage):
+async def test_a_task_that_repeats_one_call_for_ever_is_ended(stage: Stage):
     stage.will_plan(_task(), title="Number")
     stage.will("task", Answer("", tool_calls=(("now", {}),)), times=0)
+    stage.will("answer", "I could not find it.")
+    async with stage.up():
+        stage.says("What is the number?")
+        await stage.sees("I could not find it.", seconds=30)
+    assert "It kept calling now with the same arguments." in stage.asked("answer")[0]
+
+
+async def test_a_task_that_calls_tools_for_ever_is_ended_by_its_limit(stage: Stage):
+    stage.will_plan(_task(), title="Number")
+    for number in range(12 * 6):
+        stage.will("task", Answer("", tool_calls=(("read_file", {"path": f"{number}.txt"}),)))
     stage.will("answer", "I could not find it: all rounds were used.")
     async with stage.up():
         stage.says("What is the number?")
