@@ -25,6 +25,7 @@ from agent.channels.redo import RedoDesk
 from agent.channels.telegram.desks import desks_of
 from agent.channels.telegram.start import Checks
 from agent.domain.session import Profile
+from agent.execution.pictures import PictureNotes
 from agent.orchestrator import OrchestratorRunner
 from agent.parts import make_parts
 from agent.pipelines import Pipelines
@@ -173,7 +174,7 @@ def build_app(
     )
     reception.doors += [SavingDesk(saver, parts.store, schedules, Awaited(parts.store)), schedules]
     forms = FormsDesk(parts.store, parts.catalogue, orchestrator.sessions, reception.hear, zone_name)
-    reception.asking.append(forms.answer)
+    reception.asking += [PictureNotes(parts.store).note, forms.answer]
     redo = RedoDesk(parts.store, reception.hear, orchestrator.stop_run)
     reception.doors += [
         redo,

@@ -23,7 +23,7 @@ from agent.domain.run import Run
 from agent.domain.session import Profile, Session
 from agent.domain.states import FINAL, Status
 from agent.errors import DirigentError, LimitReached, ModelError, OverBudget, PlanError, StaleLease, reference_id
-from agent.execution import scene
+from agent.execution import pictures, scene
 from agent.execution.graph import (
     _apply_step_result,
     _is_success_status,
@@ -243,6 +243,7 @@ class OrchestratorRunner(RunLifecycle):
         known = await self._session_data(ctx.session)
         with Workspace(ctx.session.workspace) as workspace:
             names = [name for name in workspace.list_files() if len(name) <= FILE_NAME_CHARS]
+        seen, looked_at = await pictures.of_request(self._store, self._toolbox, ctx)
         return PlanRequest(
             user_text=ctx.run.request,
             tools=tuple(self._catalogue.tools(ctx.session.profile)),
@@ -258,7 +259,8 @@ class OrchestratorRunner(RunLifecycle):
             language=ctx.session.language,
             now=time.strftime("%A %Y-%m-%d %H:%M %Z"),
             limits=self._config.limits,
-            control=ctx.plan_control | self._history_label(known, TASK_KEY),
+            control=ctx.plan_control | self._history_label(known, TASK_KEY) | looked_at,
+            pictures=seen,
             model=ctx.session.model,
             words=ctx.plan_control,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import inspect
 import math
@@ -17,10 +18,11 @@ from loguru import logger
 from agent.domain.artifacts import Artifact
 from agent.domain.execution import ExecutorResponse, ResponseStatus
 from agent.domain.ledger import Usage
-from agent.errors import reference_id
+from agent.errors import ToolError, reference_id
 from agent.execution.charged import KIND, charged
 from agent.execution.host_tools import HostContext
 from agent.execution.services import Services
+from agent.llm.protocol import Picture
 from agent.logs import SHORTEST_SECRET, Redactor
 from plugins.api import Output, PluginError, ToolFailure
 from sandbox.api import Job, JobStatus, Limits, Progress, SandboxError, ToolCall
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from sandbox.api import JobResult
     from sandbox.boxes import Boxes
 
+LOOKING, LOOKING_SECONDS = "plugins.documents.looking", 60.0
 MOST_TEXT = 4_000_000  # as much as a sandboxed tool may return
 Report = Callable[[Progress], None]
 ENDINGS = {
@@ -99,6 +102,24 @@ class Toolbox:
         return await charged(
             lambda: self._called(call), tool=spec.full_name, money=money, step_id=call.step_id, budget=call.budget
         )
+
+    async def picture(self, session: Session, path: str) -> Picture:
+        """Return a picture of the workspace as a model gets it, made small inside the walls. Raises ToolError."""
+        box = self._config.sandbox
+        job = Job(
+            kind="tool",
+            tool=ToolCall(LOOKING, "made_ready", {"path": path}, wants_context=False),
+            limits=Limits(wall_s=LOOKING_SECONDS, cpu_s=box.cpu_seconds, memory_mb=box.memory_mb, disk_mb=box.disk_mb),
+        )
+        try:
+            result = await self._boxes.run(session.id, session.workspace, job)
+        except SandboxError as error:
+            raise ToolError(error.message, hint=error.remedy) from None
+        if result.failure is not None:
+            raise ToolError(result.failure["message"], hint=result.failure.get("hint", ""))
+        if not result.ok:
+            raise ToolError(f"'{path}' could not be read as a picture.", hint="Send it as JPEG or PNG.")
+        return Picture(base64.b64decode(result.value["data"]), int(result.value["width"]), int(result.value["height"]))
 
     async def _called(self, call: Call) -> ExecutorResponse:
         try:
@@ -164,7 +185,8 @@ class Toolbox:
     def _sandbox_response(self, call: Call, result: JobResult) -> ExecutorResponse:
         changed = [c for c in result.changes if c.change != "deleted"]
         # What a failed step has written stays in the workspace, so it is known, with the label of what was read.
-        left = tuple(_artifact(c.path, c.size, c.sha256, deliver=False) for c in changed)
+        created = {c.path for c in changed if c.change == "added"}
+        left = tuple(_artifact(c.path, c.size, c.sha256, deliver=False, created=c.path in created) for c in changed)
         if result.failure is not None:
             failed = _failed(call.step_id, result.failure["message"], result.failure.get("hint", ""))
             return replace(failed, files=left)
@@ -175,9 +197,14 @@ class Toolbox:
             ended = _failed(call.step_id, self._ending(call.spec, result), "; ".join(result.warnings))
             return replace(ended, files=left)
         files = _handed_over(call.session, result.files, call.step_id)
+        files = tuple(replace(file, created=file.path in created) for file in files)
         known = {file.path for file in files}
         deliver = not files and not call.spec.keeps_files
-        made = [_artifact(c.path, c.size, c.sha256, deliver=deliver) for c in changed if c.path not in known]
+        made = [
+            _artifact(c.path, c.size, c.sha256, deliver=deliver, created=c.path in created)
+            for c in changed
+            if c.path not in known
+        ]
         return ExecutorResponse(
             call.step_id,
             ResponseStatus.PARTIAL if result.partial else ResponseStatus.OK,
@@ -277,9 +304,11 @@ def fingerprint(session: Session, path: str) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _artifact(path: str, size: int, sha256: str, *, title: str = "", deliver: bool = True) -> Artifact:
+def _artifact(
+    path: str, size: int, sha256: str, *, title: str = "", deliver: bool = True, created: bool = False
+) -> Artifact:
     mime = mimetypes.guess_type(path)[0] or "application/octet-stream"
-    return Artifact(path, size, sha256, mime, title, deliver=deliver)
+    return Artifact(path, size, sha256, mime, title, deliver=deliver, created=created)
 
 
 def _as_text(value: Any) -> str:

@@ -172,6 +172,7 @@ class Planner:
 
     def _estimated(self, messages: Sequence[ChatMessage], turn: _Turn) -> Usage:
         prompt = sum(self._llm.count(message.content) for message in messages)
+        prompt += sum(picture.tokens for message in messages for picture in message.images)
         return Usage("plan", self._llm.name, prompt, self._llm.count(turn.text), estimated=True)
 
 

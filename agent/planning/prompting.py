@@ -9,7 +9,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from agent.domain.states import Status
-from agent.llm.protocol import LLM, ChatMessage
+from agent.llm.protocol import LLM, ChatMessage, Seeing
 from agent.planning.lines import render_step
 from agent.planning.notation import render
 from agent.planning.progress import progress_context
@@ -32,6 +32,8 @@ _PROGRESS_SIZES = ((25, 400), (25, 150), (12, 120), (6, 80), (3, 60))
 _FENCE = re.compile(r"<(?=/?\s*data\b)", re.IGNORECASE)
 _PENDING = {Status.PENDING, Status.READY}
 _UNDER_WAY = {Status.RUNNING, Status.WAITING_APPROVAL}
+LOOK = 'llm looks at pictures of the workspace: llm("What does it show?", picture="photo.jpg")'
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 WISHES_CHARS = 4_000
 
 
@@ -48,14 +50,14 @@ def plan_messages(request: PlanRequest, catalogue: Catalogue, llm: LLM, notation
     system = _system(request, catalogue, llm, notation, budget)
     left = budget - llm.count(system)
     asked = f"Request: {_fitted(request.user_text, max(left * 3 // 4, 100), llm)}"
-    left -= llm.count(asked)
+    left -= llm.count(asked) + sum(picture.tokens for picture in request.pictures)
     sections = []
     for section in _sections(request, llm, left):
         cost = llm.count(section)
         if section and cost <= left:
             sections.append(section)
             left -= cost
-    user = ChatMessage("user", "\n\n".join([*reversed(sections), asked]))
+    user = ChatMessage("user", "\n\n".join([*reversed(sections), asked]), images=request.pictures)
     return (ChatMessage("system", system), user, *_continuation(request))
 
 
@@ -128,6 +130,7 @@ def _sections(request: PlanRequest, llm: LLM, left: int) -> Iterator[str]:
     if request.instructions:
         yield request.instructions[:CONTEXT_CHARS]
     if request.files:
+        yield _how_to_look(request, llm)
         yield fenced("workspace files", _listed(request.files))
     if request.memory:
         yield fenced("memory", request.memory[:MEMORY_CHARS])
@@ -151,6 +154,12 @@ def _progress(request: PlanRequest, llm: LLM, tokens: int) -> str:
         if llm.count(section) <= tokens:
             return section
     return ""
+
+
+def _how_to_look(request: PlanRequest, llm: LLM) -> str:
+    """Return how a step looks at pictures, where there are any and the model may be able to."""
+    there = any(name.casefold().endswith(PICTURES) for name in request.files)
+    return LOOK if there and isinstance(llm, Seeing) and llm.sees(request.model) else ""
 
 
 def _listed(files: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from agent.domain.ledger import Usage
 from agent.domain.plan import PlanStep
 from agent.domain.provenance import USER, Provenance
 from agent.domain.run import StepRecord
+from agent.llm.protocol import Picture
 from plugins.api import ToolSpec
 
 
@@ -40,6 +41,8 @@ class PlanRequest:
     limits: Limits = field(default_factory=Limits)
     control: Provenance = USER
     model: str | None = None
+    pictures: tuple[Picture, ...] = ()
+    """Pictures of the person's own that came with the words; `control` says that they were looked at."""
     words: Provenance | None = None
     """The label of the request's own words, for a planner that reads nothing else; None gives `control` to all."""
 

@@ -35,7 +35,8 @@ def step(  # noqa: PLR0917
         options = tuple(args.get("options", ()))
         return PlanStep(**common, step_type=StepType.ASK, question=args["ask"], options=options)
     if "llm" in args:
-        return PlanStep(**common, step_type=StepType.LLM, instruction=args["llm"])
+        material = {name: value for name, value in args.items() if name != "llm"}
+        return PlanStep(**common, step_type=StepType.LLM, instruction=args["llm"], args=material)
     tools = tuple(args.get("tools", ()))
     return PlanStep(**common, step_type=StepType.TASK, instruction=args["task"], allowed_tools=tools)
 
