@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from agent.automation.agreeing import what_it_says, yet_to_agree
 from agent.automation.chat import OWNERS_ONLY
 from agent.automation.overview import chain_line, event_line, pipeline_lines, pipeline_rows, project_line
 from agent.domain.messages import MessageKind, OutboundMessage
 from agent.errors import DirigentError
+from agent.policy.grants import agree, take_back
 
 if TYPE_CHECKING:
     from agent.automation.chains import Chains
@@ -182,7 +185,10 @@ class ChainsDesk(ListDesk):
 
 
 class PipelinesDesk(ListDesk):
-    """/pipelines: what each does and how it has gone, with [On] or [Off] for those that start by themselves."""
+    """/pipelines: what each does and how it has gone, with [On] or [Off] for those that start by themselves.
+
+    [On] first asks for the owner's yes to what such a run may change, exactly as the command line does.
+    """
 
     commands = frozenset({"/pipelines"})
     actions = frozenset({"y"})
@@ -204,9 +210,35 @@ class PipelinesDesk(ListDesk):
         none = "There are no pipelines: put a YAML file into `pipelines/` of the home."
         return "\n".join(lines[:60]) or none, buttons[:SHOWN]
 
-    async def act(self, message: InboundMessage, verb: str, name: str) -> str:  # noqa: ARG002 - as others need it
-        meant = next((one for one in self._pipelines.names() if tag(one) == name), "")
+    async def act(self, message: InboundMessage, verb: str, name: str) -> str:
+        named, _, seals = name.partition("/")
+        meant = next((one for one in self._pipelines.names() if tag(one) == named), "")
         if not meant:
             return "This pipeline is no longer there."
-        await self._scheduled.switch(meant, on=verb == "on")
-        return "Its triggers are on" if verb == "on" else "Its triggers are off"
+        if verb == "off":
+            await take_back(self._store, meant)
+        else:
+            open_ = await yet_to_agree(self._store, await self._pipelines.ready(meant), time.time())
+            if open_ and verb == "on":
+                return await self._ask(message, meant, open_)
+            if verb == "agree" and tag(_sealed(open_)) != seals:
+                return "It has changed since: tap On again."
+            for given in open_ if verb == "agree" else ():
+                await agree(self._store, given, f"{message.channel}:{message.user_id}", time.time())
+        await self._scheduled.switch(meant, on=verb != "off")
+        return "Its triggers are off" if verb == "off" else "Its triggers are on"
+
+    async def _ask(self, message: InboundMessage, name: str, wanted: list[dict[str, Any]]) -> str:
+        """Show what a yes allows: it is given, or each change asks, before anything starts by itself."""
+        text = "\n".join(line for given in wanted for line in what_it_says(given))
+        pinned = f"{tag(name)}/{tag(_sealed(wanted))}"
+        rows = [
+            [self.button("✅ Agree, and switch on", "agree", pinned)],
+            [self.button("⏵ Switch on; each change asks", "each", tag(name))],
+        ]
+        await self._post(message.dest, f"agree:{message.channel}:{message.update_id}", text, rows)
+        return "It asks for your yes first"
+
+
+def _sealed(wanted: list[dict[str, Any]]) -> str:
+    return " ".join(sorted(given["seal"] for given in wanted))

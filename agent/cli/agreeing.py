@@ -18,22 +18,12 @@ if TYPE_CHECKING:
 YES = frozenset({"y", "yes", "j", "ja", "o", "oui"})
 
 
-def what_it_says(given: Mapping[str, Any]) -> list[str]:
-    """Return the lines that are shown: every call that a yes allows, and for how long."""
-    from agent.policy.grants import DAYS, in_words
-
-    calls = in_words(given)
-    if not calls:
-        return []
-    head = f"The pipeline {given['pipeline']} may then do this without asking, for {DAYS} days or until it is changed:"
-    return [head, *(f"  • {call}" for call in calls), "Anything else it wants to change asks first, as always."]
-
-
 async def agree_beforehand(store: Store, given: Mapping[str, Any], by: str) -> bool:
     """Show what a yes allows, ask, and note it; True when it is agreed to (also from before). An answer is one line.
 
     Raises DirigentError when the pipeline says nothing under `consent:`.
     """
+    from agent.automation.agreeing import what_it_says
     from agent.policy.grants import agree, agreed
 
     lines = what_it_says(given)
@@ -53,18 +43,10 @@ async def agree_beforehand(store: Store, given: Mapping[str, Any], by: str) -> b
 
 
 async def agree_to_triggers(store: Store, ready: Ready, by: str) -> bool:
-    """Ask for what the runs may change that a pipeline's own triggers start; True when there is nothing left to ask.
+    """Ask for what the runs may change that a pipeline's own triggers start; True when there is nothing left to ask."""
+    from agent.automation.agreeing import yet_to_agree
 
-    A trigger whose inputs come from events is left out: what its runs may change is only known then, and asks then.
-    """
-    asked: set[str] = set()
-    for trigger in ready.pipeline.triggers:
-        if "{{" in str(trigger.inputs) or "{%" in str(trigger.inputs):
-            continue
-        given = ready.given(trigger.inputs)
-        if not what_it_says(given) or given["seal"] in asked:
-            continue
-        asked.add(given["seal"])
+    for given in await yet_to_agree(store, ready, time.time()):
         if not await agree_beforehand(store, given, by):
             return False
     return True

@@ -12,6 +12,7 @@ from agent.domain.messages import Destination, MessageKind
 from agent.domain.project import Project
 from agent.domain.provenance import USER
 from agent.domain.states import Status
+from agent.policy.grants import grants_of
 from agent.testing import Bot
 from plugins.api import tool
 
@@ -24,10 +25,16 @@ def say(text: str) -> str:
     return text
 
 
+@tool(effect="once", standing=True)
+def move(queue: str) -> str:
+    """Move something to a queue."""
+    return queue
+
+
 @pytest.fixture
 async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
     settings = {"automation": {"report_to": "test:1"}}
-    async with Bot(tmp_path / "home", [say], offline=True, **settings) as made:
+    async with Bot(tmp_path / "home", [say, move], offline=True, **settings) as made:
         (made.config.folder / "pipelines").mkdir()
         yield made
 
@@ -122,6 +129,48 @@ async def test_a_pipeline_is_switched_off_and_on_where_it_is_listed(bot: Bot):
     assert not (await bot.app.store.triggers())[0].enabled
     assert await press(bot, "On: p") == "Its triggers are on"
     assert (await bot.app.store.triggers())[0].enabled
+
+
+SORTING = "steps: [{id: sort, use: move, args: {queue: A}, consent: {}}]\ntriggers: [{schedule: {every: 1h}}]\n"
+
+
+async def grants(bot: Bot) -> list[str]:
+    return [grant.by for grant in await grants_of(bot.app.store, "sort")]
+
+
+async def test_switching_a_pipeline_on_asks_for_the_yes_to_what_it_changes_and_off_takes_it_back(bot: Bot):
+    write(bot, "sort", SORTING)
+    await bot.app.scheduled.set_schedules()
+    await bot.receives("/pipelines")
+    await press(bot, "Off: sort")
+
+    assert await press(bot, "On: sort") == "It asks for your yes first"
+    assert 'move: queue "A"' in await the_list(bot)
+    assert not (await bot.app.store.triggers())[0].enabled
+    assert await press(bot, "Agree", trusted=False) == "Only an owner may do that."
+    assert await grants(bot) == []
+    assert await press(bot, "Agree") == "Its triggers are on"
+    assert len(await grants(bot)) == 1
+    assert (await bot.app.store.triggers())[0].enabled
+
+    await bot.receives("/pipelines")
+    assert await press(bot, "Off: sort") == "Its triggers are off"
+    assert await grants(bot) == []
+
+
+async def test_a_pipeline_can_be_switched_on_without_a_yes_and_a_changed_one_is_not_agreed_to(bot: Bot):
+    write(bot, "sort", SORTING)
+    await bot.app.scheduled.set_schedules()
+    await bot.receives("/pipelines")
+    await press(bot, "Off: sort")
+    await press(bot, "On: sort")
+    write(bot, "sort", SORTING.replace("queue: A", "queue: B"))
+
+    assert await press(bot, "Agree") == "It has changed since: tap On again."
+    assert not (await bot.app.store.triggers())[0].enabled
+    assert await press(bot, "each change asks") == "Its triggers are on"
+    assert (await bot.app.store.triggers())[0].enabled
+    assert await grants(bot) == []
 
 
 @pytest.mark.parametrize("command", ["/projects", "/events", "/chains", "/pipelines"])
