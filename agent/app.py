@@ -22,6 +22,7 @@ from agent.channels.chat_settings import ChatSettings
 from agent.channels.forms import FormsDesk
 from agent.channels.outbox import OutboxBot, OutboxSender
 from agent.channels.redo import RedoDesk
+from agent.channels.run_desk import RunDesk
 from agent.channels.telegram.desks import desks_of
 from agent.channels.telegram.start import Checks
 from agent.domain.session import Profile
@@ -190,6 +191,7 @@ def build_app(
                 orchestrator.sessions, zone_name, llm.name if llm else "", lambda: models_of(llm)
             ),
         ),
+        RunDesk(orchestrator, parts.store, reception.begin, config.chat.while_running, lambda: models_of(llm)),
     ]
     return App(
         config,

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from agent.domain.execution import ResponseStatus
 from agent.domain.messages import Destination, MessageKind, OutboundMessage
-from agent.domain.run import Run, StepChange
+from agent.domain.offers import retry_offer, stop_offer
+from agent.domain.run import Origin, Run, StepChange
 from agent.domain.states import FINAL, Status
 from agent.engine.owner import is_gone, own_name
 from agent.errors import DirigentError, StaleLease, reference_id
-from agent.execution import people, scene
+from agent.execution import scene
 from agent.execution.dispatcher import TO_RUNNING, Dispatcher
 from agent.execution.executor import Executor
 from agent.execution.live import LivePlan
-from agent.execution.people import REVISION, approval_message, question_message
+from agent.execution.made import made_here
+from agent.execution.people import approval_message, question_message
 from agent.execution.posting import Outbox
 from agent.execution.scheduler import Slots, StepScheduler
 from agent.execution.toolbox import Toolbox
@@ -29,7 +31,7 @@ from agent.leases import LEASE_SECONDS, Leases
 from agent.llm.detect import open_model
 from agent.memory.memory import MemoryDoor, SessionMemory
 from agent.parts import Parts, make_parts
-from agent.spending import Spending, woken
+from agent.spending import Spending
 from agent.store.tidying import tidy_daily
 
 if TYPE_CHECKING:
@@ -39,12 +41,16 @@ if TYPE_CHECKING:
     from agent.domain.execution import ExecutorResponse
     from agent.domain.messages import Bot
     from agent.domain.plan import PlanStep
-    from agent.domain.run import Approval, Question
     from agent.domain.session import Profile
     from agent.execution.context import RunContext
     from agent.llm.protocol import LLM
 
 EXPIRY_GRACE = 0.05
+
+
+def details_key(run: Run) -> str:
+    """Return the name of the value that says whether a run's plan is shown with its details."""
+    return f"run:{run.id}:details"
 
 
 class RunLifecycle(Spending, Leases, ABC):
@@ -75,6 +81,8 @@ class RunLifecycle(Spending, Leases, ABC):
         self._slots = Slots(config.limits.steps_total)
         self._session_slots: dict[str, Slots] = {}
         self._live: dict[int, StepScheduler] = {}
+        self._shown: dict[int, LivePlan] = {}
+        self._asked_for_changes: set[int] = set()
         self._bots: dict[int, Bot] = {}
         self._profiles: dict[int, Profile] = {}
         self._finished: dict[int, asyncio.Event] = {}
@@ -170,7 +178,8 @@ class RunLifecycle(Spending, Leases, ABC):
             live.seconds_before = float(shown.payload.get("seconds") or 0) if shown is not None else 0.0
         ctx.on_progress = live.progress
         for record in ctx.records.values():
-            live.add(record.step, record.status, record.error if record.status is Status.FAILED else "")
+            live.take(record)
+        live.detailed = await self._store.get_value(details_key(ctx.run)) == "1"
         return live
 
     async def _wait_for_person(self, ctx: RunContext, live: LivePlan) -> None:
@@ -214,7 +223,8 @@ class RunLifecycle(Spending, Leases, ABC):
         await live.stop()
         shown = live.worth_showing or await self._store.get_message(live.key) is not None
         plan = [live.message()] if shown else []
-        if Status.WAITING_APPROVAL not in {*ctx.status.values(), ctx.run.status}:
+        asked = ctx.run.id in self._asked_for_changes
+        if Status.WAITING_APPROVAL not in {*ctx.status.values(), ctx.run.status} and not asked:
             return plan
         said = "(stopped)" if status is Status.CANCELLED else "(no longer needed)"
         questions = [replace(q, answer=said) for q in await self._store.questions_of(ctx.run.id) if q.answer is None]
@@ -224,7 +234,9 @@ class RunLifecycle(Spending, Leases, ABC):
 
     async def _fail(self, run: Run, message: str, hint: str) -> None:
         """End a run that cannot go on, and say so with a way on. What it has made is kept and named."""
-        payload = {"text": message, "hint": hint, "ref": run.corr_id}
+        payload: dict[str, Any] = {"text": message, "hint": hint, "ref": run.corr_id}
+        if run.origin is not Origin.TRIGGER:
+            payload["buttons"] = retry_offer(run, models=self._llm is not None and not run.is_pipeline)
         key = f"run:{run.id}:error"
         told = OutboundMessage(run.dest, MessageKind.ERROR, key, payload, session_id=run.session_id, run_id=run.id)
         answer = f"{message} {hint}".strip()
@@ -259,97 +271,24 @@ class RunLifecycle(Spending, Leases, ABC):
             self._tell_finished(run.id)
             over = (await self._store.get_run(run.id)).status in FINAL
             return "It has ended already." if over else "Another process works on it; stop it there."
-        ctx = await scene.set_the_scene(self._store, present, await self.sessions.open(run.session_id), self._bot)
+        session = await self.sessions.open(run.session_id)
+        ctx = await scene.set_the_scene(self._store, present, session, self._bot)
         live = await self._live_plan(ctx)
         live.state = "stopped"
-        kept = ", ".join(file["path"] for file in scene.deliveries(ctx))
+        made = made_here(session, ctx.records.values())
+        kept = ", ".join(dict.fromkeys([*(file["path"] for file in scene.deliveries(ctx)), *made]))
         text = f"⏹ Stopped; kept: {kept}." if kept else "⏹ Stopped."
         told = OutboundMessage(
             run.dest,
             MessageKind.NOTICE,
             f"run:{run.id}:stopped",
-            {"text": text},
+            {"text": text, "buttons": stop_offer(run, made=bool(made))},
             session_id=run.session_id,
             run_id=run.id,
         )
         await self._finish(ctx, live, Status.CANCELLED, text, error="Stopped by the person.", messages=[told])
         self._tell_finished(run.id)
         return text
-
-    # --- answers and decisions ----------------------------------------------------------------------------------
-    async def answer_question(
-        self, question_id: str, answer: str, by: str, *, inbox_id: int | None = None
-    ) -> Question | None:
-        """Record a person's answer (committed when this returns) and let the run go on; None when it is too late.
-
-        With `inbox_id` the message counts as heard in the same transaction: heard again, it can't become a request.
-        """
-        budget = await self._granted(question_id, answer)
-        question = await self._store.answer_question(question_id, answer, by, inbox_id=inbox_id, budget=budget)
-        self._open_questions.discard(question_id)
-        if question is not None:
-            run = await self._store.get_run(question.run_id)
-            await self._store.post(question_message(run.dest, question))
-            if question.kind == REVISION:
-                await self._revise(run, question)
-                return question
-            if not woken(self._live.get(run.id), question):
-                self._go_on(run, question.step_id)
-        return question
-
-    async def decide_approval(self, approval_id: str, decision: str, by: str, *, comment: str = "") -> Approval | None:
-        """Record a person's decision (committed when this returns) and let the run go on; None when it is too late.
-
-        `comment` goes with the decision `revise`.
-        """
-        approval = await self._store.decide_approval(approval_id, decision, by, comment=comment)
-        if approval is None:
-            late = await self._store.get_approval(approval_id)
-            if late is not None and late.decision is None:  # it has expired, which is a denial: nothing waits for it
-                self._go_on(await self._store.get_run(late.run_id), late.step_id)
-            return None
-        run = await self._store.get_run(approval.run_id)
-        await self._store.post(approval_message(run.dest, approval))
-        await people.close_revision(self._store, run, approval)
-        self._go_on(run, approval.step_id)
-        return approval
-
-    async def ask_for_revision(self, approval: Approval, user_id: str) -> Question | None:
-        """Ask an owner what should be different; None when there is nothing to decide any more."""
-        run = await self._store.get_run(approval.run_id)
-        question = None if run.status in FINAL else await people.ask_for_revision(self._store, run, approval, user_id)
-        if question is not None:
-            self._open_questions.add(question.id)
-        return question
-
-    async def _revise(self, run: Run, question: Question) -> None:
-        """Take what somebody wants to be different as the decision; say so when it comes too late."""
-        if question.answer in {people.BACK, people.SETTLED}:
-            return
-        for approval in await self._store.approvals_of(run.id):
-            open_here = approval.step_id == question.step_id and approval.decision is None
-            if open_here and await self.decide_approval(
-                approval.id, people.REVISE, question.answered_by, comment=str(question.answer)
-            ):
-                return
-        await self._store.post(people.too_late(run, question))
-
-    def resolve_question(self, question_id: str, answer: str) -> bool:
-        """Answer an open question; False when it is unknown or answered already.
-
-        Usable without awaiting: the answer is committed by a task that this object owns. Questions asked before a
-        restart are known again after `start`.
-        """
-        if question_id not in self._open_questions:
-            return False
-        self._open_questions.discard(question_id)
-        self._in_background(self.answer_question(question_id, answer, "person"))
-        return True
-
-    def _go_on(self, run: Run, step_id: str) -> None:
-        scheduler = self._live.get(run.id)
-        if scheduler is None or not scheduler.wake(step_id):
-            self.submit(run)
 
     # --- small things -------------------------------------------------------------------------------------------
     def _step_changed(self, ctx: RunContext, live: LivePlan, step: PlanStep, response: ExecutorResponse | None) -> None:
@@ -370,6 +309,11 @@ class RunLifecycle(Spending, Leases, ABC):
         )
         ctx.status[step.id] = Status.CANCELLED
         ctx.results[step.id] = response
+
+    def _go_on(self, run: Run, step_id: str) -> None:
+        scheduler = self._live.get(run.id)
+        if scheduler is None or not scheduler.wake(step_id):
+            self.submit(run)
 
     async def _change(self, ctx: RunContext, **fields: Any) -> None:
         await self._store.change_run(ctx.run.id, ctx.run.epoch, **fields)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from agent.composer import compose_final_answer, drafts_of
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
 from agent.domain.messages import Destination
-from agent.domain.offers import save_offer
 from agent.domain.plan import PlanStep
 from agent.domain.run import Run
 from agent.domain.session import Profile, Session
@@ -32,14 +31,15 @@ from agent.execution.graph import (
     _seed_completed_sets,
 )
 from agent.execution.live import LivePlan
+from agent.execution.people import CHANGE, wishes
 from agent.execution.posting import LastMessages, put_aside
 from agent.execution.scheduler import Outcome, Slots, StepScheduler
 from agent.leases import LEASE_SECONDS, LeaseLost
-from agent.lifecycle import RunLifecycle
 from agent.memory.memory import SessionMemory
 from agent.planning.offline import OfflinePlanner
 from agent.planning.planner import Planner, plan_steps
-from agent.planning.request import Answering, Direct, Note, Planned, PlanRequest, Titled
+from agent.planning.request import Answering, Direct, Dropped, Note, Planned, PlanRequest, Titled
+from agent.steering import Steering
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ __all__ = [
 FILES_LISTED = 40
 FILE_NAME_CHARS = 120  # a name is text of whoever made the file; a planner reads names, not letters
 TASK_KEY = "chat"
-NOT_ABOUT_THE_TASK = {"recovery", "budget"}  # questions whose answers tell the planner nothing
+NOT_ABOUT_THE_TASK = {"recovery", "budget", CHANGE}  # questions whose answers tell the planner nothing
 
 
-class OrchestratorRunner(RunLifecycle):
+class OrchestratorRunner(Steering):
     """Carries runs from a person's message to the answer. One for the whole process; runs live in the journal."""
 
     # --- the story --------------------------------------------------------------------------------------------------
@@ -121,14 +121,16 @@ class OrchestratorRunner(RunLifecycle):
         bot = self._bot_of(run)
         bot.busy(run.dest, on=not run.quiet)
         ctx = await self._begin(run, bot)
-        live = await self._live_plan(ctx)
+        live = self._shown[run.id] = await self._live_plan(ctx)
         try:
             async with asyncio.timeout(self._config.limits.seconds):
                 outcome = await self._plan_and_execute(ctx, live)
-                if outcome.waiting and not outcome.stopped_because:
-                    await self._wait_for_person(ctx, live)
-                    return
-                await self._answer(ctx, live, outcome)
+                while not outcome.waiting or outcome.stopped_because:
+                    if await self._answer(ctx, live, outcome):
+                        await self._hand_on(ctx)
+                        return
+                    outcome = await self._plan_and_execute(ctx, live)
+                await self._wait_for_person(ctx, live)
         except OverBudget as refused:
             if await self._asks_for_money(ctx, refused) is None:
                 raise
@@ -137,6 +139,7 @@ class OrchestratorRunner(RunLifecycle):
             used, setting = self._config.limits.seconds, "limits.seconds"
             raise LimitReached("seconds of work in one run", value=used, used=used, setting=setting) from None
         finally:
+            self._shown.pop(run.id, None)
             await live.stop()
 
     async def _plan_and_execute(self, ctx: RunContext, live: LivePlan) -> Outcome:
@@ -154,10 +157,12 @@ class OrchestratorRunner(RunLifecycle):
                 if not any(result.success for result in ctx.results.values()):
                     raise
                 return Outcome(stopped_because=error.message, trouble=str(error))  # what there is, is the answer
+            if await self._open_wishes(ctx) and not outcome.stopped_because:
+                continue  # said in the last moment: the same plan is taken up again, with the wish
             if outcome.waiting or outcome.stopped_because:
                 return outcome
             because = await scene.failure_worth_replanning(self._store, ctx)
-            if not because or ctx.llm is None or ctx.run.replans >= self._config.limits.replans:
+            if not because or ctx.llm is None or self._planned_too_often(ctx):
                 return replace(outcome, replan_because=because)
             live.say(f"Planning anew, because {because}")
             await scene.prepare_new_plan(self._store, ctx)
@@ -171,16 +176,19 @@ class OrchestratorRunner(RunLifecycle):
             slots=Slots(self._config.limits.steps_per_run, self._slots_of(ctx.session.id)),
             starts_early=lambda step: not self._dispatcher.has_effect(step, ctx),
             on_change=lambda step, response: self._step_changed(ctx, live, step, response),
+            changes=lambda: self._changes(ctx, live, scheduler),
         )
         scheduler.seed({step_id: result for step_id, result in ctx.results.items() if ctx.status[step_id] in FINAL})
         self._live[ctx.run.id] = scheduler
+        if await self._open_wishes(ctx):
+            scheduler.want_change()
         try:
             async with contextlib.aclosing(self._steps(ctx, live)) as steps:
                 return await scheduler.run(steps)
         finally:
             del self._live[ctx.run.id]
 
-    async def _steps(self, ctx: RunContext, live: LivePlan) -> AsyncGenerator[PlanStep, None]:
+    async def _steps(self, ctx: RunContext, live: LivePlan) -> AsyncGenerator[PlanStep]:
         """Yield the journalled steps, then those that the planner adds, each journalled before it is yielded.
 
         On a replan the old plan's steps that have not begun are held back until the new plan names them again.
@@ -191,6 +199,12 @@ class OrchestratorRunner(RunLifecycle):
                 yield record.step
         if ctx.run.plan_complete:
             return
+        async with contextlib.aclosing(self._new_steps(ctx, live, replanning=replanning)) as steps:
+            async for step in steps:
+                yield step
+
+    async def _new_steps(self, ctx: RunContext, live: LivePlan, *, replanning: bool) -> AsyncGenerator[PlanStep]:
+        """Yield the steps that the planner adds or names again; cancel those of the old plan that it does not name."""
         named: set[str] = set()
         async for planned in self._planned(ctx, live, replanning=replanning):
             step = planned.step
@@ -207,15 +221,10 @@ class OrchestratorRunner(RunLifecycle):
                 live.add(gone, Status.CANCELLED, "replaced")
         ctx.records = {record.step.id: record for record in await self._store.get_steps(ctx.run.id)}
         await self._change(ctx, plan_complete=True)
+        if ctx.heard:
+            await self._taken_up(ctx, ctx.heard)
 
-    async def _take_given_plan(self, ctx: RunContext, live: LivePlan) -> None:
-        await scene.take_given_plan(self._store, ctx)
-        await self._refuse_too_dear(ctx)
-        for record in ctx.records.values():
-            live.add(record.step, record.status)
-        await self._change(ctx, plan_complete=True)
-
-    async def _planned(self, ctx: RunContext, live: LivePlan, *, replanning: bool) -> AsyncGenerator[Planned, None]:
+    async def _planned(self, ctx: RunContext, live: LivePlan, *, replanning: bool) -> AsyncGenerator[Planned]:
         """Ask the planner, with a model or without, and pass on its steps; what else it says goes to the chat."""
         request = await self._plan_request(ctx, replanning=replanning)
         show = drafts_of(ctx.bot, ctx.run.dest, ctx.session, ctx.run.id)
@@ -230,6 +239,8 @@ class OrchestratorRunner(RunLifecycle):
                 elif isinstance(event, Titled):
                     live.title = event.title
                     await self._change(ctx, title=event.title)
+                elif isinstance(event, Dropped):
+                    ctx.dropped = (*ctx.dropped, *event.step_ids)
                 elif isinstance(event, Note):
                     live.say(event.text)
                 elif isinstance(event, Answering):
@@ -241,6 +252,8 @@ class OrchestratorRunner(RunLifecycle):
     async def _plan_request(self, ctx: RunContext, *, replanning: bool) -> PlanRequest:
         records, asked = await asyncio.gather(self._store.get_steps(ctx.run.id), self._store.questions_of(ctx.run.id))
         known = await self._session_data(ctx.session)
+        wanted = wishes(asked) if replanning else []
+        ctx.heard = tuple(wish.id for wish in wanted)
         with Workspace(ctx.session.workspace) as workspace:
             names = [name for name in workspace.list_files() if len(name) <= FILE_NAME_CHARS]
         seen, looked_at = await pictures.of_request(self._store, self._toolbox, ctx)
@@ -255,6 +268,7 @@ class OrchestratorRunner(RunLifecycle):
             answers=tuple(
                 (q.text, q.answer) for q in asked if q.answer is not None and q.kind not in NOT_ABOUT_THE_TASK
             ),
+            wishes=tuple(str(wish.answer) for wish in wanted),
             planned=() if replanning else tuple(record.step for record in records),
             language=ctx.session.language,
             now=time.strftime("%A %Y-%m-%d %H:%M %Z"),
@@ -265,17 +279,17 @@ class OrchestratorRunner(RunLifecycle):
             words=ctx.plan_control,
         )
 
-    async def _answer(self, ctx: RunContext, live: LivePlan, outcome: Outcome) -> None:
-        """Write the answer and end the run: status, answer and last messages in one transaction."""
+    async def _answer(self, ctx: RunContext, live: LivePlan, outcome: Outcome) -> bool:
+        """Write the answer and end the run: status, answer and last messages in one transaction.
+
+        False, with nothing ended, when somebody has meanwhile wanted something different.
+        """
         because = outcome.stopped_because or outcome.replan_because or scene.nothing_done(ctx)
         status = Status.FAILED if because else Status.COMPLETED
         last = LastMessages(ctx.bot)
-        spoken = "" if outcome.trouble else ctx.direct_answer or scene.speaks_for_itself(ctx)
-        pipeline = bool(ctx.run.given)
+        pipeline, spoken = ctx.run.is_pipeline, "" if outcome.trouble else scene.spoken(ctx)
         if pipeline and not because:
             spoken = scene.given_answer(ctx)
-        title = "Budget" if ctx.paused else "Planning"
-        trouble = {"id": "plan", "title": title, "status": "error", "error": outcome.trouble}
         text = await compose_final_answer(
             ctx.session,
             last,
@@ -283,7 +297,7 @@ class OrchestratorRunner(RunLifecycle):
             ctx.run.dest,
             [{"id": "answer", "status": "ok", "text": spoken}]
             if spoken
-            else [*scene.results(ctx), *([trouble] if outcome.trouble else [])],
+            else [*scene.results(ctx), *scene.trouble(ctx, outcome.trouble)],
             await asyncio.to_thread(put_aside, ctx.session, ctx.run.id, scene.deliveries(ctx)),
             ctx.run.corr_id,
             ctx.run.dest.chat_id,
@@ -292,8 +306,10 @@ class OrchestratorRunner(RunLifecycle):
             run_id=ctx.run.id,
             status=status.value,
             notice=live.say,
-            buttons=[] if because else save_offer(ctx.run, scene.carried_out(ctx)),
+            buttons=self._offers(ctx, because),
         )
+        if await self._open_wishes(ctx) and not outcome.stopped_because:
+            return False
         known = await self._session_data(ctx.session)
         made_of = scene.control_after(ctx) | self._history_label(known, TASK_KEY)
         live.state = "failed" if because else "done"
@@ -303,6 +319,7 @@ class OrchestratorRunner(RunLifecycle):
         self._tell_finished(ctx.run.id)
         if status is Status.COMPLETED and ctx.run.provenance.trusted:
             self._in_background(self._remember(ctx, text))
+        return True
 
     # --- the specification's other names ------------------------------------------------------------------------
     def _progress_context(self, ctx: RunContext | None = None) -> str:

@@ -6,26 +6,31 @@ Everything here is quick and idempotent: a message that is heard twice (after a 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import mimetypes
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import commands
-from agent.domain.artifacts import Artifact
 from agent.domain.messages import Attachment, MessageKind, OutboundMessage
 from agent.domain.provenance import USER, Provenance
 from agent.domain.run import Origin
 from agent.domain.states import FINAL
 from agent.errors import DirigentError
-from agent.execution.people import BACK, CHECKPOINT, REVISE, REVISION, SKIPPED, YOU_DECIDE, answerer, replied_to
-from agent.execution.toolbox import fingerprint
+from agent.execution.people import (
+    BACK,
+    CHANGE,
+    CHECKPOINT,
+    REVISE,
+    REVISION,
+    SKIPPED,
+    YOU_DECIDE,
+    answerer,
+    replied_to,
+)
+from agent.intake import Intake, about_files
 from agent.memory.memory import SessionMemory
 from agent.pipelines import parse_request
 from agent.planning.request import PlanRequest
 from agent.planning.suggestions import examples_for
-from sandbox.api import SandboxError
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
 
     from agent.catalogue import Catalogue
     from agent.domain.messages import Door, InboundMessage
-    from agent.domain.run import Question
+    from agent.domain.run import Question, Run
     from agent.domain.session import Session
     from agent.orchestrator import OrchestratorRunner
     from agent.pipelines import Pipelines
@@ -43,7 +48,6 @@ TOO_LATE = "Too late: this has been settled already."
 NOT_YOURS = "Only an owner may decide this."
 BUTTON_WORDS = {"approve": "allow", "allow": "allow", "reject": "deny", "deny": "deny", "revise": REVISE}
 OWNERS_ONLY = {"recovery", "budget", REVISION}
-UNFIT = re.compile(r"[^\w-]+")
 
 
 class Reception:
@@ -62,6 +66,7 @@ class Reception:
         self._orchestrator = orchestrator
         self._store = store
         self._catalogue = catalogue
+        self._intake = Intake(store)
         self.about = about
         self.doors: list[Door] = []
         # Those who have asked a person something are handed each message, with the names of the files that it brought.
@@ -73,7 +78,7 @@ class Reception:
         """Act on a stored message; see Hearer.hear."""
         session = await self._orchestrator.sessions.open(message.dest.session_id, message.language)
         await self._store.touch_session(session.id, session.folder, message.dest.to_json())
-        saved = await self._take_files(session, message)
+        saved = await self._intake.take_files(session, message)
         command = commands.parse(message.text)
         if command is not None and command.name == "/run" and self._pipelines is not None:
             await self._run_pipeline(session, message, command.rest)
@@ -107,15 +112,20 @@ class Reception:
                 return True
         if message.text.strip():
             return await self._comments(message)
-        if quote := await self._keep_quote(session, message):
+        if quote := await self._intake.keep_quote(session, message):
             saved.append(quote)
         if saved or not message.attachments:  # about files that could not be had, the channel has told already
-            text = _about_files(saved) if saved else "I can work with text and files; send me one."
+            text = about_files(saved) if saved else "I can work with text and files; send me one."
             await self._say(message, text)
         return True
 
-    async def _open_run(self, session: Session, message: InboundMessage, origin: Origin, **fields: Any) -> None:
-        await self._keep_quote(session, message)
+    async def begin(self, message: InboundMessage) -> Run:
+        """Open a run for a message, whatever else is going on, and return it; heard again, it is the same run."""
+        session = await self._orchestrator.sessions.open(message.dest.session_id, message.language)
+        return await self._open_run(session, message, Origin.MESSAGE)
+
+    async def _open_run(self, session: Session, message: InboundMessage, origin: Origin, **fields: Any) -> Run:
+        await self._intake.keep_quote(session, message)
         run = await self._orchestrator.open_run(
             session.id,
             message.text.strip(),
@@ -127,6 +137,7 @@ class Reception:
             **fields,
         )
         self._orchestrator.submit(run)
+        return run
 
     async def _run_pipeline(self, session: Session, message: InboundMessage, rest: str) -> None:
         """Open a run of a pipeline, or say what is wrong with it, its name or its inputs."""
@@ -147,42 +158,7 @@ class Reception:
 
     async def take_in(self, session: Session, file: Path) -> str:
         """Copy a person's own file into the session's workspace, labelled as theirs; return its name there."""
-        return await self._take_file(session, Attachment(file.name, str(file)), trusted=True)
-
-    async def _keep_quote(self, session: Session, message: InboundMessage) -> str:
-        """Keep quoted and forwarded text, which is somebody else's, as a file with that label; return its name."""
-        if not message.quoted:
-            return ""
-        name = f"quoted-{UNFIT.sub('-', message.message_id or message.update_id)}.txt"
-        with Workspace(session.workspace) as workspace:
-            workspace.write_bytes(name, message.quoted.encode())
-        label = Provenance.of(f"quoted:{name}", trusted=False)
-        file = Artifact(name, len(message.quoted.encode()), "", "text/plain", provenance=label)
-        await self._store.add_artifacts(session.id, None, "", [file])
-        return name
-
-    async def _take_files(self, session: Session, message: InboundMessage) -> list[str]:
-        """Copy attachments into the workspace, labelled; a file that is there already with the same bytes is kept."""
-        saved: list[str] = []
-        for attachment in message.attachments:
-            if not attachment.path:
-                continue
-            trusted = attachment.trusted and message.trusted
-            saved.append(await self._take_file(session, attachment, trusted=trusted))
-        return saved
-
-    async def _take_file(self, session: Session, attachment: Attachment, *, trusted: bool) -> str:
-        source = Path(attachment.path)
-        digest = _sha256(source)
-        name = _same_file(session, attachment.name, digest)
-        if not name:
-            with Workspace(session.workspace) as workspace:
-                name = workspace.copy_in(source, attachment.name)
-        mime = attachment.mime or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        label = Provenance.of(f"file:{name}", trusted=trusted)
-        size = source.stat().st_size  # noqa: ASYNC240  # one short call
-        await self._store.add_artifacts(session.id, None, "", [Artifact(name, size, digest, mime, provenance=label)])
-        return name
+        return await self._intake.take_file(session, Attachment(file.name, str(file)), trusted=True)
 
     async def _answered_by(self, session: Session, message: InboundMessage) -> Question | None:
         """Return the question that a text answers: the one replied to, else the newest; in groups the asker's own."""
@@ -192,11 +168,21 @@ class Reception:
         private = message.dest.chat_type == "private"
         mine = [question for question in waiting if private or question.user_id == message.user_id]
         mine = [question for question in mine if _may_be_meant(question, message)]
+        if mine and message.reply_to and await self._is_about_a_plan(message):
+            return None
         for question in mine if message.reply_to else ():
             shown = await self._store.get_message(f"question:{question.id}")
             if shown is not None and shown.message_id == message.reply_to:
                 return question
         return mine[-1] if mine else None
+
+    async def _is_about_a_plan(self, message: InboundMessage) -> bool:
+        """Say whether a message replies to the plan of a run that has not ended: it is no answer to a question then."""
+        for run in await self._store.unfinished_runs(message.dest.session_id):
+            shown = await self._store.get_message(f"run:{run.id}:plan")
+            if shown is not None and message.reply_to == shown.message_id:
+                return True
+        return False
 
     async def _comments(self, message: InboundMessage) -> bool:
         """Take an owner's reply to a checkpoint as what should be different, or as the button that it names."""
@@ -337,7 +323,7 @@ class Reception:
             return "Only the person who asked may answer this."
         if question.kind in OWNERS_ONLY and not message.trusted:
             return NOT_YOURS
-        special = {"back": BACK} if question.kind == REVISION else {"you": YOU_DECIDE, "skip": SKIPPED}
+        special = {"back": BACK} if question.kind in {REVISION, CHANGE} else {"you": YOU_DECIDE, "skip": SKIPPED}
         if choice in special:
             answer = special[choice]
         elif choice.isdecimal() and int(choice) < len(question.options):
@@ -392,6 +378,8 @@ def _may_be_meant(question: Question, message: InboundMessage) -> bool:
     """True when a text may answer the question; about effects and money, an owner chooses among the options."""
     if question.kind == REVISION:
         return message.trusted
+    if question.kind == CHANGE:
+        return question.user_id == message.user_id
     return question.kind not in OWNERS_ONLY or (message.trusted and _chosen(question, message.text) in question.options)
 
 
@@ -402,25 +390,3 @@ def _chosen(question: Question, text: str) -> str:
         return question.options[int(number) - 1]
     said = text.strip().casefold()
     return next((option for option in question.options if option.casefold() == said), text.strip())
-
-
-def _about_files(names: list[str]) -> str:
-    listed = ", ".join(names)
-    return (
-        f"Saved {listed}. What should I do with it?"
-        if len(names) == 1
-        else f"Saved {listed}. What should I do with them?"
-    )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _same_file(session: Session, name: str, digest: str) -> str:
-    """Return `name` when the workspace has that file with these bytes."""
-    try:
-        return name if fingerprint(session, name)[1] == digest else ""
-    except (OSError, SandboxError):
-        return ""

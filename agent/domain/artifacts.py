@@ -13,7 +13,8 @@ from agent.domain.provenance import NOTHING, Provenance
 class Artifact:
     """A file in a session's workspace. `path` is relative to it; `size` is in bytes; `sha256` in hex.
 
-    `deliver` says that the person gets it with the answer; other files were made on the way.
+    `deliver` says that the person gets it with the answer; other files were made on the way. `created` says that the
+    step made it where there was none.
     """
 
     path: str
@@ -23,6 +24,7 @@ class Artifact:
     title: str = ""
     provenance: Provenance = NOTHING
     deliver: bool = True
+    created: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as the journal keeps it with its step."""
@@ -34,6 +36,7 @@ class Artifact:
             "title": self.title,
             "provenance": self.provenance.to_json(),
             "deliver": self.deliver,
+            **({"created": True} if self.created else {}),
         }
 
     @classmethod

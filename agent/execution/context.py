@@ -38,9 +38,10 @@ class RunContext:
     `revisions` are the steps that were made because a person wanted something different. `status` is where each step
     stands; `control` labels the choice of each step; `file_labels` are the files'. `plan_control` is what a step
     planned now would carry; `direct_answer` is the planner's, when no step is needed. `on_progress(step_id, text,
-    done, total)` feeds the live plan. `budget` is charged for what costs money; `estimates` are what steps should
-    cost, in US dollars. `paused` is "open" while the run waits for the person's word about money and "stopped" when
-    there is none to come.
+    done, total)` feeds the live plan. `said` labels what people have wanted to be different, `wished` are all those
+    wishes, `heard` those that the planner was told last, `dropped` the steps that it left out by name. `budget` is
+    charged for what costs money; `estimates` are what steps should cost, in US dollars. `paused` is "open" while the
+    run waits for the person's word about money and "stopped" when there is none to come.
     """
 
     run: Run
@@ -58,6 +59,10 @@ class RunContext:
     on_progress: OnProgress = _silent
     questions_asked: int = 0
     plan_control: Provenance = NOTHING
+    said: Provenance = NOTHING
+    heard: tuple[str, ...] = ()
+    wished: set[str] = field(default_factory=set)
+    dropped: tuple[str, ...] = ()
     direct_answer: str = ""
     money: Callable[[], float | None] = _no_money
     budget: Budget | None = None

@@ -150,7 +150,7 @@ class ReadySet:
         ready = []
         for name in names:
             self._missing[name] -= 1
-            if self._missing[name] == 0 and name not in self.failed:
+            if self._missing[name] == 0 and name not in self.failed and name not in self.ok:  # it may have been dropped
                 ready.append(self.steps[name])
         return ready
 

@@ -11,11 +11,12 @@ from loguru import logger
 from agent.domain.execution import ExecutorResponse, ResponseStatus
 from agent.domain.messages import MessageKind, OutboundMessage
 from agent.domain.states import FINAL, Status
+from agent.execution.details import Timing, details_of
 
 if TYPE_CHECKING:
     from agent.domain.messages import Bot
     from agent.domain.plan import PlanStep
-    from agent.domain.run import Run
+    from agent.domain.run import Run, StepRecord
 
 SHOWN_STEPS = 20
 PAUSE_SECONDS = 0.3
@@ -45,7 +46,9 @@ class LivePlan:
         self._steps: dict[str, PlanStep] = {}
         self._status: dict[str, Status] = {}
         self._notes: dict[str, str] = {}
+        self._timing: dict[str, Timing] = {}
         self._done = 0
+        self.detailed = False  # the person has unfolded tools, arguments, times and costs
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.title = run.title or run.request[:60]
@@ -57,9 +60,29 @@ class LivePlan:
         self._steps[step.id] = step
         self._set(step.id, status, note[:NOTE_CHARS])
 
+    def take(self, record: StepRecord) -> None:
+        """Show a step as the journal has it."""
+        self._timing[record.step.id] = Timing.of(record)
+        self.add(record.step, record.status, record.error if record.status is Status.FAILED else "")
+
+    def numbered(self, number: int) -> str:
+        """Return the id of the step that is shown with this number, "" when there is none."""
+        names = list(self._steps)
+        return names[number - 1] if 1 <= number <= len(names) else ""
+
+    def number_of(self, step_id: str) -> int:
+        """Return the number with which a step is shown, 0 when it is not."""
+        return list(self._steps).index(step_id) + 1 if step_id in self._steps else 0
+
+    def unfold(self, *, details: bool) -> None:
+        """Show or hide the details."""
+        self.detailed = details
+        self._touch()
+
     def changed(self, step: PlanStep, response: ExecutorResponse | None) -> None:
         """Show that a step has started (None) or ended; one made meanwhile, for an entry of a list, is added."""
         self._steps.setdefault(step.id, step)
+        self._timing.setdefault(step.id, Timing()).note(response)
         if response is None:
             self._set(step.id, Status.RUNNING)
             return
@@ -133,19 +156,28 @@ class LivePlan:
             "hidden": max(0, len(self._steps) - SHOWN_STEPS),
             "run": self._run.ref,
         }
+        if self.detailed:
+            payload["details"] = details_of([self._steps[name] for name in self._shown()], self._timing)
         if self.state in {"running", "waiting"}:
-            payload["buttons"] = [[{"label": "⏹ Stop", "action": f"r/{self._run.ref}/stop"}]]
+            payload["buttons"] = [self._buttons()]
         return OutboundMessage(
             self._run.dest, MessageKind.PLAN, self.key, payload, session_id=self._run.session_id, run_id=self._run.id
         )
 
-    def _line(self, step_id: str) -> dict[str, str]:
+    def _buttons(self) -> list[dict[str, str]]:
+        ref = self._run.ref
+        fold = ("▴ Less", "less") if self.detailed else ("▾ Details", "details")
+        wanted = [("⏹ Stop", "stop"), ("✏️ Change", "change"), fold]
+        return [{"label": label, "action": f"r/{ref}/{verb}"} for label, verb in wanted]
+
+    def _line(self, step_id: str) -> dict[str, Any]:
         step = self._steps[step_id]
         status = self._status[step_id]
         if self.state in {"failed", "stopped"} and status not in FINAL:
             status = Status.CANCELLED
         return {
             "id": step.id,
+            "number": self.number_of(step_id),
             "label": step.label[:LABEL_CHARS],
             "status": status.value,
             "note": self._notes.get(step_id, ""),

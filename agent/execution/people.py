@@ -18,12 +18,14 @@ from agent.errors import LimitReached
 from agent.policy import consent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from agent.config import Limits
     from agent.execution.context import RunContext
     from agent.store.protocol import Store
     from plugins.api import ToolSpec
 
-CHECKPOINT, REVISE, REVISION = "checkpoint", "revise", "revision"
+CHECKPOINT, REVISE, REVISION, CHANGE = "checkpoint", "revise", "revision", "change"
 WHAT_DIFFERENT, BACK, SETTLED = "What should be different?", "(back)", "(no longer needed)"
 RUN_AGAIN, TREAT_AS_DONE, STOP = "Run again", "Treat as done", "Stop"
 YOU_DECIDE, SKIPPED = "(you decide)", "(skipped)"
@@ -142,7 +144,7 @@ class People:
 
     async def _question(self, ctx: RunContext, step_id: str) -> Question | None:
         asked = await self._store.questions_of(ctx.run.id)
-        mine = [q for q in asked if q.step_id == step_id and q.kind != REVISION]
+        mine = [q for q in asked if q.step_id == step_id and q.kind not in {REVISION, CHANGE}]
         still_open = [q for q in mine if q.answer is None]
         return (still_open or mine)[-1] if mine else None
 
@@ -238,6 +240,17 @@ def too_late(run: Run, question: Question) -> OutboundMessage:
     return OutboundMessage(run.dest, MessageKind.NOTICE, key, {"text": text}, session_id=run.session_id, run_id=run.id)
 
 
+def label_of_answer(answered_by: str) -> Provenance:
+    """Return the label of a person's words: an owner's are trusted, a member's are not."""
+    return Provenance.of(answered_by, trusted=False) if answered_by.startswith(MEMBER) else USER
+
+
+def wishes(questions: Iterable[Question]) -> list[Question]:
+    """Return what people have wanted to be different about a run's plan, the oldest first."""
+    said = [q for q in questions if q.kind == CHANGE and q.answer not in {None, BACK, SETTLED}]
+    return sorted(said, key=lambda question: question.answered_at or 0.0)
+
+
 def answerer(user_id: str, *, trusted: bool) -> str:
     """Return how the journal names who answered: an owner by id, anybody else as `member:ID`."""
     return user_id if trusted else f"{MEMBER}{user_id}"
@@ -249,9 +262,7 @@ def _answered(request: ExecutorRequest, question: Question) -> ExecutorResponse:
     if question.answer is None:
         return ExecutorResponse(step.id, ResponseStatus.NEEDS_INPUT, question_id=question.id)
     text = f"{question.text} — {question.answer}"
-    member = question.answered_by.startswith(MEMBER)
-    own = Provenance.of(question.answered_by, trusted=False) if member else USER
-    label = Provenance.union([own, request.control, *request.arg_provenance.values()])
+    label = Provenance.union([label_of_answer(question.answered_by), request.control, *request.arg_provenance.values()])
     return ExecutorResponse(step.id, ResponseStatus.OK, output=question.answer, text=text, provenance=label)
 
 
@@ -266,7 +277,7 @@ def _recovered(step: PlanStep, question: Question) -> ExecutorResponse:
 def question_message(dest: Any, question: Question) -> OutboundMessage:
     """Return the message that asks, or, once answered, the same message without its buttons."""
     payload: dict[str, Any] = {"id": question.id, "question": question.text, "options": list(question.options)}
-    if question.kind == REVISION:
+    if question.kind == REVISION or (question.kind == CHANGE and dest.chat_type == "private"):
         payload["buttons"] = [[{"label": "↩ Back", "action": f"q/{question.id}/back"}]]
     if question.kind in OWNERS_CHOICE:  # nobody else decides it, and it is not skipped
         names = enumerate(question.options)

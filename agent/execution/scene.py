@@ -15,10 +15,13 @@ from agent.domain.states import FINAL, Status
 from agent.execution.context import RunContext
 from agent.execution.dispatcher import response_of
 from agent.execution.pausing import standing
+from agent.execution.people import CHANGE, label_of_answer, wishes
 from agent.execution.scheduler import WORTH_REPLANNING
 from agent.execution.values import replaced, revision_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.domain.messages import Bot
     from agent.domain.run import Run, StepRecord
     from agent.domain.session import Session
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 PROGRESS_KEPT = 25
 PROGRESS_CHARS = 400
 REPLACED = "cancelled"
+LEFT_OUT = {REPLACED, ResponseStatus.SKIPPED.value}  # what nobody wants any more, in the words of the journal
 
 
 async def set_the_scene(store: Store, run: Run, session: Session, bot: Bot) -> RunContext:
@@ -46,15 +50,19 @@ async def set_the_scene(store: Store, run: Run, session: Session, bot: Bot) -> R
             ctx.results[step_id] = response_of(step_id, record)
     ctx.paused = standing(questions)
     ctx.revisions = [record.step for record in records if revision_of(record.step) is not None]
+    ctx.wished = {question.id for question in questions if question.kind == CHANGE}
+    ctx.said = Provenance.union(label_of_answer(wish.answered_by) for wish in wishes(questions))
     ctx.questions_asked = sum(question.kind == "ask" for question in questions)
     if run.replans:
         ctx.plan_control = control_after(ctx)
+    if run.given.get("continues"):  # whoever plans on reads the steps that were taken over
+        ctx.plan_control |= Provenance.union(ctx.control.values())
     return ctx
 
 
 def control_after(ctx: RunContext) -> Provenance:
-    """Return what a planner has read once it has seen the progress: the request and every result so far."""
-    return Provenance.union([ctx.run.provenance, *(result.provenance for result in ctx.results.values())])
+    """Return what a planner has read once it has seen the progress: request, wishes and every result so far."""
+    return Provenance.union([ctx.run.provenance, ctx.said, *(result.provenance for result in ctx.results.values())])
 
 
 async def failure_worth_replanning(store: Store, ctx: RunContext) -> str:
@@ -169,6 +177,34 @@ async def _take_over(store: Store, ctx: RunContext, name: str, old: StepRecord) 
     )
 
 
+async def take_over_plan(store: Store, ctx: RunContext, in_doubt: Callable[[PlanStep], bool]) -> None:
+    """Journal the plan of the run that this one goes on from, with what is finished of it; twice is as once.
+
+    `in_doubt(step)` says of a step that had begun whether nobody knows what it has done: it is asked about then.
+    """
+    records = await store.get_steps(ctx.run.given["continues"])
+    for old in records:
+        await store.add_steps(ctx.run.id, ctx.run.epoch, [old.step], old.control)
+    here = {record.step.id: record.status for record in await store.get_steps(ctx.run.id)}
+    for old in records:
+        name = old.step.id
+        if here[name] is not Status.PENDING:
+            continue
+        if old.status is Status.COMPLETED:
+            await _take_over(store, ctx, name, old)
+        elif old.status is Status.CANCELLED and old.response_status in LEFT_OUT:
+            status, why = old.response_status, old.error
+            await store.change_step(
+                StepChange(ctx.run.id, name, Status.CANCELLED, ctx.run.epoch, response_status=status, error=why)
+            )
+        elif old.started_at is not None and in_doubt(old.step):
+            store.change_step_soon(StepChange(ctx.run.id, name, Status.READY, ctx.run.epoch))
+            await store.change_step(StepChange(ctx.run.id, name, Status.RUNNING, ctx.run.epoch))
+    fresh = await set_the_scene(store, ctx.run, ctx.session, ctx.bot)
+    ctx.records, ctx.status, ctx.control, ctx.results = fresh.records, fresh.status, fresh.control, fresh.results
+    ctx.plan_control = fresh.plan_control
+
+
 def given_answer(ctx: RunContext) -> str:
     """Return what a pipeline answers: its outputs, "" while they are not there."""
     result = ctx.results.get(OUTPUTS)
@@ -210,6 +246,17 @@ def deliveries(ctx: RunContext) -> list[dict[str, Any]]:
                 found.pop(file.path, None)
                 found[file.path] = {"path": file.path, "title": file.title, "mime": file.mime}
     return list(found.values())
+
+
+def trouble(ctx: RunContext, text: str) -> list[dict[str, Any]]:
+    """Return why there is no (further) plan as a result that the composer reads; nothing for no text."""
+    title = "Budget" if ctx.paused else "Planning"
+    return [{"id": "plan", "title": title, "status": "error", "error": text}] if text else []
+
+
+def spoken(ctx: RunContext) -> str:
+    """Return the answer that is there already: the planner's own, or the text that everything flows into."""
+    return ctx.direct_answer or speaks_for_itself(ctx)
 
 
 def speaks_for_itself(ctx: RunContext) -> str:

@@ -185,7 +185,8 @@ class Toolbox:
     def _sandbox_response(self, call: Call, result: JobResult) -> ExecutorResponse:
         changed = [c for c in result.changes if c.change != "deleted"]
         # What a failed step has written stays in the workspace, so it is known, with the label of what was read.
-        left = tuple(_artifact(c.path, c.size, c.sha256, deliver=False) for c in changed)
+        created = {c.path for c in changed if c.change == "added"}
+        left = tuple(_artifact(c.path, c.size, c.sha256, deliver=False, created=c.path in created) for c in changed)
         if result.failure is not None:
             failed = _failed(call.step_id, result.failure["message"], result.failure.get("hint", ""))
             return replace(failed, files=left)
@@ -196,9 +197,14 @@ class Toolbox:
             ended = _failed(call.step_id, self._ending(call.spec, result), "; ".join(result.warnings))
             return replace(ended, files=left)
         files = _handed_over(call.session, result.files, call.step_id)
+        files = tuple(replace(file, created=file.path in created) for file in files)
         known = {file.path for file in files}
         deliver = not files and not call.spec.keeps_files
-        made = [_artifact(c.path, c.size, c.sha256, deliver=deliver) for c in changed if c.path not in known]
+        made = [
+            _artifact(c.path, c.size, c.sha256, deliver=deliver, created=c.path in created)
+            for c in changed
+            if c.path not in known
+        ]
         return ExecutorResponse(
             call.step_id,
             ResponseStatus.PARTIAL if result.partial else ResponseStatus.OK,
@@ -298,9 +304,11 @@ def fingerprint(session: Session, path: str) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _artifact(path: str, size: int, sha256: str, *, title: str = "", deliver: bool = True) -> Artifact:
+def _artifact(
+    path: str, size: int, sha256: str, *, title: str = "", deliver: bool = True, created: bool = False
+) -> Artifact:
     mime = mimetypes.guess_type(path)[0] or "application/octet-stream"
-    return Artifact(path, size, sha256, mime, title, deliver=deliver)
+    return Artifact(path, size, sha256, mime, title, deliver=deliver, created=created)
 
 
 def _as_text(value: Any) -> str:

@@ -74,7 +74,7 @@ class Draft:
 
 def can_be_saved(run: Run, records: Sequence[StepRecord]) -> bool:
     """Say whether a run is worth a pipeline: it did something, and was none itself."""
-    return not run.given and any(record.step.step_type in WORKING for record in records if _is_done(record))
+    return not run.is_pipeline and any(record.step.step_type in WORKING for record in records if _is_done(record))
 
 
 def draft_of(

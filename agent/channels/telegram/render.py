@@ -102,6 +102,7 @@ def _plan(message: OutboundMessage) -> View:
     writer = Writer().add("🗺 ").add(cut(str(payload.get("title") or say(language, "Plan")), 200), "bold")
     facts += [say(language, STATES[state])] if (state := str(payload.get("state"))) in STATES else []
     writer.add(f"  {' · '.join(facts)}")
+    details = [plain_words(" ".join(str(one).split())) for one in payload.get("details") or ()]
     note = cut(retell(language, str(payload.get("note") or "")), NOTE) if payload.get("state") == "running" else ""
     shown = 0
     for number, step in enumerate(steps, start=1):
@@ -113,6 +114,11 @@ def _plan(message: OutboundMessage) -> View:
     hidden = int(payload.get("hidden") or 0) + len(steps) - shown
     if hidden:
         writer.line(say_n(language, "… and {n} more", "… and {n} more", hidden))
+    room = LIMIT - 60 - writer.size - width(note)
+    if details and room > STEP_LINE:
+        numbers = [step.get("number", number) for number, step in enumerate(steps, start=1)]
+        text = "\n".join(f"{number} {detail}" for number, detail in zip(numbers, details, strict=False))
+        writer.line(cut(text, min(DETAILS, room)), "expandable_blockquote")
     return View((writer.line(note, "italic").build(),), _buttons(payload))
 
 
