@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -35,12 +36,16 @@ PLANNED = ("pipeline", "chain")
 
 @dataclass(slots=True)
 class Launcher:
-    """Fires triggers. `pipelines` None means that pipelines and chains are refused."""
+    """Fires triggers. `pipelines` None means that pipelines and chains are refused.
+
+    Each of `when_fired` is called with a trigger and its fire when that has begun a run or told something.
+    """
 
     store: Store
     orchestrator: OrchestratorRunner
     pipelines: Pipelines | None = None
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    when_fired: list[Callable[[Trigger, Fire], None]] = field(default_factory=list)
     _touched: dict[str, Destination] = field(default_factory=dict)
 
     def check(self, trigger: Trigger) -> None:
@@ -105,8 +110,13 @@ class Launcher:
     async def _begun(self, trigger: Trigger, fire: Fire, opened: Run | None) -> Fire:
         if opened is not None:
             self.orchestrator.submit(opened)
-            return replace(fire, run_id=opened.id, run_status=opened.status)
-        return await self.tell(trigger, fire) if fire.status is FireStatus.PENDING else fire
+            fire = replace(fire, run_id=opened.id, run_status=opened.status)
+        elif fire.status is FireStatus.PENDING:
+            fire = await self.tell(trigger, fire)
+        if opened is not None or fire.status is FireStatus.TOLD:
+            for listener in self.when_fired:
+                listener(trigger, fire)
+        return fire
 
     async def tell(self, trigger: Trigger, fire: Fire) -> Fire:
         """Post the reminder of a pending fire: one that was fired by hand from another process."""

@@ -21,6 +21,7 @@ from agent.automation.checking import changed, check_terms, checked, same_time
 from agent.automation.events import EventDesk
 from agent.automation.files import FileWatch
 from agent.automation.launching import Launcher, by_hand
+from agent.automation.switch import Switch
 from agent.automation.webhook import Came
 from agent.domain.trigger import Fire, FireStatus, Misfire, Trigger, TriggerKind
 from agent.errors import ConfigError, DirigentError, NotFound
@@ -73,6 +74,7 @@ class AutomationScheduler:
         self._wait = wait
         self._longest = longest_sleep
         self._bell = bell
+        self.switch = Switch(store, clock, self.wake_others)
         self.hooks = hooks
         self.launcher = Launcher(store, orchestrator, pipelines)
         self._files = FileWatch(store, self.launcher, clock)
@@ -82,7 +84,6 @@ class AutomationScheduler:
         self._waiting = True
         self._still = False
         self._task: asyncio.Task[None] | None = None
-        self._running = False
         self._fired = 0
         self._error = ""
         self.preparations: list[Callable[[], Coroutine[Any, Any, None]]] = []  # done before anything fires
@@ -113,25 +114,26 @@ class AutomationScheduler:
             await asyncio.gather(task, return_exceptions=True)
 
     async def run(self) -> None:
-        """Fire until cancelled."""
+        """Fire until cancelled, whenever the switch is on."""
         with self._bell.listening(self.changed) if self._bell else contextlib.nullcontext():
-            self._running = True
-            try:
-                for prepare in self.preparations:
-                    await prepare()
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._live(), name="schedules")
-                    for companion in self.companions:
-                        group.create_task(companion())
-                    group.create_task(self._files.run(), name="watched folders")
-            finally:
-                self._running = False
+            await self.switch.hold(self._work)
+
+    async def _work(self) -> None:
+        self._waiting = self._events.news = True
+        for prepare in self.preparations:
+            await prepare()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._live(), name="schedules")
+            for companion in self.companions:
+                group.create_task(companion())
+            group.create_task(self._files.run(), name="watched folders")
 
     async def status(self) -> dict[str, Any]:
-        """Return what goes on: running, triggers, enabled, next_fire, fired (here), dead_events, error, folders."""
+        """Return running, halted_since, triggers, enabled, next_fire, fired (here), dead_events, error, folders."""
         known = await self._store.triggers()
         return {
-            "running": self._running,
+            "running": self.switch.working.is_set(),
+            "halted_since": await self.switch.off_since(),
             "triggers": len(known),
             "enabled": sum(trigger.enabled for trigger in known),
             "next_fire": await self._store.next_due(self.channel),
@@ -146,6 +148,7 @@ class AutomationScheduler:
         self._waiting = self._events.news = True
         self._files.look()
         self._changed.set()
+        self.switch.turned.set()
 
     # --- triggers -----------------------------------------------------------------------------------------------
     async def create(self, trigger: Trigger) -> Trigger:
@@ -256,7 +259,7 @@ class AutomationScheduler:
         """Handle events that were stored: also those for which only another process may be at work."""
         self._events.news = True
         self._changed.set()
-        if not self._running or self.channel:
+        if not self.switch.working.is_set() or self.channel:
             self.wake_others()
 
     def wake_others(self) -> int:

@@ -18,16 +18,20 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 examples:
   dirigent schedules
+  dirigent schedules stop             nothing fires any more, also after a restart, until `start`
   dirigent schedules pause 5f3a9c
   dirigent schedules edit 5f3a9c --time "every weekday at 8"
   dirigent schedules run 5f3a9c       `dirigent serve` carries it out, at once when it is running
   dirigent schedules watch ~/invoices --pattern "*.pdf" --do "Sum up {file}" --then move --chat telegram:4711
   dirigent schedules webhook orders --pipeline take_order        shows its address and its secret, once
 
-An id may be shortened as long as it stays the only one. Schedules are made in a chat: “every Friday at 9 send me …”.
+While all is stopped, events and calls of webhooks are kept; of the times that pass meanwhile each schedule fires what
+its misfire policy says (usually the newest). An id may be shortened as long as it stays the only one. Schedules are
+made in a chat: “every Friday at 9 send me …”.
 """
 AFTERWARDS = ("keep", "move", "ignore")
-DOES = ("list", "run", "pause", "resume", "edit", "delete", "watch", "webhook")
+FOR_ALL = ("list", "stop", "start")
+DOES = (*FOR_ALL, "run", "pause", "resume", "edit", "delete", "watch", "webhook")
 WEBHOOK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -38,7 +42,7 @@ def parser(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
         "id",
         nargs="?",
         default="",
-        help="which one, for everything but list; for watch the folder; for webhook its name",
+        help="which one, for everything but list, stop and start; for watch the folder; for webhook its name",
     )
     made.add_argument("--pattern", default="*", help="watch: which files, such as *.csv (default: all)")
     made.add_argument(
@@ -62,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     from agent.cli.opening import open_config
     from agent.errors import DirigentError
 
-    if (arguments.action == "list") == bool(arguments.id):
+    if (arguments.action in FOR_ALL) == bool(arguments.id):
         raise DirigentError(
             f"`dirigent schedules {arguments.action}` {'takes no' if arguments.id else 'needs an'} id.",
             hint="`dirigent schedules` lists them with their ids.",
@@ -76,12 +80,20 @@ async def _run(config: AppConfig, arguments: argparse.Namespace) -> int:
     async with journal_open(config) as app:
         if arguments.action == "list":
             await _list(app, as_json=arguments.json)
+        elif arguments.action in FOR_ALL:
+            print(await _switch(app, on=arguments.action == "start"))
         elif arguments.action in MAKES:
             print(await MAKES[arguments.action](app, arguments))
         else:
             trigger = await _named(app, arguments.id)
             print(await ACTIONS[arguments.action](app, trigger))
     return 0
+
+
+async def _switch(app: App, *, on: bool) -> str:
+    """Have everything fire again, or nothing any more."""
+    await (app.automation.switch.release if on else app.automation.switch.halt)()
+    return "Everything fires again." if on else "Nothing fires until `dirigent schedules start`; what comes is kept."
 
 
 async def _named(app: App, wanted: str) -> Trigger:
@@ -197,6 +209,8 @@ async def _list(app: App, *, as_json: bool) -> None:
 
     await app.scheduled.set_schedules()
     found = [trigger for trigger in await app.store.triggers() if is_alive(trigger)]
+    if not as_json and await app.automation.switch.off_since() is not None:
+        print("⏸ All is stopped: nothing here fires until `dirigent schedules start`.")
     if as_json:
         print(json.dumps([as_data(trigger) for trigger in found], ensure_ascii=False, indent=1))
         return
@@ -228,6 +242,8 @@ def as_data(trigger: Trigger) -> dict[str, Any]:
 
 async def _fire(app: App, trigger: Trigger) -> str:
     listening = await app.automation.fire_elsewhere(trigger.id)
+    if await app.automation.switch.off_since() is not None:
+        return "All is stopped: it starts after `dirigent schedules start`."
     return "It is started." if listening else "It starts with the next `dirigent serve`."
 
 
