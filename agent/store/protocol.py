@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from agent.domain.artifacts import Artifact
     from agent.domain.audit import AuditEntry
+    from agent.domain.backlog import Backlog
     from agent.domain.chain import Chain
     from agent.domain.event import Event
     from agent.domain.ledger import Balance, Cap, Reservation, Usage
@@ -264,6 +265,9 @@ class Store(Protocol):
 
     async def receive_and_set(self, messages: Sequence[InboundMessage], key: str, value: str) -> list[InboundMessage]:
         """`receive` and `set_value` in one transaction: the offset moves only with the messages."""
+
+    async def backlog(self) -> Backlog:
+        """Return how much waits in the journal, counted."""
 
     # --- triggers and events ------------------------------------------------------------------------------------
     async def create_trigger(self, trigger: Trigger) -> bool:

@@ -1,13 +1,14 @@
-"""The journal's methods about people."""
+"""The journal's methods about people, and about what waits."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.store import inbox, outbox, people
+from agent.store import backlog, inbox, outbox, people
 from agent.store.journal import Journal
 
 if TYPE_CHECKING:
+    from agent.domain.backlog import Backlog
     from agent.domain.messages import InboundMessage
     from agent.domain.people import Pairing, Person
 
@@ -38,3 +39,6 @@ class Registry(Journal):
 
     async def find_message(self, channel: str, session_id: str, message_id: str) -> InboundMessage | None:
         return await self._read(inbox.find, channel, session_id, message_id)
+
+    async def backlog(self) -> Backlog:
+        return await self._read(backlog.backlog, self._clock())
