@@ -99,7 +99,10 @@ def _show(arguments: argparse.Namespace) -> int:
     if arguments.input:
         ready.given(_inputs(arguments))
     preview = look_at(
-        ready.steps, catalogue.find, lambda read, wrote: price(config.model, read, wrote, config.llm.prices)
+        ready.steps,
+        catalogue.find,
+        lambda read, wrote: price(config.model, read, wrote, config.llm.prices),
+        config.plugins,
     )
     title = ready.name
     if arguments.picture:

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 from agent.domain.copies import copied, renaming
 from agent.domain.plan import EACH, PlanStep, StepType
 from agent.planning.pipeline_plan import levels
+from agent.policy.estimate import model_calls, model_tokens, step_cost
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from plugins.api import ToolSpec
 
-CHARS_A_TOKEN = 4
-TOKENS_IN, TOKENS_OUT = 1_500, 500
-ROUNDS = 4
 DOES = {"pure": "computes", "read": "reads", "write_inside": "writes here", "effect": "changes something outside"}
 COLOURS = {"computes": "#e8eef7", "reads": "#e3f3e6", "writes here": "#fdf3d8", "changes something outside": "#fbe0dd"}
 Price = Callable[[int, int], float | None]
+NO_SETTINGS: Mapping[str, Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +38,17 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A plan looked at. `cost` in US dollars is None when the price of the model is unknown."""
+    """A plan looked at. `cost` in US dollars is None when the price of the model is unknown.
+
+    `tools_cost` is the part of it that tools take; what those steps take that are `unpriced` is not known before.
+    """
 
     steps: tuple[StepView, ...]
     model_calls: int
     tokens: int
     cost: float | None
+    tools_cost: float = 0.0
+    unpriced: tuple[str, ...] = ()
 
     @property
     def sends(self) -> tuple[str, ...]:
@@ -54,20 +58,37 @@ class Preview:
     def to_json(self) -> dict[str, Any]:
         """Return the preview as plain data."""
         rows = [{name: getattr(step, name) for name in StepView.__slots__} for step in self.steps]
-        return {"steps": rows, "model_calls": self.model_calls, "tokens": self.tokens, "cost": self.cost}
+        sums = {name: getattr(self, name) for name in Preview.__slots__ if name != "steps"}
+        return {"steps": rows, **sums}
 
 
-def look_at(steps: Sequence[PlanStep], find: Callable[[str], ToolSpec], price: Price) -> Preview:
-    """Return what the steps would do. A list counts once: how long it is, is not known before."""
+def look_at(
+    steps: Sequence[PlanStep],
+    find: Callable[[str], ToolSpec],
+    price: Price,
+    settings: Mapping[str, Mapping[str, str]] = NO_SETTINGS,
+) -> Preview:
+    """Return what the steps would do, and cost by the same estimate as a run's budget is checked against.
+
+    A list counts once: how long it is, is not known before. `settings` are those of the plugins, by their names.
+    """
     steps = [shown for step in steps for shown in _with_body(step)]
     known = {step.id for step in steps}
     needs = {step.id: frozenset(_needs(step)) & known for step in steps}
     place = {name: n for n, level in enumerate(levels(needs), start=1) for name in level}
     views = tuple(_view(step, place[step.id], sorted(needs[step.id]), find) for step in steps)
-    calls = [step for step in steps if step.step_type in {StepType.LLM, StepType.TASK}]
-    prompt = sum((TOKENS_IN + len(c.instruction) // CHARS_A_TOKEN) * _rounds(c) for c in calls)
-    written = sum(TOKENS_OUT * _rounds(c) for c in calls)
-    return Preview(views, sum(map(_rounds, calls)), prompt + written, price(prompt, written) if calls else 0.0)
+    costs = {step.id: step_cost(step, find, price, settings) for step in steps}
+    asking = {step.id for step in steps if model_calls(step)}
+    asked = [costs[name] for name in asking]
+    tools = sum(cost or 0.0 for name, cost in costs.items() if name not in asking)
+    return Preview(
+        views,
+        model_calls=sum(map(model_calls, steps)),
+        tokens=sum(sum(model_tokens(step)) for step in steps),
+        cost=None if None in asked else tools + sum(cost or 0.0 for cost in asked),
+        tools_cost=tools,
+        unpriced=tuple(name for name, cost in costs.items() if cost is None and name not in asking),
+    )
 
 
 def _with_body(step: PlanStep) -> list[PlanStep]:
@@ -79,10 +100,6 @@ def _with_body(step: PlanStep) -> list[PlanStep]:
     inner = [entry.model_copy(update={"depends_on": step.depends_on}), *rest]
     shown = [made for one in inner for made in _with_body(one)]
     return [*shown, step.model_copy(update={"depends_on": (*step.depends_on, inner[-1].id)})]
-
-
-def _rounds(step: PlanStep) -> int:
-    return ROUNDS if step.step_type is StepType.TASK else 1
 
 
 def _needs(step: PlanStep) -> tuple[str, ...]:
@@ -146,11 +163,18 @@ def _line(step: StepView) -> str:
 
 
 def _cost(preview: Preview) -> str:
-    if not preview.model_calls:
+    parts = []
+    if preview.model_calls:
+        calls = "call" if preview.model_calls == 1 else "calls"
+        parts.append(f"{preview.model_calls} model {calls}, about {preview.tokens:,} tokens")
+    if preview.tools_cost:
+        parts.append(f"tools ${preview.tools_cost:.4f}")
+    if preview.unpriced:
+        parts.append(f"and what {', '.join(preview.unpriced)} will take, which depends on earlier steps")
+    if not parts:
         return "Expected cost: nothing, no model is asked"
     money = "price of the model unknown" if preview.cost is None else f"about ${preview.cost:.4f}"
-    calls = "call" if preview.model_calls == 1 else "calls"
-    return f"Expected cost: {money} ({preview.model_calls} model {calls}, about {preview.tokens:,} tokens)"
+    return f"Expected cost: {money} ({'; '.join(parts)})"
 
 
 def draw(preview: Preview, title: str, file: Path) -> None:

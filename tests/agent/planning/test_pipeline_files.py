@@ -269,6 +269,31 @@ def test_a_preview_says_what_changes_outside_and_what_it_costs(pipelines, tmp_pa
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_what_tools_cost_is_shown_beforehand_by_the_estimate_of_the_budget(pipelines, tmp_path):
+    @tool(cost=0.04)
+    def draw_it(text: str) -> str:
+        """Draw."""
+        return text
+
+    @tool(cost=lambda settings, args: float(settings["each"]) * args["count"])
+    def film_it(count: int) -> str:
+        """Film."""
+        return str(count)
+
+    tools = from_functions("test", [echo, draw_it, film_it])
+    catalogue = Catalogue([tools])
+    steps = [
+        PlanStep(id="a", tool="draw_it", args={"text": "x"}),
+        PlanStep(id="b", tool="film_it", args={"count": 3}),
+        PlanStep(id="c", tool="film_it", args={"count": "{{ steps.a.output }}"}),
+        PlanStep(id="d", tool="echo", args={"text": "x"}),
+    ]
+    preview = look_at(steps, catalogue.find, lambda *_: None, {"test": {"each": "0.5"}})
+    assert (preview.cost, preview.tools_cost, preview.unpriced) == (1.54, 1.54, ("c",))
+    assert "Expected cost: about $1.5400 (tools $1.5400; and what c will take" in "\n".join(lines(preview, "p"))
+    assert preview.to_json()["tools_cost"] == 1.54
+
+
 def test_only_pipelines_have_value_steps():
     with pytest.raises(ValueError, match="only pipelines have"):
         PlanStep(id="a", step_type=StepType.VALUE, args={"value": 1})
