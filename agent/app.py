@@ -27,6 +27,7 @@ from agent.channels.telegram.desks import desks_of
 from agent.channels.telegram.start import Checks
 from agent.domain.session import Profile
 from agent.execution.pictures import PictureNotes
+from agent.execution.replies import Replies
 from agent.orchestrator import OrchestratorRunner
 from agent.parts import make_parts
 from agent.pipelines import Pipelines
@@ -175,7 +176,8 @@ def build_app(
     )
     reception.doors += [SavingDesk(saver, parts.store, schedules, Awaited(parts.store)), schedules]
     forms = FormsDesk(parts.store, parts.catalogue, orchestrator.sessions, reception.hear, zone_name)
-    reception.asking += [PictureNotes(parts.store).note, forms.answer]
+    replies = Replies(parts.store, orchestrator.sessions)
+    reception.asking += [PictureNotes(parts.store).note, replies.note, forms.answer]
     redo = RedoDesk(parts.store, reception.hear, orchestrator.stop_run)
     reception.doors += [
         redo,

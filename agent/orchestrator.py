@@ -33,6 +33,7 @@ from agent.execution.graph import (
 from agent.execution.live import LivePlan
 from agent.execution.people import CHANGE, wishes
 from agent.execution.posting import LastMessages, put_aside
+from agent.execution.replies import said_of_reply
 from agent.execution.scheduler import Outcome, Slots, StepScheduler
 from agent.leases import LEASE_SECONDS, LeaseLost
 from agent.memory.memory import SessionMemory
@@ -260,7 +261,7 @@ class OrchestratorRunner(Steering):
         return PlanRequest(
             user_text=ctx.run.request,
             tools=tuple(self._catalogue.tools(ctx.session.profile)),
-            context=self._build_orchestrator_context(known, TASK_KEY),
+            context=self._build_orchestrator_context(known, TASK_KEY) + await said_of_reply(self._store, ctx.run),
             memory=await SessionMemory(ctx.session.folder).context(),
             files=tuple(names[:FILES_LISTED]),
             progress=tuple(records) if replanning else (),
