@@ -101,6 +101,10 @@ class Boxes:
         async with self._lease(session_id, workspace) as box:
             await box.warm(data=data)
 
+    def opened(self) -> int:
+        """Return how many sessions have a box."""
+        return len(self._boxes)
+
     async def rung(self) -> Rung:
         """Return the protection that is in force. Raises SandboxError when a sidecar is set and does not answer."""
         return await (rung_of(self._policy) if self._sidecar is None else self._sidecar.rung())

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agent.app import App
     from agent.channels.telegram.channel import TelegramChannel
     from agent.config import AppConfig
+    from agent.metrics import Metrics
     from agent.web.server import WebServer
     from agent.web.telegram import TelegramHook
 
@@ -26,7 +27,10 @@ examples:
   DIRIGENT_TELEGRAM_TOKEN_FILE=/run/secrets/token dirigent serve
   DIRIGENT_WEB__PORT=8385 dirigent serve          takes webhooks, also without a bot
 
-Webhooks come to POST /hooks/ID (`dirigent schedules webhook` makes them), /health says whether all is well.
+Webhooks come to POST /hooks/ID (`dirigent schedules webhook` makes them), /health says whether all is well, /metrics
+has figures for Prometheus (on this machine, or with web.metrics_token). web.token opens the API: GET
+/api/automation/status, POST /api/automation/start and stop (as `dirigent schedules start` and `stop`), GET
+/api/pipelines, chains, triggers, events, runs, runs/REF, POST /api/pipelines/NAME/run; /api/openapi.json describes it.
 
 Ctrl-C or SIGTERM ends it in good order: what is unfinished goes on after the next start.
 Warnings go to standard error, everything to logs/dirigent.log in the home.
@@ -67,9 +71,11 @@ async def serve(config: AppConfig) -> None:
         print(f"{model}\n{sandbox}", flush=True)
         await app.orchestrator.resume()  # what triggers began may report to no channel of ours
         calls = config.telegram.webhook_url
-        door = await open_door(app, channels[0].webhook if channels and calls else None)
+        door = await open_door(app, channels[0].webhook if channels and calls else None, rung.name)
         works = [*(channel.serve() for channel in channels), app.sender.run(), app.automation.run()]
-        await until_stopped([*works, *([door.run()] if door else [])], "Serving; Ctrl-C ends it.")
+        if door is not None:
+            works += [one.run() for one in door]
+        await until_stopped(works, "Serving; Ctrl-C ends it.")
 
 
 async def add_telegram(app: App) -> TelegramChannel:
@@ -91,15 +97,21 @@ async def add_telegram(app: App) -> TelegramChannel:
     return channel
 
 
-async def open_door(app: App, on_telegram: TelegramHook | None = None) -> WebServer | None:
-    """Listen for HTTP when a port is set, or there is something to listen for. Raises ConfigError when it can't."""
+async def open_door(
+    app: App, on_telegram: TelegramHook | None = None, rung: str = ""
+) -> tuple[WebServer, Metrics] | None:
+    """Listen for HTTP when a port is set, or there is something to listen for. Raises ConfigError when it can't.
+
+    The metrics count from then on; `rung` names the walls of the sandbox.
+    """
     from agent.domain.trigger import TriggerKind
 
     web = app.config.web
     await app.scheduled.set_schedules()  # pipelines may declare webhooks
     hooks = [trigger for trigger in await app.store.triggers(kind=TriggerKind.WEBHOOK) if trigger.enabled]
-    if not (web.port or hooks or on_telegram):
+    if not (web.port or hooks or on_telegram or web.token or web.metrics_token):
         return None
+    from agent.web.api import Rooms
     from agent.web.app import web_app
     from agent.web.server import listen
 
@@ -107,16 +119,30 @@ async def open_door(app: App, on_telegram: TelegramHook | None = None) -> WebSer
         await app.store.get_value("health")
         return True
 
+    metrics = metrics_of(app, rung)
+    rooms = Rooms(app.store, app.pipelines, app.orchestrator, app.automation, app.chains, app.scheduled.destination)
     application = web_app(
         web,
         receive=app.automation.receive,
         is_well=is_well,
         on_telegram=on_telegram,
         telegram_url=app.config.telegram.webhook_url or "",
+        rooms=rooms,
+        metrics=metrics.page,
     )
     door = listen(application, web)
     print(f"Listening on {door.address} ({len(hooks)} webhooks)", flush=True)
-    return door
+    return door, metrics
+
+
+def metrics_of(app: App, rung: str = "") -> Metrics:
+    """Return the metrics of an app, which listen to it from here on."""
+    from agent.metrics import Metrics
+
+    made = Metrics(app.store, rung=rung, boxes=app.boxes.opened, running=app.automation.switch.working.is_set)
+    app.orchestrator.when_finished.append(made.run_ended)
+    app.automation.launcher.when_fired.append(made.fired)
+    return made
 
 
 async def until_stopped(works: list[Coroutine[Any, Any, None]], ready: str) -> None:

@@ -163,19 +163,24 @@ class Sandbox(_Section):
 
 
 class Web(_Section):
-    """The HTTP door of `dirigent serve`: webhooks, Telegram's webhook mode, `/health`."""
+    """The HTTP door of `dirigent serve`: webhooks, Telegram's webhook mode, `/health`, `/metrics`, the API."""
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     """Address to listen on. Only this machine reaches the default; `0.0.0.0` is every address of the machine, for use
     behind a proxy that speaks HTTPS."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 0
-    """Port to listen on; 0 listens on 8385 while there are webhooks, and not at all without."""
+    """Port to listen on; 0 listens on 8385 while there are webhooks or tokens, and not at all without."""
     public_url: Url | None = None
     """Where the outside reaches it, such as `https://bot.example.org`; its name is accepted as a Host."""
     hosts: tuple[str, ...] = ()
     """Further names that callers may use for this server, such as a container's."""
     per_minute: Annotated[int, Field(ge=1, le=100_000)] = 120
     """Calls that one webhook takes in a minute; more are refused with 429, and a good sender comes again."""
+    token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """Opens the API (`/api/…`) to whoever sends `Authorization: Bearer TOKEN`; without it the API is off. At least 16
+    characters, such as `openssl rand -hex 32` prints."""
+    metrics_token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """The same for `/metrics`, which without it only this machine may read."""
 
 
 class Automation(_Section):
