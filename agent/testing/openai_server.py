@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
+import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from agent.errors import DirigentError
 from agent.testing.openai_ears import take_recording
+from agent.testing.openai_reply import Reply, as_json
 from agent.testing.openai_rules import Refusal, check_request
-from agent.testing.openai_script import Answer, Playbook, Rule, Script, Scripted, load_script, tokens_of
+from agent.testing.openai_script import Answer, Playbook, Rule, Script, Scripted, load_script
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -139,12 +140,12 @@ class FakeOpenAI:
         data = [{"object": "model", "created": 0, "owned_by": "fake", **model} for model in self.models]
         if self.flavour == "vllm":
             data = [{**model, "max_model_len": self.window} for model in data]
-        return _json({"object": "list", "data": data})
+        return as_json({"object": "list", "data": data})
 
     async def _native(self, request: web.Request) -> web.StreamResponse:
         self.paths.append(request.path)
         if request.path in self.native:
-            return _json(self.native[request.path])
+            return as_json(self.native[request.path])
         first = self.models[0]["id"] if self.models else ""
         known: dict[str, dict[str, Any]] = {
             "ollama": {
@@ -157,7 +158,7 @@ class FakeOpenAI:
             },
         }
         found = known.get(self.flavour, {}).get(request.path)
-        return _json(found) if found is not None else _json({"error": "not found"}, status=404)
+        return as_json(found) if found is not None else as_json({"error": "not found"}, status=404)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         self.paths.append(request.path)
@@ -170,7 +171,7 @@ class FakeOpenAI:
         except Refusal as refusal:
             return _refuse(refusal)
         try:
-            return await _Reply(request, body, answer, self.ignores).send()
+            return await Reply(request, body, answer, self.ignores).send()
         except (ConnectionError, asyncio.CancelledError):
             self.aborted += 1
             self.left.set()
@@ -180,7 +181,7 @@ class FakeOpenAI:
         self.paths.append(request.path)
         try:
             self._check_key(request)
-            return _json({"text": await take_recording(request, self.recordings, self.spoken)})
+            return as_json({"text": await take_recording(request, self.recordings, self.spoken)})
         except Refusal as refusal:
             return _refuse(refusal)
 
@@ -229,136 +230,10 @@ class FakeOpenAI:
             raise Refusal(f"Unsupported parameter: '{name}' is not supported with this model.", param=name)
 
 
-class _Reply:
-    """Sends one answer, whole or streamed, with its faults."""
-
-    def __init__(self, request: web.Request, body: dict[str, Any], answer: Answer, ignores: set[str]) -> None:
-        self.request = request
-        self.body = body
-        self.answer = _as_forced(body, answer) if "tool_choice" not in ignores else answer
-        self.usage_wanted = bool((body.get("stream_options") or {}).get("include_usage"))
-        self.written = 0
-
-    async def send(self) -> web.StreamResponse:
-        if self.answer.drop_after == -1:
-            self._cut()
-        await asyncio.sleep(self.answer.first_token_seconds)
-        if not self.body.get("stream") or self.answer.whole:
-            return _json(self._whole())
-        from aiohttp import web
-
-        self.response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
-        await self.response.prepare(self.request)
-        await self._stream()
-        with contextlib.suppress(ConnectionError):
-            await self.response.write_eof()
-        return self.response
-
-    async def _stream(self) -> None:
-        await self._chunk({"role": "assistant", "content": ""})
-        async for delta in self._paced():
-            await self._fault()
-            await self._chunk(delta)
-            self.written += 1
-        await self._fault()
-        if self.answer.stream_error is not None:
-            await self._event(self.answer.stream_error)
-            return
-        await self._chunk({}, finish=self._finish())
-        if self.usage_wanted and self.answer.usage:
-            await self._event({**self._head(), "choices": [], "usage": self._usage()})
-        if self.answer.done:
-            await self._write(b"data: [DONE]\n\n")
-
-    async def _paced(self) -> AsyncIterator[dict[str, Any]]:
-        begun = time.monotonic()
-        for number, delta in enumerate(self._deltas()):
-            if self.answer.tokens_per_second:
-                due = begun + number / self.answer.tokens_per_second
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
-            yield delta
-
-    def _deltas(self) -> Iterable[dict[str, Any]]:
-        for piece in tokens_of(self.answer.reasoning):
-            yield {"reasoning_content": piece}
-        for piece in tokens_of(self.answer.text):
-            yield {"content": piece}
-        for index, (name, arguments) in enumerate(self.answer.tool_calls):
-            head = {"index": index, "id": f"call_{index}", "type": "function"}
-            yield {"tool_calls": [{**head, "function": {"name": name, "arguments": ""}}]}
-            for piece in tokens_of(_raw(arguments)):
-                yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
-
-    async def _fault(self) -> None:
-        if self.written == self.answer.stall_after:
-            await asyncio.Event().wait()
-        if self.written == self.answer.drop_after:
-            self._cut()
-        if self.written == self.answer.bad_chunk_after:
-            await self._write(b'data: {"choices": [{"delta": {"content": "unfin\n\n')
-
-    def _cut(self) -> None:
-        if self.request.transport is not None:
-            self.request.transport.abort()
-        raise ConnectionResetError("The script cuts the connection here.")
-
-    async def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> None:
-        await self._event({**self._head(), "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
-
-    async def _event(self, payload: dict[str, Any]) -> None:
-        await self._write(b"data: " + json.dumps(payload, ensure_ascii=False).encode() + b"\n\n")
-
-    async def _write(self, data: bytes) -> None:
-        size = self.answer.split_bytes or len(data)
-        for start in range(0, len(data), size):
-            await self.response.write(data[start : start + size])
-            if size < len(data):
-                await asyncio.sleep(0)
-
-    def _head(self) -> dict[str, Any]:
-        return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 0, "model": self.body["model"]}
-
-    def _finish(self) -> str:
-        return self.answer.finish or ("tool_calls" if self.answer.tool_calls else "stop")
-
-    def _usage(self) -> dict[str, int]:
-        prompt = sum(len(tokens_of(str(m.get("content") or ""))) + 4 for m in self.body["messages"])
-        completion = sum(1 for _ in self._deltas())
-        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-
-    def _whole(self) -> dict[str, Any]:
-        calls = [
-            {"id": f"call_{i}", "type": "function", "function": {"name": name, "arguments": _raw(arguments)}}
-            for i, (name, arguments) in enumerate(self.answer.tool_calls)
-        ]
-        message: dict[str, Any] = {"role": "assistant", "content": self.answer.text or None}
-        if calls:
-            message["tool_calls"] = calls
-        choice = {"index": 0, "message": message, "finish_reason": self._finish()}
-        whole = {**self._head(), "object": "chat.completion", "choices": [choice]}
-        return {**whole, "usage": self._usage()} if self.answer.usage else whole
-
-
 def _book(script: Iterable[Scripted | Script] | Script) -> Playbook:
     if callable(script):
         return Playbook(default=script)
     return Playbook(queue=list(script))
-
-
-def _as_forced(body: dict[str, Any], answer: Answer) -> Answer:
-    """A forced tool call says as arguments what the script says as text."""
-    choice = body.get("tool_choice")
-    if not isinstance(choice, dict) or answer.tool_calls:
-        return answer
-    from dataclasses import replace
-
-    return replace(
-        answer, text="", tool_calls=((choice["function"]["name"], answer.text),), finish=answer.finish or "stop"
-    )
-
-
-def _raw(arguments: Any) -> str:
-    return arguments if isinstance(arguments, str) else json.dumps(arguments)
 
 
 def _scripted_refusal(answer: Answer) -> Refusal:
@@ -376,15 +251,9 @@ def _parts(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _refuse(refusal: Refusal) -> web.StreamResponse:
-    response = _json(refusal.body, status=refusal.status)
+    response = as_json(refusal.body, status=refusal.status)
     response.headers.update(refusal.headers)
     return response
-
-
-def _json(body: Any, status: int = 200) -> web.StreamResponse:
-    from aiohttp import web
-
-    return web.json_response(body, status=status)
 
 
 async def _serve(options: argparse.Namespace) -> None:
@@ -393,7 +262,15 @@ async def _serve(options: argparse.Namespace) -> None:
     async with server:
         sys.stdout.write(f"{server.base_url}\n")
         sys.stdout.flush()
-        await asyncio.Event().wait()
+        await _interrupted()
+
+
+async def _interrupted() -> None:
+    """Wait for Ctrl-C or SIGTERM: also where it was started in the background, which leaves Ctrl-C ignored."""
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await told.wait()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -410,8 +287,6 @@ def main(arguments: list[str] | None = None) -> int:
     except (DirigentError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    except KeyboardInterrupt:
-        return 0
     return 0
 
 
