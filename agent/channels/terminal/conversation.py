@@ -15,6 +15,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from agent.channels.terminal.choices import Choice, choices_of, pick
 from agent.channels.terminal.keyboard import Interrupted
 from agent.channels.terminal.named_files import named_files, take_in
 from agent.domain.messages import InboundMessage, MessageKind
@@ -37,19 +38,6 @@ if TYPE_CHECKING:
 # while a request is being worked on; never while the person thinks.
 HEARTBEAT = 0.5
 LEAVING = frozenset({"/quit", "/exit", "quit", "exit"})
-KEYS = {"you": "d", "skip": "s", "allow": "y", "deny": "n", "revise": "r", "back": "b", "task": "t"}
-SPOKEN = {"yes": "y", "allow": "y", "approve": "y", "no": "n", "deny": "n", "reject": "n"}
-CONSENT = {"allow": "Allow", "revise": "Revise", "deny": "Deny"}
-CHECKPOINT = {"allow": "Approve", "revise": "Revise", "deny": "Reject"}
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A button as a key: what to type, what it says, what it does."""
-
-    key: str
-    label: str
-    action: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,41 +380,3 @@ def _status(runs: Sequence[Run], *, failed: bool) -> str:
     if Status.FAILED in states or (failed and Status.COMPLETED not in states):
         return "failed"
     return "cancelled" if Status.CANCELLED in states else "completed"
-
-
-def choices_of(payload: dict[str, Any]) -> tuple[Choice, ...]:
-    """Return a message's buttons with the keys that stand for them: numbers, and letters for the usual ones."""
-    choices: list[Choice] = []
-    number = 0
-    for button in (button for row in payload.get("buttons") or _buttons(payload) for button in row):
-        key = KEYS.get(str(button["action"]).rsplit("/", 1)[-1], "")
-        if not key or any(choice.key == key for choice in choices):
-            number += 1
-            key = str(number)
-        choices.append(Choice(key, str(button["label"]), str(button["action"])))
-    return tuple(choices)
-
-
-def _buttons(payload: dict[str, Any]) -> list[list[dict[str, str]]]:
-    """Return the buttons of a question or an approval that brings none of its own."""
-    asked_id = payload.get("id", "")
-    if "question" in payload:
-        options = [_button(label, f"q/{asked_id}/{n}") for n, label in enumerate(payload.get("options", ()))]
-        return [options, [_button("You decide", f"q/{asked_id}/you"), _button("Skip", f"q/{asked_id}/skip")]]
-    if "details" in payload:
-        words = CHECKPOINT if payload.get("checkpoint") else CONSENT
-        choices = payload.get("choices") or ("allow", "deny")
-        return [[_button(words[choice], f"a/{asked_id}/{choice}") for choice in choices if choice in words]]
-    return []
-
-
-def _button(label: str, action: str) -> dict[str, str]:
-    return {"label": label, "action": action}
-
-
-def pick(choices: Sequence[Choice], text: str) -> Choice | None:
-    """Return the choice that a typed text means: its label, its key, or yes and no. A label wins over a key."""
-    said = text.casefold()
-    by_label = next((choice for choice in choices if choice.label.casefold() == said), None)
-    spoken = SPOKEN.get(said, said)
-    return by_label or next((choice for choice in choices if choice.key == spoken), None)
