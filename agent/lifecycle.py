@@ -33,6 +33,7 @@ from agent.memory.memory import MemoryDoor, SessionMemory
 from agent.parts import Parts, make_parts
 from agent.spending import Spending
 from agent.store.tidying import tidy_daily
+from agent.texts import mark, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from agent.llm.protocol import LLM
 
 EXPIRY_GRACE = 0.05
+RESTARTED = mark("↻ I was restarted; going on with step {number} of {total}.")
+AGAIN = mark("↻ I was restarted; going on.")
 
 
 def details_key(run: Run) -> str:
@@ -115,7 +118,24 @@ class RunLifecycle(Spending, Leases, ABC):
             self._open_questions |= {q.id for q in await self._store.questions_of(run.id) if q.answer is None}
             if run.lease_owner and is_gone(run.lease_owner):
                 await self._store.release_run(run.id, run.epoch)
+                await self._tell_restarted(run)
             self.submit(run)
+
+    async def _tell_restarted(self, run: Run) -> None:
+        """Say once that a run goes on after a restart, and where; after the next restart the same message says it."""
+        records = await self._store.get_steps(run.id)
+        places = [place for place, record in enumerate(records, start=1) if record.status not in FINAL]
+        if run.quiet or run.status is not Status.RUNNING or not records:
+            return
+        language, number = run.dest.language, min(places, default=len(records))
+        text = (
+            say(language, RESTARTED, number=number, total=len(records)) if run.plan_complete else say(language, AGAIN)
+        )
+        key = f"run:{run.id}:restarted"
+        told = OutboundMessage(
+            run.dest, MessageKind.NOTICE, key, {"text": text}, session_id=run.session_id, run_id=run.id
+        )
+        await self._bot.post(told)
 
     async def stop(self) -> None:
         """Stop working; runs stay in the journal and go on after the next start."""
