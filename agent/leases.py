@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
+from agent.domain.states import FINAL, Status
 from agent.errors import DirigentError
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from agent.store.protocol import Store
 
 LEASE_SECONDS = 60.0
+MOST_INTERRUPTIONS = 5
 
 
 class LeaseLost(Exception):
@@ -32,6 +35,7 @@ class Leases:
 
         The clock runs out by itself when renewing fails or hangs: whoever takes the run over then works on it alone.
         """
+        await self._count_interruptions(run)
         try:
             async with asyncio.timeout(LEASE_SECONDS) as held:
                 keeper = asyncio.create_task(self._keep_lease(run, held), name=f"lease-{run.id}")
@@ -44,6 +48,24 @@ class Leases:
             if held.expired():
                 raise LeaseLost(f"The lease of run {run.id} was lost.") from error
             raise
+
+    async def _count_interruptions(self, run: Run) -> None:
+        """Refuse a run during which the process has ended again and again, with no step finished in between.
+
+        What ends the process each time (memory, a command that restarts the machine) would otherwise do so for ever.
+        """
+        if run.status is not Status.RUNNING:
+            return
+        done = sum(record.status in FINAL for record in await self._store.get_steps(run.id))
+        key = f"run:{run.id}:interrupted"
+        before, times = json.loads(await self._store.get_value(key) or "[0, 0]")
+        times = times + 1 if before == done else 1
+        await self._store.set_value(key, json.dumps([done, times]))
+        if times >= MOST_INTERRUPTIONS:
+            raise DirigentError(
+                f"Dirigent ended {times} times in a row while it worked on this; it is not taken up again by itself.",
+                hint="Send it again to try once more; the log may say why it ended.",
+            )
 
     async def _keep_lease(self, run: Run, held: asyncio.Timeout) -> None:
         clock = asyncio.get_running_loop().time

@@ -56,6 +56,8 @@
     agent/cli/test_cli_doctor.py::test_doctor_fails_when_something_does_not_work
     agent/cli/test_cli_doctor.py::test_serve_without_a_token_says_how_to_come_by_one
 17  A restart command repeated forever by blind resume.
+    journeys/test_pains.py::test_what_ends_the_process_each_time_is_given_up
+    journeys/test_pains.py::test_what_gets_on_between_interruptions_is_not_given_up
     journeys/test_tasks_and_recovery.py::test_a_once_step_that_a_crash_left_in_doubt_is_asked_about
     journeys/test_attacks_on_consent.py::test_a_repeatable_effect_that_a_crash_interrupted_asks_anew
 18  Deterministic, bulk and repeated work forced through a chat model.
@@ -73,6 +75,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 import sqlite3
 from contextlib import closing
@@ -80,7 +83,9 @@ from pathlib import Path
 
 from agent.channels.telegram import signs
 from agent.channels.telegram.courier import read_ids
-from agent.testing import step
+from agent.leases import MOST_INTERRUPTIONS
+from agent.testing import Bot, step
+from plugins.api import tool
 from tests.journeys.conftest import OWNER, SECOND_OWNER, Stage
 
 TESTS = Path(__file__).parents[1]
@@ -178,3 +183,67 @@ async def test_a_long_answer_and_its_file_stay_in_the_topic_of_their_request(sta
     assert shown[0].reply_to == request
     assert [name for message in shown for name, _ in message.files] == ["answer.md"]
     assert stage.refused() == []
+
+
+# --- what ends the process ----------------------------------------------------------------------------------------
+BEGUN: list[asyncio.Event] = []  # of each life of the process
+
+
+@tool(effect="pure", host=True)
+async def restarts(word: str) -> str:
+    """Be there when the process ends."""
+    BEGUN[-1].set()
+    await asyncio.Event().wait()
+    return word
+
+
+@tool(effect="pure", host=True)
+async def once_each(word: str, folder: str) -> str:
+    """Be there when the process ends, but only the first time."""
+    there = Path(folder, word)
+    if await asyncio.to_thread(there.exists):
+        return word
+    await asyncio.to_thread(there.touch)
+    return await restarts(word)
+
+
+async def test_what_ends_the_process_each_time_is_given_up(tmp_path: Path):
+    for life in range(MOST_INTERRUPTIONS):
+        BEGUN.append(asyncio.Event())
+        async with Bot(tmp_path, [restarts]) as bot:
+            if not life:
+                bot.llm.will_plan(step("s1", "restarts", word="x"))
+                await bot.receives("Restart the server")
+            await asyncio.wait_for(BEGUN[-1].wait(), 20)
+    BEGUN.append(asyncio.Event())
+    async with Bot(tmp_path, [restarts]) as bot:
+        answer = await bot.answer()
+        run = await bot.last_run()
+        assert answer.status == "FAILED"
+        assert "5 times in a row" in run.answer
+    assert not BEGUN[-1].is_set()
+
+
+async def test_what_gets_on_between_interruptions_is_not_given_up(tmp_path: Path):
+    names = [f"w{number}" for number in range(MOST_INTERRUPTIONS + 2)]
+    for name in names:
+        BEGUN.append(asyncio.Event())
+        async with Bot(tmp_path / "home", [once_each]) as bot:
+            if name == names[0]:
+                await _starts(bot, names, str(tmp_path))
+            await asyncio.wait_for(BEGUN[-1].wait(), 20)
+            assert (tmp_path / name).exists()
+    async with Bot(tmp_path / "home", [once_each]) as bot:
+        bot.llm.will_answer("done")
+        assert (await bot.answer()).status == "COMPLETED"
+
+
+async def _starts(bot: Bot, names: list[str], folder: str) -> None:
+    """Begin a plan of one step after the other, all of which are in the journal before the first one begins."""
+    before = ["q", *names]
+    steps = [step(name, "once_each", word=name, folder=folder, after=(before[at],)) for at, name in enumerate(names)]
+    bot.llm.will_plan(step("q", ask="Go?", options=("yes", "no")), *steps)
+    await bot.hears("Work slowly")
+    question = await bot.question()
+    assert question is not None
+    await bot.presses(f"q/{question.id}/0")
