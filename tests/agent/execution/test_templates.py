@@ -70,10 +70,10 @@ def test_what_a_template_touched_is_known():
     ],
 )
 def test_a_bomb_is_an_error_at_once(bomb, said):
-    started = time.monotonic()
+    started = time.process_time()  # what others on the machine do is no fault
     with pytest.raises(TemplateFailed, match=said):
         render(bomb, SCOPE)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize(
