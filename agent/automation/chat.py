@@ -124,7 +124,8 @@ class ScheduleDesk:
         }
         await self._store.set_value(_kept(proposal), json.dumps(kept))
         first = following(wish.spec, self.now(), self.now())
-        text = f"📅 {wish.said[0].upper()}{wish.said[1:]}: “{wish.text}”\nFirst on {day(first, wish.spec)}. Shall I?"
+        understood = f"📅 {wish.said[0].upper()}{wish.said[1:]}: “{wish.text}”"
+        text = f"{understood}\n" + f"First on {day(first, wish.spec)}. Shall I?"
         rows = [[_button("Yes", proposal, "make"), _button("No", proposal, "drop")]]
         await self._post(dest, f"wish:{proposal}", text, rows)
 

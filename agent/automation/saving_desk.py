@@ -222,9 +222,8 @@ class SavingDesk:
     async def _show(self, dest: Destination, saved: Saved, *, inputs: bool = False) -> None:
         """Show what was saved: one message for each run, edited."""
         ref, draft = saved.run.ref, saved.draft
-        text = (
-            f"💾 Saved as `{saved.name}`: takes {draft.takes}.\n`/run {saved.name}` runs it.{_outside(draft.effects)}"
-        )
+        how = f"`/run {saved.name}` runs it.{_outside(draft.effects)}"
+        text = "\n".join([f"💾 Saved as `{saved.name}`: takes {draft.takes}.", how])
         rows: Buttons = [
             [_button("✏️ Rename", ref, "name"), _button("📅 Schedule…", ref, "when")],
             [_button("📄 Show YAML", ref, "yaml"), _button("🗑 Remove", ref, "gone")],

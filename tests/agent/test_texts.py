@@ -46,6 +46,12 @@ def test_a_number_chooses_the_form():
         ("Nothing is running.", "Es läuft nichts."),
         ("⏹ Stopped; kept: a.csv, b.csv.", "⏹ Angehalten; behalten: a.csv, b.csv."),
         ("Forgotten:\n- x\nNothing is running.", "Vergessen:\n- x\nEs läuft nichts."),
+        (
+            "📅 Every Friday at 9:00: “the news”\nFirst on Friday 2026-11-27 9:00. Shall I?",
+            "📅 Every Friday at 9:00: “the news”\nZuerst am Friday 2026-11-27 9:00. Soll ich?",
+        ),
+        ("⏰ I will remind you on Friday 9:00: call Ada", "⏰ Ich erinnere dich am Friday 9:00: call Ada"),
+        ("▶ Run 2", "▶ 2 starten"),
         ("Some words of a person.", "Some words of a person."),
         ("", ""),
     ],
