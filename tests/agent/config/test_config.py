@@ -215,6 +215,13 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path, home: Path):
     assert str(tmp_path / "file" / "home") in problem(home=tmp_path / "file" / "home")
 
 
+def test_a_short_token_of_the_api_is_refused_and_not_shown(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DIRIGENT_WEB__TOKEN", "swordfish")
+    with pytest.raises(ConfigError, match=r"web\.token \(DIRIGENT_WEB__TOKEN\).*16") as error:
+        load_config()
+    assert "swordfish" not in str(error.value)
+
+
 def test_every_setting_is_explained():
     for setting in settings_reference():
         assert len(setting.text) > 10, setting.key
@@ -233,7 +240,7 @@ def test_every_setting_can_be_given_by_its_variable(home: Path, monkeypatch: pyt
         "float": lambda: str(float(setting.default) / 2 or 1.5),
         "bool": lambda: str(setting.default != "true"),
         "path": lambda: str(home / "elsewhere"),
-        "secret": lambda: "s3cret",
+        "secret": lambda: "s3cret-and-long-enough",
         "text": lambda: setting.choices[-1] if setting.choices else "https://other",
         "list": lambda: "5",
         "table": lambda: {"secrets": '{"A": "b"}', "llm.prices": '{"m": [1, 2]}', "plugins": '{"a": {"b": "c"}}'}[
