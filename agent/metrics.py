@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from agent.domain.run import Run, StepRecord
     from agent.domain.trigger import Fire, Trigger
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 RUN_SECONDS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 14_400, 86_400)
 STEP_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
 OUTCOMES = {Status.COMPLETED: "success", Status.FAILED: "failed", Status.CANCELLED: "cancelled"}
@@ -174,7 +173,8 @@ class Metrics:
 
         await self._count()
         spent, backlog = await asyncio.gather(self._journal.spent(since=self._since), self._journal.backlog())
-        return generate_latest(self._registry) + generate_latest(_Now([*_spent(spent), *self._present(backlog)]))
+        now = _Now([*_spent(spent), *self._present(backlog)])
+        return await asyncio.to_thread(generate_latest, self._registry) + generate_latest(now)
 
     def _present(self, backlog: Backlog) -> Iterator[Metric]:
         for name, about, value in (
