@@ -31,6 +31,7 @@ from agent.memory.memory import SessionMemory
 from agent.pipelines import parse_request
 from agent.planning.request import PlanRequest
 from agent.planning.suggestions import examples_for
+from agent.policy.this_task import TASK
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -347,7 +348,8 @@ class Reception:
             return asked.text if asked is not None else TOO_LATE
         settled = await self._orchestrator.decide_approval(approval_id, choice, message.user_id)
         allowed, denied = ("Approved", "Rejected") if approval.tool == CHECKPOINT else ("Allowed", "Denied")
-        return TOO_LATE if settled is None else allowed if choice == "allow" else denied
+        said = {"allow": allowed, TASK: "Allowed for this task"}
+        return TOO_LATE if settled is None else said.get(choice, denied)
 
     async def _press_stop(self, message: InboundMessage, ref: str) -> str:
         run = await self._store.find_run(ref)

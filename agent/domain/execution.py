@@ -63,7 +63,7 @@ class ExecutorResponse:
 
     `output` is any JSON value; references point into it. `text` is what a person or a model reads. `files` are the
     artifacts that it made. `error` is a sentence for a person, `hint` the way on. `children` are the steps that this
-    one has turned into: it is carried on when they have ended.
+    one has turned into: it is carried on when they have ended. `stops` ends the whole plan.
     """
 
     step_id: str
@@ -79,6 +79,7 @@ class ExecutorResponse:
     question_id: str = ""
     approval_id: str = ""
     children: tuple[PlanStep, ...] = ()
+    stops: bool = False
 
     @property
     def success(self) -> bool:

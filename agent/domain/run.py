@@ -156,8 +156,9 @@ class Question:
 class Approval:
     """A request for consent to exactly one call with exactly these arguments.
 
-    `decision` is None while it is open, then one of `choices`: `allow`, `deny`, or (at a checkpoint) `revise`, whose
-    `comment` says what is to be different. `digest` is the SHA-256 of the tool and its arguments.
+    `decision` is None while it is open, then one of `choices`: `allow`, `task` (calls like it, until the run ends),
+    `deny`, or (at a checkpoint) `revise`, whose `comment` says what is to be different. `digest` is the SHA-256 of the
+    tool and its arguments; `origins` is where the person was shown that they came from.
     """
 
     id: str
@@ -175,3 +176,4 @@ class Approval:
     expires_at: float | None = None
     choices: tuple[str, ...] = ("allow", "deny")
     comment: str = ""
+    origins: Provenance = NOTHING

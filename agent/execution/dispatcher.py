@@ -19,7 +19,7 @@ from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseSt
 from agent.domain.plan import PlanStep, StepType
 from agent.domain.provenance import Provenance
 from agent.domain.references import resolve
-from agent.domain.run import StepChange
+from agent.domain.run import StepChange, StepNote
 from agent.domain.states import Status
 from agent.errors import DirigentError, ModelUnavailable, OverBudget, StaleLease, ToolError, reference_id
 from agent.execution.pausing import pause_step
@@ -28,10 +28,10 @@ from agent.execution.pipes import Pipes, skipped_for_want
 from agent.execution.publishing import publish
 from agent.execution.retry import with_retries
 from agent.execution.services import named_services
-from agent.execution.standing import agreed_before
+from agent.execution.standing import agreed_before, agreed_for_task
 from agent.execution.template_words import SkippedValue
 from agent.execution.toolbox import Call
-from agent.policy import consent, provenance
+from agent.policy import consent, provenance, this_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,10 +178,9 @@ class Dispatcher:
         if verdict.decision == "deny":
             return ExecutorResponse(step.id, ResponseStatus.BLOCKED, error=verdict.because)
         asks = verdict.decision == "ask"
-        if asks and allowed != consent.digest(spec.full_name, args) and not await self._agreed(ctx, step, spec, args):
-            because, more = await self._pipes.asking(ctx, step, verdict.because)
-            return await self._people.request_approval(ctx, step.id, spec, args, because, **more)
-        await self._start(ctx, step, durable=once or asks)
+        if asks and (asked := await self._consent(ctx, request, spec, args, verdict.because, allowed)) is not None:
+            return asked
+        await self._start(ctx, step, durable=once or asks, note=_begun(ctx, step.id, spec, args) if asks else None)
         call = Call(
             session=ctx.session,
             spec=spec,
@@ -212,11 +211,34 @@ class Dispatcher:
         labels = provenance.of_result(spec, args, request.arg_provenance, ctx.file_labels, step.id)
         return replace(response, provenance=labels, files=tuple(files.values()))
 
-    async def _agreed(self, ctx: RunContext, step: PlanStep, spec: ToolSpec, args: dict[str, Any]) -> bool:
-        """Say whether the call was agreed to beforehand; a checkpoint asks all the same, each time."""
+    async def _consent(  # noqa: PLR0917
+        self,
+        ctx: RunContext,
+        request: ExecutorRequest,
+        spec: ToolSpec,
+        args: dict[str, Any],
+        because: str,
+        allowed: str,
+    ) -> ExecutorResponse | None:
+        """Return the question to the person; None when they have agreed to exactly this call, or to ones like it."""
+        step, exact = request.step, consent.whole(spec, args)
+        if allowed == consent.digest(spec.full_name, exact) or await self._agreed(ctx, request, spec, args):
+            return None
+        labels = {name: label for name, label in request.arg_provenance.items() if name in args}
+        words, more = await self._pipes.asking(ctx, step, because)
+        asking: dict[str, Any] = {"choices": this_task.choices(spec), **more}
+        asking["origins"] = this_task.origins(labels.values(), request.control)
+        return await self._people.request_approval(ctx, step.id, spec, exact, words, **asking)
+
+    async def _agreed(self, ctx: RunContext, request: ExecutorRequest, spec: ToolSpec, args: dict[str, Any]) -> bool:
+        """Say whether the call was agreed to before; a checkpoint asks all the same, each time."""
+        step = request.step
         if step.pipe is not None and step.pipe.approval:
             return False
-        return bool(ctx.run.given.get("consent")) and await agreed_before(self._store, ctx, step, spec, args)
+        if ctx.run.given.get("consent") and await agreed_before(self._store, ctx, step, spec, args):
+            return True
+        exact, labels = consent.whole(spec, args), request.arg_provenance
+        return await agreed_for_task(self._store, ctx, step.id, spec, exact, labels, request.control)
 
     def _resolve(self, ctx: RunContext, step: PlanStep) -> ExecutorRequest:
         """Put values in the place of references; every argument carries the labels of what it was made of."""
@@ -257,7 +279,7 @@ class Dispatcher:
         return step.step_type is StepType.TASK and any(t.once for t in self._executor.tools_of(ctx, step))
 
     # --- the journal --------------------------------------------------------------------------------------------
-    async def _start(self, ctx: RunContext, step: PlanStep, *, durable: bool) -> None:
+    async def _start(self, ctx: RunContext, step: PlanStep, *, durable: bool, note: StepNote | None = None) -> None:
         """Note the start; before an effect that must not happen twice, the note is committed first."""
         way = list(TO_RUNNING[ctx.state_of(step)])
         if ctx.state_of(step) is Status.RUNNING:  # left over from a worker that died
@@ -268,7 +290,7 @@ class Dispatcher:
             change = StepChange(ctx.run.id, step.id, status, ctx.run.epoch, estimated_cost=estimated)
             self._store.change_step_soon(change)
         if last is not None:
-            change = StepChange(ctx.run.id, step.id, last, ctx.run.epoch, estimated_cost=estimated)
+            change = StepChange(ctx.run.id, step.id, last, ctx.run.epoch, estimated_cost=estimated, note=note)
             await self._store.change_step(change)
         ctx.status[step.id] = Status.RUNNING
 
@@ -294,10 +316,22 @@ class Dispatcher:
                 error=f"{response.error} {response.hint}".strip(),
                 provenance=response.provenance,
                 actual_cost=sum(usage.money or 0.0 for usage in response.usage) or None,
+                note=self._ended(ctx, step, response),
             )
         )
         ctx.status[step.id] = to
         ctx.results[step.id] = replace(response, files=files) if files else response
+
+    def _ended(self, ctx: RunContext, step: PlanStep, response: ExecutorResponse) -> StepNote | None:
+        """Return what the audit log is to know of a step's end: an effect, or a result that others had a hand in."""
+        untrusted = response.provenance.untrusted_names
+        effect = step.step_type is StepType.TOOL and self.has_effect(step, ctx)
+        if not (effect or untrusted):
+            return None
+        detail: dict[str, Any] = {"run": ctx.run.ref, "step": step.id, "status": response.status.value}
+        detail |= {"tool": step.tool} if step.tool else {}
+        detail |= {"from": list(untrusted)} if untrusted else {}
+        return StepNote("effect ended" if effect else "tainted", ctx.session.id, detail)
 
     @staticmethod
     def _keep_promises(step: PlanStep, response: ExecutorResponse) -> ExecutorResponse:
@@ -310,6 +344,12 @@ class Dispatcher:
             return response
         error = f"Step {step.id!r} promised {', '.join(lost)} and made {', '.join(made) or 'no file'}."
         return replace(response, status=ResponseStatus.ERROR, error=error)
+
+
+def _begun(ctx: RunContext, step_id: str, spec: ToolSpec, args: dict[str, Any]) -> StepNote:
+    digest = consent.digest(spec.full_name, consent.whole(spec, args))
+    detail = {"run": ctx.run.ref, "step": step_id, "tool": spec.full_name}
+    return StepNote("effect begun", ctx.session.id, detail, {"digest": digest})
 
 
 def _report(ctx: RunContext, step_id: str, progress: Progress) -> None:

@@ -21,10 +21,11 @@ from agent.execution import pictures
 from agent.execution.people import People
 from agent.execution.services import named_services
 from agent.execution.shaped import shaped_answer, wishes
+from agent.execution.standing import agreed_for_task
 from agent.execution.toolbox import Call, fingerprint
 from agent.execution.values import in_words
 from agent.llm.protocol import ChatMessage, Finished, LLMRequest, Notice, TextDelta, ToolRequest
-from agent.policy import consent, provenance
+from agent.policy import consent, provenance, this_task
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -256,14 +257,26 @@ class Executor:
             except ToolError as error:
                 self._told(log, wanted, f"Error: {error}")
                 continue
-            exact = consent.digest(spec.full_name, args)
-            verdict = consent.decide(spec, dict.fromkeys(args, log.labels), log.labels | request.control)
+            whole, control = consent.whole(spec, args), log.labels | request.control
+            exact, labels = consent.digest(spec.full_name, whole), dict.fromkeys(args, log.labels)
+            verdict = consent.decide(spec, labels, control)
             if verdict.decision == "deny" or (denied and verdict.decision == "ask"):
                 self._told(log, wanted, "The person refused this call.")
                 denied = False
-            elif verdict.decision == "ask" and exact != allowed:
+            elif (
+                verdict.decision == "ask"
+                and exact != allowed
+                and not await agreed_for_task(self._store, ctx, request.step.id, spec, whole, labels, control)
+            ):
                 return await self._people.request_approval(
-                    ctx, request.step.id, spec, args, verdict.because, checkpoint=log.to_json()
+                    ctx,
+                    request.step.id,
+                    spec,
+                    whole,
+                    verdict.because,
+                    checkpoint=log.to_json(),
+                    choices=this_task.choices(spec),
+                    origins=control,
                 )
             elif (times := log.times_of(exact)) > SAME_CALLS:
                 return self._ended(request, log, "", f"It kept calling {spec.name} with the same arguments.")

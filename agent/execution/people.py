@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
 from agent.domain.messages import InboundMessage, MessageKind, OutboundMessage
 from agent.domain.plan import PlanStep, StepType
-from agent.domain.provenance import USER, Provenance
+from agent.domain.provenance import NOTHING, USER, Provenance
 from agent.domain.run import Approval, Question, Run, StepChange
 from agent.domain.states import Status
 from agent.errors import LimitReached
-from agent.policy import consent
+from agent.policy import consent, this_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +30,7 @@ WHAT_DIFFERENT, BACK, SETTLED = "What should be different?", "(back)", "(no long
 RUN_AGAIN, TREAT_AS_DONE, STOP = "Run again", "Treat as done", "Stop"
 YOU_DECIDE, SKIPPED = "(you decide)", "(skipped)"
 MEMBER = "member:"
+GIVEN_UP = "Two calls of this plan were denied, so it was stopped."
 OWNERS_CHOICE = frozenset({"recovery", "budget"})  # kinds of questions that only an owner answers, with an option
 NUMBERS = re.compile(r"\d+")  # a message of several parts has their ids in one text
 
@@ -89,11 +90,15 @@ class People:
         checkpoint: Any = None,
         seconds: float | None = None,
         choices: tuple[str, ...] = ("allow", "deny"),
+        origins: Provenance = NOTHING,
     ) -> ExecutorResponse:
         """Ask for consent to exactly this call; after `seconds` nobody has given it.
 
-        `checkpoint` is kept with a task step so that it can go on later.
+        `checkpoint` is kept with a task step so that it can go on later; `origins` is where the call came from. Nobody
+        is asked any more about a plan that has been denied twice.
         """
+        if this_task.denied_too_often(await self._store.approvals_of(ctx.run.id)):
+            return _given_up(step_id)
         approval = Approval(
             id=secrets.token_urlsafe(6),
             run_id=ctx.run.id,
@@ -106,6 +111,7 @@ class People:
             asked_at=time.time(),
             expires_at=time.time() + (seconds or self._limits.approval_seconds),
             choices=choices,
+            origins=origins,
         )
         if ctx.status.get(step_id, Status.PENDING) in {Status.PENDING, Status.WAITING_APPROVAL}:
             self._store.change_step_soon(StepChange(ctx.run.id, step_id, Status.READY, ctx.run.epoch))
@@ -149,20 +155,25 @@ class People:
         return (still_open or mine)[-1] if mine else None
 
     async def _approval(self, ctx: RunContext, step: PlanStep) -> Settled:
-        mine = [a for a in await self._store.approvals_of(ctx.run.id) if a.step_id == step.id]
-        if not mine:
+        asked = await self._store.approvals_of(ctx.run.id)
+        mine = [a for a in asked if a.step_id == step.id]
+        if not mine or mine[-1].decision == REVISE:  # what was to be different is done: today's call is asked about
             return Settled()
         approval = mine[-1]
-        if approval.decision == "allow":
+        if approval.decision in this_task.YES:
             return Settled(allowed=approval.digest)
-        if approval.decision == REVISE:  # what was to be different is done by now: the call of today is asked about
-            return Settled()
+        if approval.decision == "deny" and this_task.denied_too_often(asked):
+            return Settled(_given_up(step.id))
         expired = approval.expires_at is not None and approval.expires_at < time.time()
         if approval.decision is None and not expired:
             return Settled(ExecutorResponse(step.id, ResponseStatus.NEEDS_INPUT, approval_id=approval.id))
         if step.step_type is StepType.TASK:
             return Settled(denied=True)
         return Settled(ExecutorResponse(step.id, ResponseStatus.BLOCKED, error=refusal(ctx.run, approval)))
+
+
+def _given_up(step_id: str) -> ExecutorResponse:
+    return ExecutorResponse(step_id, ResponseStatus.BLOCKED, error=GIVEN_UP, stops=True)
 
 
 def refusal(run: Run, approval: Approval) -> str:

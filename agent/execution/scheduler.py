@@ -273,7 +273,7 @@ class StepScheduler:
         self._enqueue(self._graph.ended(step.id))
         self._skipped(self._graph.fail(step.id))
         reason = f"{step.id}: {response.error or response.status}"
-        if step.on_failure is OnFailure.STOP:
+        if step.on_failure is OnFailure.STOP or response.stops:
             self.outcome.stopped_because = self.outcome.stopped_because or reason
         elif step.on_failure is OnFailure.REPLAN and response.status in WORTH_REPLANNING:
             self.outcome.replan_because = self.outcome.replan_because or reason

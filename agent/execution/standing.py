@@ -1,4 +1,4 @@
-"""Whether a call of a pipeline's step was agreed to beforehand."""
+"""Whether a call was agreed to before: of a pipeline's step by its owner, or of a run for all of its task."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.run import Origin
-from agent.policy import consent, grants
+from agent.policy import consent, grants, this_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.domain.plan import PlanStep
+    from agent.domain.provenance import Provenance
     from agent.execution.context import RunContext
     from agent.store.protocol import Store
     from plugins.api import ToolSpec
@@ -39,6 +40,31 @@ async def agreed_before(store: Store, ctx: RunContext, step: PlanStep, spec: Too
     detail = {"run": ctx.run.ref, "step": step.id, "tool": spec.full_name, "args": dict(args)}
     digest = consent.digest(spec.full_name, args)
     await store.audit("covered", ctx.session.id, {**detail, "digest": digest, "seal": grant.seal, "by": grant.by})
+    return True
+
+
+async def agreed_for_task(  # noqa: PLR0917
+    store: Store,
+    ctx: RunContext,
+    step_id: str,
+    spec: ToolSpec,
+    args: Mapping[str, Any],
+    labels: Mapping[str, Provenance],
+    control: Provenance,
+) -> bool:
+    """Say whether an owner has agreed in this run to calls like this one; if so, the audit log names the approval.
+
+    `args` are all of the call's, with the tool's defaults.
+    """
+    if not this_task.admits(spec):
+        return False
+    given = await store.approvals_of(ctx.run.id)
+    found = next((one for one in given if this_task.covers(one, spec, args, labels, control)), None)
+    if found is None:
+        return False
+    detail = {"run": ctx.run.ref, "step": step_id, "tool": spec.full_name, "args": dict(args)}
+    digest = consent.digest(spec.full_name, args)
+    await store.audit("covered", ctx.session.id, {**detail, "digest": digest, "approval": found.id})
     return True
 
 

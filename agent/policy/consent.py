@@ -63,6 +63,15 @@ def _origins(label: Provenance) -> str:
     return ", ".join(said[:ORIGINS_SHOWN] + more)
 
 
+def whole(spec: ToolSpec, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return exactly what a call does: the given arguments and the tool's defaults for the others, as JSON values.
+
+    A default of None stands for nothing and is left out.
+    """
+    made = spec.arguments.model_validate(dict(args)).model_dump(mode="json")
+    return {**{name: value for name, value in made.items() if value is not None}, **args}
+
+
 def digest(tool: str, args: Mapping[str, Any]) -> str:
     """Return the SHA-256 (hex) of exactly this call; an approval holds for one execution of it."""
     exact = json.dumps([tool, args], sort_keys=True, ensure_ascii=False, default=str)

@@ -10,7 +10,7 @@ from agent.domain.states import FINAL, Status
 from agent.store import audit
 from agent.store.dialect import insert
 from agent.store.rows import approval as read_approval
-from agent.store.rows import dump, plain
+from agent.store.rows import dump, dump_provenance, plain
 from agent.store.rows import question as read_question
 from agent.store.tables import approvals, questions, runs
 
@@ -55,6 +55,7 @@ def approval_row(approval: Approval, now: float) -> dict[str, Any]:
         "asked_at": approval.asked_at or now,
         "expires_at": approval.expires_at,
         "choices": dump(approval.choices),
+        "origins": dump_provenance(approval.origins),
     }
 
 

@@ -215,7 +215,8 @@ def question(row: Row[Any]) -> Question:
 def approval(row: Row[Any]) -> Approval:
     """Read a row of `approvals`."""
     fields = row._asdict()
-    return Approval(**{**fields, "args": json.loads(row.args), "choices": tuple(json.loads(row.choices))})
+    read = {"choices": tuple(json.loads(row.choices)), "origins": load_provenance(row.origins)}
+    return Approval(**{**fields, "args": json.loads(row.args), **read})
 
 
 def artifact(row: Row[Any]) -> Artifact:

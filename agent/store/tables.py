@@ -196,6 +196,7 @@ approvals = Table(
     _maybe_time("expires_at"),
     _json("choices", '["allow","deny"]'),
     _words("comment"),
+    _json("origins", "{}"),
     Index(None, "run_id"),
 )
 

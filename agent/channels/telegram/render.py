@@ -35,9 +35,9 @@ MARKS: dict[str, str] = {
     Status.CANCELLED: "⏭",
 }
 STATES = {"stopped": mark("stopped"), "failed": mark("failed"), "waiting": mark("waiting for you")}
-DECISIONS = {"allow": mark("✅ Allowed"), "deny": mark("❌ Denied")}
+DECISIONS = {"allow": mark("✅ Allowed"), "task": mark("✅ Allowed for this task"), "deny": mark("❌ Denied")}
 DECIDED_AT_CHECKPOINT = {"allow": "✅ Approved", "revise": "✏️ To be different", "deny": "❌ Rejected"}
-CONSENT = {"allow": "✅ Allow", "revise": "✏️ Revise", "deny": "❌ Deny"}
+CONSENT = {"allow": "✅ Allow", "task": mark("✅ For this task"), "revise": "✏️ Revise", "deny": "❌ Deny"}
 CHECKPOINT = {"allow": "✅ Approve", "revise": "✏️ Revise", "deny": "❌ Reject"}
 AGAIN = mark("(Asked again after an interruption.)")
 
@@ -180,7 +180,8 @@ def _approval(message: OutboundMessage) -> View:
     title = plain_words(retell(language, str(payload.get("title") or mark("May I?"))))
     writer = Writer().add("🔐 ").add(cut(title, 600), "bold")
     if payload.get("decided") is not None:
-        return View((_decided(writer, payload, language),))
+        private = message.dest.chat_type == "private"
+        return View((_decided(writer, payload, language, private=private),))
     exact = _exact(payload.get("details"))
     details = plain_words(exact)
     files: tuple[Part, ...] = ()
@@ -203,11 +204,15 @@ def _approval(message: OutboundMessage) -> View:
     return View((writer.build(), *files), _buttons(payload, asked))
 
 
-def _decided(writer: Writer, payload: dict[str, Any], language: str) -> Text:
+def _decided(writer: Writer, payload: dict[str, Any], language: str, *, private: bool) -> Text:
     """Return what was decided, and of a revision what should be different."""
     words = DECIDED_AT_CHECKPOINT if payload.get("checkpoint") else DECISIONS | {"revise": "✏️ To be different"}
     decided = str(payload["decided"])
-    writer.line(cut(retell(language, words.get(decided, decided)), 600))
+    told = retell(language, words.get(decided, decided))
+    if decided == "task" and private and payload.get("at"):
+        when = time.strftime("%H:%M", time.localtime(float(payload["at"])))
+        told = say(language, "✅ Allowed for this task by you, {when}", when=when)
+    writer.line(cut(told, 600))
     if payload.get("comment"):
         writer.line(cut(plain_words(str(payload["comment"])), 1000), "expandable_blockquote")
     return writer.build()

@@ -1,4 +1,4 @@
-"""The audit log becomes a chain: every row seals itself and the seal of the row before it."""
+"""The audit log becomes a chain: every row seals itself and the seal of the row before it; approvals keep origins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _audit = sa.table("audit", *map(sa.column, ("id", "kind", "session_id", "detail"
 
 
 def upgrade() -> None:
-    """Add the column and chain what is there."""
+    """Add the columns and chain what is there."""
+    op.add_column("approvals", sa.Column("origins", sa.Text(), nullable=False, server_default="{}"))
     op.add_column("audit", sa.Column("hash", sa.Text(), nullable=False, server_default=""))
     connection = op.get_bind()
     previous, last = "", 0
@@ -32,5 +33,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove the column; a backup is the better way back."""
+    """Remove the columns; a backup is the better way back."""
     op.drop_column("audit", "hash")
+    op.drop_column("approvals", "origins")
