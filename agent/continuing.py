@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent.deciding import Deciding
@@ -14,6 +15,7 @@ from agent.execution.made import made_here, throw_away
 from agent.leases import LEASE_SECONDS
 
 if TYPE_CHECKING:
+    from agent.domain.messages import Bot
     from agent.domain.run import Run
     from agent.execution.context import RunContext
     from agent.execution.live import LivePlan
@@ -45,6 +47,15 @@ class Continuing(Deciding):
             live.take(record)
         if ctx.run.is_pipeline or ctx.run.given.get("complete"):
             await self._change(ctx, plan_complete=True)
+
+    async def _begin(self, run: Run, bot: Bot) -> RunContext:
+        """Begin a run; once it has begun, its words can't be used in another one any more, and the button goes."""
+        if run.id in self.offered:
+            self.offered.discard(run.id)
+            shown = await self._store.get_message(f"run:{run.id}:queued")
+            if shown is not None and "buttons" in shown.payload:
+                await self._store.post(replace(shown, payload={"text": shown.payload["text"]}))
+        return await super()._begin(run, bot)
 
     # --- going on, and doing it again ---------------------------------------------------------------------------
     async def go_on(self, old: Run, inbox_id: int | None = None) -> Run | None:

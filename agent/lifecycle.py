@@ -86,6 +86,7 @@ class RunLifecycle(Spending, Leases, ABC):
         self._live: dict[int, StepScheduler] = {}
         self._shown: dict[int, LivePlan] = {}
         self._asked_for_changes: set[int] = set()
+        self.offered: set[int] = set()  # runs that wait, whose chat has a button to use their words at once
         self._bots: dict[int, Bot] = {}
         self._profiles: dict[int, Profile] = {}
         self._finished: dict[int, asyncio.Event] = {}

@@ -125,6 +125,7 @@ class RunDesk:
         return await self._orchestrator.steer(run, message.text.strip(), message.user_id, by, inbox_id=inbox_id)
 
     async def _offer(self, busy: Run, queued: Run, message: InboundMessage) -> None:
+        self._orchestrator.offered.add(queued.id)
         title = (busy.title or busy.request)[:60]
         buttons = [
             [

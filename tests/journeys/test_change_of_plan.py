@@ -304,6 +304,20 @@ async def test_a_message_while_a_run_works_comes_next(bot: Bot, gate: Gate):
     ]
 
 
+async def test_the_button_goes_when_the_message_has_its_turn(bot: Bot, gate: Gate):
+    await begin(bot, gate, *three())
+    await until_shown(bot, MessageKind.PLAN, lambda m: bool(m.payload["steps"]))
+    await bot.receives("and what is the weather?")
+    offer = await until_shown(bot, MessageKind.NOTICE, lambda m: "buttons" in m.payload)
+    gate.let_go("a", "b", "c")
+    bot.llm.will_answer("three done")
+    bot.llm.will_say("plan", "answer: It rains.")
+    assert (await bot.answer()).text == "It rains."
+    (notice,) = [m for m in await bot.shown(MessageKind.NOTICE) if m.key == offer.key]
+    assert notice.payload == {"text": "I'm still at “Three things”; this comes next."}
+    assert (await bot.presses(offer.payload["buttons"][0][0]["action"])).startswith("Too late")
+
+
 async def test_a_message_while_a_run_works_is_used_in_it_when_the_button_says_so(bot: Bot, gate: Gate):
     await begin(bot, gate, *three())
     await until_shown(bot, MessageKind.PLAN, lambda m: bool(m.payload["steps"]))
