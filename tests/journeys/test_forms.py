@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +12,10 @@ from typing import Annotated
 
 import pytest
 
+from agent.catalogue import Catalogue
+from agent.config import AppConfig
 from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.session import Profile
 from agent.testing import Bot
 from plugins.api import Button, Field, File, Form, Menu, Plugin, tool
 from tests.journeys.conftest import OWNER, Stage
@@ -269,3 +275,25 @@ async def test_on_telegram_a_form_is_one_edited_message(stage: Stage):
     assert all(
         "429" in call.outcome for call in stage.refused()
     )  # the second life does not know how fast the first wrote
+
+
+async def test_in_the_terminal_a_form_is_filled_in_by_lines(tmp_path: Path):
+    known = sorted(Catalogue.load(AppConfig(home=tmp_path / "home")).get_plugin_ui(Profile()))
+    lines = ["/tools", f"/{known.index('time') + 1}", "/2", "soon", "24.12.2026", "2026-12-01"]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent", "chat", "--model", "offline"),
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "DIRIGENT_HOME": str(tmp_path / "home"),
+        },
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate("\n".join([*lines, ""]).encode()), 60)
+
+    assert "“soon” is no date." in err.decode()
+    assert "23" in out.decode(), err.decode()
+    assert process.returncode == 0
