@@ -21,7 +21,7 @@ from agent.execution import pictures
 from agent.execution.people import People
 from agent.execution.services import named_services
 from agent.execution.shaped import shaped_answer, wishes
-from agent.execution.standing import agreed_for_task
+from agent.execution.standing import agreed_for_task, note_effect
 from agent.execution.toolbox import Call, fingerprint
 from agent.execution.values import in_words
 from agent.llm.protocol import ChatMessage, Finished, LLMRequest, Notice, TextDelta, ToolRequest
@@ -309,7 +309,9 @@ class Executor:
             budget=ctx.budget,
             services=named_services(ctx.run.given),
         )
+        await note_effect(self._store, ctx, step_id, spec, "begun")
         response = await self._toolbox.call(call)
+        await note_effect(self._store, ctx, step_id, spec, "ended" if response.success else "failed")
         log.usage += response.usage
         labels = provenance.of_result(spec, args, dict.fromkeys(args, log.labels), ctx.file_labels, step_id)
         log.labels |= labels

@@ -68,6 +68,13 @@ async def agreed_for_task(  # noqa: PLR0917
     return True
 
 
+async def note_effect(store: Store, ctx: RunContext, step_id: str, spec: ToolSpec, what: str) -> None:
+    """Note in the audit log that an effect within a task has `begun`, `ended` or `failed`; nothing for other calls."""
+    if spec.effect == "effect":
+        detail = {"run": ctx.run.ref, "step": step_id, "tool": spec.full_name}
+        await store.audit(f"effect {what}", ctx.session.id, detail)
+
+
 def _rows(ctx: RunContext, step_id: str) -> list[Any]:
     result = ctx.results.get(step_id)
     return result.output if result is not None and isinstance(result.output, list) else []

@@ -122,7 +122,10 @@ class Budget:
                 await self._until_given_back()
                 answer = need.answer
             else:
-                raise self._refusal(made, accounts, need.money(min(LEAST_ANSWER, need.answer)), need.prompt)
+                refused = self._refusal(made, accounts, need.money(min(LEAST_ANSWER, need.answer)), need.prompt)
+                detail = {"run_id": self._run.id, "refused_by": made.refused, "said": refused.message}
+                await self._store.audit("budget", self._run.session_id, detail)
+                raise refused
 
     async def settle(self, held: Held, usage: Sequence[Usage], step_id: str = "") -> None:
         """Put what a call has really used in the place of what was set aside, and warn where little is left."""

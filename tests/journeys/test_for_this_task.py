@@ -171,6 +171,7 @@ async def test_within_a_step_of_several_calls_only_the_same_is_covered(tmp_path:
         (again,) = await asked(bot)
         assert again.args["to"] == "eve"
         assert sent(bot) == ["ada False: one", "ada False: two"]
+        assert len(await bot.app.store.audit_entries(kind="effect ended")) == 2
 
 
 async def test_it_holds_after_a_restart(tmp_path: Path):
