@@ -239,7 +239,7 @@ def _requests() -> tuple[HTTPXRequest, HTTPXRequest]:
     """Return the connections for polling and for everything else."""
     polling = HTTPXRequest(connection_pool_size=2, read_timeout=15.0, connect_timeout=10.0)
     sending = HTTPXRequest(
-        connection_pool_size=64,
+        connection_pool_size=24,
         read_timeout=20.0,
         write_timeout=20.0,
         connect_timeout=10.0,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ACTION_SECONDS = 4.5
 SEEN = "👀"
+# The connections' pool looks at each of its connections for every request, so what can wait does not open many.
+LOOKS_AT_ONCE = 3
 
 
 class Signs:
@@ -30,6 +32,7 @@ class Signs:
         self._reactions = reactions
         self._typing: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._without: set[str] = set()
+        self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
 
     # --- typing -------------------------------------------------------------------------------------------------
     def busy(self, dest: Destination, *, on: bool) -> None:
@@ -68,7 +71,8 @@ class Signs:
         if chat_id in self._without:
             return
         try:
-            await self._bot.set_message_reaction(int(chat_id), int(message.message_id), SEEN)
+            async with self._looks:
+                await self._bot.set_message_reaction(int(chat_id), int(message.message_id), SEEN)
         except (BadRequest, Forbidden) as error:
             logger.info("No reactions in {}: {}", chat_id, error)
             self._without.add(chat_id)
