@@ -6,6 +6,7 @@ a digest, so a changed file needs a new yes. It expires. It never covers what co
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -95,8 +96,10 @@ async def agree(store: Store, given: Mapping[str, Any], by: str, now: float) -> 
     """Note the owner's yes and return it; it holds for 90 days."""
     grant = Grant(given["seal"], by, now, now + DAYS * 86_400)
     kept = [one for one in await grants_of(store, given["pipeline"]) if one.seal != grant.seal and one.until > now]
-    await store.set_value(_key(given["pipeline"]), json.dumps([asdict(one) for one in [*kept, grant]]))
-    await store.audit("agreed", "", {"pipeline": given["pipeline"], "calls": in_words(given), **asdict(grant)})
+    written = json.dumps([asdict(one) for one in [*kept, grant]])
+    told = {"pipeline": given["pipeline"], "calls": in_words(given), **asdict(grant)}
+    # Requested at once, they share a commit.
+    await asyncio.gather(store.set_value(_key(given["pipeline"]), written), store.audit("agreed", "", told))
     return grant
 
 
@@ -117,8 +120,8 @@ async def take_back(store: Store, pipeline: str) -> bool:
     """Forget every yes to a pipeline; False when there was none."""
     had = bool(await grants_of(store, pipeline))
     if had:
-        await store.set_value(_key(pipeline), "[]")
-        await store.audit("taken back", "", {"pipeline": pipeline})
+        told = store.audit("taken back", "", {"pipeline": pipeline})
+        await asyncio.gather(store.set_value(_key(pipeline), "[]"), told)
     return had
 
 
