@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from agent.channels.form_values import Given, Unfit, command_line, value_of
+from agent.channels.form_values import Given, Unfit, value_of
+from agent.channels.form_view import DOOR, Filling, Rows, button, in_rows, view
 from agent.domain.messages import MessageKind, OutboundMessage
 from agent.errors import ToolArguments, ToolUnknown
 from agent.texts import say
@@ -31,52 +32,12 @@ if TYPE_CHECKING:
     from agent.store.protocol import Store
 
 COMMAND = "/tools"
-DOOR = "f"
 OWN = "menu:"  # how the names of messages begin that a menu's button stands for
 SECONDS = 3600.0
 FILES_OFFERED = 8
-IN_A_ROW = 3
-ROW_CHARS = 24
 DIGEST = 12
-VALUE_SHOWN = 60
 GONE = "This button is no longer known."
 NOT_YOURS = "Only the person who opened this form may fill it in."
-Rows = list[list[dict[str, str]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Filling:
-    """A form that is being filled in. `at` is the field that is asked for, `by` names the message heard last.
-
-    `state` is open, done or cancelled; `until` is in seconds since 1970: later on, typed words are something else.
-    `offered` holds the values that the present field's buttons stand for.
-    """
-
-    id: str
-    form: dict[str, Any]
-    user_id: str
-    values: dict[str, str] = field(default_factory=dict)
-    at: int = 0
-    offered: tuple[str, ...] = ()
-    trouble: str = ""
-    by: str = ""
-    state: str = "open"
-    until: float = 0.0
-
-    @property
-    def key(self) -> str:
-        """The key of the message that shows it."""
-        return f"form:{self.id}"
-
-    @property
-    def fields(self) -> list[dict[str, Any]]:
-        """The form's fields."""
-        return list(self.form["fields"])
-
-    @property
-    def line(self) -> str:
-        """The words that run the command."""
-        return command_line(self.form["command"].removeprefix("/"), self.values)
 
 
 class FormsDesk:
@@ -115,13 +76,13 @@ class FormsDesk:
     # --- menus --------------------------------------------------------------------------------------------------
     async def _show_plugins(self, dest: Destination) -> None:
         ui = await self._ui(dest)
-        buttons = [_button(name.replace("_", " ").capitalize(), f"p/{_digest(name)}") for name in sorted(ui)]
+        buttons = [button(name.replace("_", " ").capitalize(), f"p/{_digest(name)}") for name in sorted(ui)]
         text = say(dest.language, "What would you like to do?") if ui else say(dest.language, "No plugin has any.")
-        await self._show_menu(dest, text, _in_rows(buttons))
+        await self._show_menu(dest, text, in_rows(buttons))
 
     async def _show_plugin(self, dest: Destination, name: str, shown: dict[str, Any]) -> None:
-        buttons = [_button(label, f"{verb}/{digest}") for verb, digest, label, _ in _choices(name, shown)]
-        rows = [*_in_rows(buttons), [_button(f"‹ {say(dest.language, 'Back')}", "top")]]
+        buttons = [button(label, f"{verb}/{digest}") for verb, digest, label, _ in _choices(name, shown)]
+        rows = [*in_rows(buttons), [button(f"‹ {say(dest.language, 'Back')}", "top")]]
         await self._show_menu(dest, shown["summary"] or name, rows)
 
     async def _show_menu(self, dest: Destination, text: str, rows: Rows) -> None:
@@ -272,7 +233,7 @@ class FormsDesk:
         until = self._clock() + SECONDS
         kept = replace(filling, offered=tuple(offered), by=_name(message), until=until)
         await self._store.set_value(kept.key, json.dumps(asdict(kept)))
-        text, rows = _view(kept, message.dest.language)
+        text, rows = view(kept, message.dest.language)
         await self._post(message.dest, kept.key, text, rows)
 
     async def _filling(self, form_id: str) -> Filling | None:
@@ -319,76 +280,20 @@ class FormsDesk:
         await self._store.post(OutboundMessage(dest, MessageKind.NOTICE, key, payload, session_id=session_id))
 
 
-def _view(filling: Filling, language: str) -> tuple[str, Rows]:
-    """Return a form as it is shown: what was filled in, what is asked for, what was wrong, and the buttons."""
-    title, fields = filling.form["title"], filling.fields
-    if filling.state == "cancelled":
-        return f"📝 {title}: {say(language, 'Nothing was done')}", []
-    before = fields if filling.state == "done" else fields[: filling.at]
-    values = {one["label"]: filling.values[one["name"]] for one in before if one["name"] in filling.values}
-    filled = [f"✓ {label} {_shown(value)}" for label, value in values.items()]
-    if filling.state == "done":
-        return "\n".join([f"📝 {title}", *filled, f"→ {_shown(filling.line, 300)}"]), []
-    asked = fields[filling.at]
-    number = f" ({filling.at + 1}/{len(fields)})" if len(fields) > 1 else ""
-    lines = [f"📝 {title}{number}", *filled, f"❓ {asked['label']}"]
-    if filling.trouble:
-        lines.append(f"⚠️ {filling.trouble}")
-    offers = [
-        _button(_label(asked["kind"], value, language), f"{filling.id}/{filling.at}-{number}")
-        for number, value in enumerate(filling.offered)
-    ]
-    return "\n".join(lines), [*_in_rows(offers), _ways_out(filling, language)]
-
-
-def _ways_out(filling: Filling, language: str) -> list[dict[str, str]]:
-    ways = [_button(f"‹ {say(language, 'Back')}", f"{filling.id}/back")] if filling.at else []
-    if not filling.fields[filling.at]["required"]:
-        ways.append(_button(say(language, "Skip"), f"{filling.id}/skip"))
-    return [*ways, _button(say(language, "Cancel"), f"{filling.id}/cancel")]
-
-
-def _label(kind: str, value: str, language: str) -> str:
-    if kind == "date":
-        return say(language, "Today") if value == "today" else say(language, "Tomorrow")
-    return _shown(value, 40)
-
-
 def _choices(plugin: str, shown: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     """Yield what a plugin's buttons are: `do` or `open`, a digest that names it, the label, and what it stands for."""
     for element in shown["elements"]:
         if element["type"] == "form":
             yield "open", _digest(f"{plugin}/{element['title']}/{element['command']}"), element["title"], element
             continue
-        for button in element["buttons"]:
-            digest = _digest(f"{plugin}/{button['label']}/{button['action']}")
-            yield "do", digest, button["label"], button
+        for one in element["buttons"]:
+            digest = _digest(f"{plugin}/{one['label']}/{one['action']}")
+            yield "do", digest, one["label"], one
 
 
 def _listed(session: Session) -> tuple[str, ...]:
     with Workspace(session.workspace) as workspace:
         return workspace.list_files()
-
-
-def _in_rows(buttons: list[dict[str, str]]) -> Rows:
-    """Put short labels side by side."""
-    rows: Rows = []
-    for button in buttons:
-        here = sum(len(one["label"]) + 2 for one in rows[-1]) if rows else 0
-        if rows and len(rows[-1]) < IN_A_ROW and here + len(button["label"]) <= ROW_CHARS:
-            rows[-1].append(button)
-        else:
-            rows.append([button])
-    return rows
-
-
-def _shown(value: str, most: int = VALUE_SHOWN) -> str:
-    line = " ".join(value.split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"
-
-
-def _button(label: str, verb: str) -> dict[str, str]:
-    return {"label": label, "action": f"{DOOR}/{verb}"}
 
 
 def _digest(words: str) -> str:
