@@ -194,10 +194,7 @@ class OpenAIModel:
     async def _call(  # noqa: C901  # one loop: whatever can come of a try is read here
         self, request: LLMRequest, *, visible: bool
     ) -> AsyncGenerator[Item, None]:
-        """Answer one request, trying again where that is right.
-
-        `visible` says that the deltas are shown: then nothing is restarted once the first is out.
-        """
+        """Answer one request, trying again where that is right, but not once deltas are out that are `visible`."""
         model = request.model or self.name
         quirks = self._quirks_of(model)
         tries = Tries(self.settings.tries, self.settings.first_token_seconds)
