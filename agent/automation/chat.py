@@ -29,6 +29,7 @@ __all__ = ["ScheduleDesk", "change_of", "described", "history", "is_alive", "tri
 COMMAND = "/schedules"
 DOOR = "t"
 ZONE = "time_zone"
+HALTED = "⏸ All is stopped: nothing here fires until `dirigent schedules start`."
 NONE_YET = "No schedules yet. Say “every Friday at 9 send me …” or “remind me tomorrow at 9 to call Ada”."
 OWNERS_ONLY = "Only an owner may make or change schedules."
 GONE = "This schedule is no longer there."
@@ -270,7 +271,8 @@ class ScheduleDesk:
         pages = max(1, -(-len(found) // SHOWN))
         page = min(int(await self._store.get_value(_page(dest)) or 1), pages)
         begin = (page - 1) * SHOWN
-        lines, buttons = [], []
+        lines = [HALTED] if await self._automation.switch.off_since() is not None else []
+        buttons = []
         for number, trigger in enumerate(found[begin : begin + SHOWN], begin + 1):
             lines.append(f"{number}. {await self._line(trigger)}")
             buttons.append(_row(trigger, number))
@@ -278,7 +280,7 @@ class ScheduleDesk:
             lines.append(f"Page {page} of {pages}")
             before = [_button("‹", "page", str(page - 1))] if page > 1 else []
             buttons.append([*before, *([_button("›", "page", str(page + 1))] if page < pages else [])])
-        await self._post(dest, key, "\n".join(lines) or NONE_YET, buttons)
+        await self._post(dest, key, "\n".join(lines if found else [*lines, NONE_YET]), buttons)
 
     async def _line(self, trigger: Trigger) -> str:
         told = history(await self._store.fires_of(trigger.id))

@@ -205,12 +205,12 @@ async def _new_webhook(app: App, arguments: argparse.Namespace) -> Trigger:
 
 
 async def _list(app: App, *, as_json: bool) -> None:
-    from agent.automation.chat import described, history, is_alive, upcoming
+    from agent.automation.chat import HALTED, described, history, is_alive, upcoming
 
     await app.scheduled.set_schedules()
     found = [trigger for trigger in await app.store.triggers() if is_alive(trigger)]
     if not as_json and await app.automation.switch.off_since() is not None:
-        print("⏸ All is stopped: nothing here fires until `dirigent schedules start`.")
+        print(HALTED)
     if as_json:
         print(json.dumps([as_data(trigger) for trigger in found], ensure_ascii=False, indent=1))
         return

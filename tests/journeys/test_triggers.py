@@ -179,3 +179,13 @@ async def test_a_pipeline_is_run_by_its_trigger(bot: Bot):
 
     assert fire.run_id == (await bot.last_run()).id
     assert [record.output for record in await bot.steps()] == ["Hello Ada"]
+
+
+async def test_the_list_says_that_all_is_stopped(bot: Bot):
+    await bot.app.automation.switch.halt()
+    await bot.receives("/schedules")
+    assert (await newest(bot)).payload["text"].startswith("⏸ All is stopped")
+
+    await bot.app.automation.switch.release()
+    await bot.receives("/schedules")
+    assert "stopped" not in (await newest(bot)).payload["text"]
