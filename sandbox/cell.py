@@ -55,6 +55,7 @@ class Cell:
         self._numbers = itertools.count(1)
         self._pidfd = -1
         self._outer = os.pidfd_open(process.pid)
+        self._ended: asyncio.Task[None] | None = None
         self.broken = False
         self.own_processes = False
         self.own_network = False
@@ -330,9 +331,16 @@ class Cell:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     async def end(self) -> None:
-        """End the box and wait until none of its processes is left."""
-        if self._outer < 0:
-            return
+        """End the box and wait until none of its processes is left: also when the caller is cancelled meanwhile."""
+        if self._ended is None:
+            self._ended = self._loop.create_task(self._end(), name="box ends")
+        try:
+            await asyncio.shield(self._ended)
+        except asyncio.CancelledError:
+            await asyncio.wait({self._ended})  # some seconds at most
+            raise
+
+    async def _end(self) -> None:
         self._lost()
         self.kill()
         await self._close_network()
