@@ -141,3 +141,15 @@ async def test_killing_the_agent_leaves_nothing_running(tmp_path: Path, rung: st
     async with asyncio.timeout(5):
         while sleepers(folder):
             await asyncio.sleep(0.005)
+
+
+async def test_a_box_whose_closing_is_cancelled_leaves_no_process_behind(any_box: Box):
+    await any_box.run(Job("shell", "true"))
+    cells = list(any_box._cells.values())
+    assert cells
+    closing = asyncio.gather(*(asyncio.create_task(cell.end()) for cell in cells))
+    await asyncio.sleep(0)
+    closing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await closing
+    assert all(cell._process.returncode is not None for cell in cells)
