@@ -123,7 +123,7 @@ class Telegram(_Section):
     """In groups answer `mention` (mentioned, replied to, or commanded), `commands`, `all`, or `never`; an owner may
     choose for a group with /group."""
     reactions: bool = True
-    """Look (👀) at each message as soon as it is safe, where the chat allows it."""
+    """Look (👀) at a message that is safe and not answered at once, where the chat allows it."""
     voice_minutes: Annotated[float, Field(ge=0)] = 15.0
     """The longest voice message that is listened to; a longer one is kept as a file."""
     webhook_url: Annotated[str, Field(pattern=r"^https://[^\s/]+")] | None = None

@@ -212,12 +212,14 @@ class TelegramChannel:
         outside = replace(message, dest=replace(message.dest, chat_id=directory.outside(chat_id)))
         courier = self._files if message.kind is MessageKind.FILES else self._courier
         try:
-            return await courier.deliver(outside)
+            delivered = await courier.deliver(outside)
         except DeliveryRefused as refused:
             if not is_closed(refused):
                 raise
             await directory.close(self._store, chat_id)
             raise DeliveryRefused(f"{CLOSED_TO_US}: {refused}") from refused
+        self._signs.spoken(outside.dest.chat_id)
+        return delivered
 
     async def _moved(self, old: int, new: int) -> None:
         await self._directory.move(self._store, str(old), str(new))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 ACTION_SECONDS = 4.5
 SEEN = "👀"
+# Whoever is answered within this many seconds needs no other sign, and Telegram no other call.
+LOOK_AFTER = 0.5
+SPOKEN_KEPT = 10_000
 # The connections' pool looks at each of its connections for every request, so what can wait does not open many.
 LOOKS_AT_ONCE = 3
 
@@ -33,6 +37,7 @@ class Signs:
         self._typing: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._without: set[str] = set()
         self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
+        self._spoken: dict[str, float] = {}  # chat → when something was last sent to it
 
     # --- typing -------------------------------------------------------------------------------------------------
     def busy(self, dest: Destination, *, on: bool) -> None:
@@ -61,14 +66,21 @@ class Signs:
 
     # --- seen ---------------------------------------------------------------------------------------------------
     def seen(self, messages: Sequence[InboundMessage]) -> None:
-        """Look at the messages, which are stored by now, where the chat allows it."""
+        """Look at the messages, which are stored by now, where the chat allows it and nothing else is said soon."""
         for message in messages:
             if self._reactions and not message.action and message.message_id.isdigit():
-                self._tasks.own(self._look(message))
+                self._tasks.own(self._look(message, time.monotonic()), endless=True)
 
-    async def _look(self, message: InboundMessage) -> None:
+    def spoken(self, chat_id: str) -> None:
+        """Note that something was sent to the chat (by its present id): it needs no look for what it said before."""
+        if len(self._spoken) >= SPOKEN_KEPT:
+            self._spoken.clear()
+        self._spoken[chat_id] = time.monotonic()
+
+    async def _look(self, message: InboundMessage, came: float) -> None:
         chat_id = self._outside(message.dest.chat_id)
-        if chat_id in self._without:
+        await asyncio.sleep(LOOK_AFTER)
+        if chat_id in self._without or self._spoken.get(chat_id, 0.0) > came:
             return
         try:
             async with self._looks:
