@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 from telegram import BotCommand, BotCommandScopeAllGroupChats, BotCommandScopeAllPrivateChats, BotCommandScopeChat
-from telegram.error import TelegramError
+from telegram.error import BadRequest, TelegramError
 
 from agent.channels.telegram.more import MORE, fitting
 from agent.commands import HELP
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agent.store.protocol import Store
 
 KEPT = "telegram:menu"
+MOST_OWNERS = 20
 IN_GROUPS = ("/stop", "/plan", "/files", "/status", "/help")
 OWNERS = {"/users": mark("who may use me (owners)")}
 GROUP = {"/group": mark("when I answer in this group (owners)")}
@@ -49,26 +50,43 @@ class Menu:
         digest = hashlib.sha256(json.dumps(menus).encode()).hexdigest()
         if await self._store.get_value(KEPT) == digest:
             return
-        try:
-            for place, language, commands in menus:
-                if self._tasks.ending:
-                    return
-                listed = [BotCommand(name, what) for name, what in commands]
-                code = "" if language == "en" else language
-                await self._bot.set_my_commands(listed, scope=_scope(place), language_code=code)
-        except TelegramError as error:
-            logger.warning("The command menu was not set: {}", error)
-            return
-        await self._store.set_value(KEPT, digest)
+        without: set[str] = set()  # owners who have not spoken to the bot: it may not know their chats
+        for place, language, commands in menus:
+            if self._tasks.ending:
+                return
+            try:
+                if place not in without:
+                    await self._set(place, language, commands)
+            except BadRequest as error:
+                logger.info("The command menu of {} was not set: {}", place, error)
+                without.add(place)
+            except TelegramError as error:
+                logger.warning("The command menu was not set: {}", error)
+                return
+        if not without:
+            await self._store.set_value(KEPT, digest)
+
+    async def _set(self, place: str, language: str, commands: list[tuple[str, str]]) -> None:
+        listed = [BotCommand(name, what) for name, what in commands]
+        code = "" if language == "en" else language
+        await self._bot.set_my_commands(listed, scope=_scope(place), language_code=code)
 
     def menus(self, owners: Iterable[int]) -> Menus:
-        """Return (place, language, commands) of every menu."""
+        """Return (place, language, commands) of every menu.
+
+        With very many owners they have the ordinary one: a call for each of them and language would take minutes.
+        """
+        some = sorted(owners)
         group = {name: HELP[name] for name in IN_GROUPS if name in HELP} | GROUP
         made: Menus = []
         for language in LANGUAGES:
             made.append(("private", language, self._listed(HELP, language)))
             made.append(("group", language, self._listed(group, language, plugins=False)))
-            made += [(str(owner), language, self._listed(HELP | OWNERS, language)) for owner in owners]
+            made += [
+                (str(owner), language, self._listed(HELP | OWNERS, language))
+                for owner in some
+                if len(some) <= MOST_OWNERS
+            ]
         return made
 
     def _listed(self, own: Mapping[str, str], language: str, *, plugins: bool = True) -> list[tuple[str, str]]:
