@@ -24,6 +24,8 @@ LOOK_AFTER = 0.5
 SPOKEN_KEPT = 10_000
 # The connections' pool looks at each of its connections for every request, so what can wait does not open many.
 LOOKS_AT_ONCE = 3
+# When very many people write at the same moment, Telegram's limits are for the answers.
+LOOKS_WAITING = 12
 
 
 class Signs:
@@ -37,6 +39,7 @@ class Signs:
         self._typing: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._without: set[str] = set()
         self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
+        self._looking = 0
         self._spoken: dict[str, float] = {}  # chat → when something was last sent to it
 
     # --- typing -------------------------------------------------------------------------------------------------
@@ -80,8 +83,10 @@ class Signs:
     async def _look(self, message: InboundMessage, came: float) -> None:
         chat_id = self._outside(message.dest.chat_id)
         await asyncio.sleep(LOOK_AFTER)
-        if chat_id in self._without or self._spoken.get(chat_id, 0.0) > came:
+        answered = self._spoken.get(chat_id, 0.0) > came
+        if chat_id in self._without or answered or self._looking >= LOOKS_WAITING:
             return
+        self._looking += 1
         try:
             async with self._looks:
                 await self._bot.set_message_reaction(int(chat_id), int(message.message_id), SEEN)
@@ -90,3 +95,5 @@ class Signs:
             self._without.add(chat_id)
         except TelegramError as error:
             logger.debug("A message was not reacted to: {}", error)
+        finally:
+            self._looking -= 1
