@@ -34,6 +34,8 @@ LIMIT = 1000
 GRACE = 0.7
 MARGIN = 0.05
 IDLE = 30.0
+CROWDED = 50  # messages
+BREATH = 0.1  # seconds
 SLOWEST = 60.0
 SLOWEST_UNKNOWN = 900.0
 TRIES_OF_A_BUG = 5
@@ -66,6 +68,7 @@ class OutboxSender:
         self._tries: dict[int, int] = {}
         self._retry_at: dict[int, float] = {}
         self._stopping = False
+        self._backlog = 0
         for channel in channels:
             self.add(channel)
 
@@ -82,6 +85,8 @@ class OutboxSender:
             while True:
                 self._store.outbox_changed.clear()
                 pause = await self._round()
+                if self._backlog > CROWDED:  # the pace lets few go; reading all the others at each step costs most
+                    await asyncio.sleep(BREATH)
                 await self._woken(pause)
         finally:
             await self._stop()
@@ -105,8 +110,11 @@ class OutboxSender:
         ready: list[OutboundMessage] = []
         pause = IDLE
         taken = set(self._busy)
+        self._backlog = 0
         for name in list(self._channels):
-            for message in await self._due(name):
+            due = await self._due(name)
+            self._backlog += len(due)
+            for message in due:
                 wait = 0.0 if chat_of(message.dest) in taken else self._wait(message)
                 if wait > 0:
                     pause = min(pause, wait)
