@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from agent.llm.protocol import LLM
 
 EXPIRY_GRACE = 0.05
+PROJECT_SECONDS = 2.0
 RESTARTED = mark("↻ I was restarted; going on with step {number} of {total}.")
 AGAIN = mark("↻ I was restarted; going on.")
 
@@ -220,6 +221,14 @@ class RunLifecycle(Spending, Leases, ABC):
         if ends:
             pause = max(0.0, min(ends) - time.time()) + EXPIRY_GRACE
             self._expiries[run.id] = asyncio.get_running_loop().call_later(pause, self.submit, run)
+
+    async def _come_back(self, run_id: int) -> None:
+        """Have a run worked on later that only waits for its project: another process works on a run of it."""
+        run = await self._store.get_run(run_id)
+        if run.project and not run.lease_owner and run.status not in FINAL:
+            self._forget_expiry(run_id)
+            timer = asyncio.get_running_loop().call_later(PROJECT_SECONDS, self.submit, run)
+            self._expiries[run_id] = timer
 
     def _forget_expiry(self, run_id: int) -> None:
         timer = self._expiries.pop(run_id, None)

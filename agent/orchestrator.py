@@ -101,6 +101,7 @@ class OrchestratorRunner(Steering):
         """Work on a run until it is finished or waits for a person: what the engine calls."""
         run = await self._store.lease_run(run_id, self._owner, LEASE_SECONDS)
         if run is None or run.status in FINAL:
+            await self._come_back(run_id)
             return
         try:
             async with self._leased(run):

@@ -88,7 +88,8 @@ class Store(Protocol):
     async def lease_run(self, run_id: int, owner: str, seconds: float) -> Run | None:
         """Take the run for `owner` and return it with its new epoch; None when another owner's lease is still good.
 
-        Counts `starts` up and sets `started_at` the first time. The same owner may lease again.
+        None, too, while another owner works on a run of the same project. Counts `starts` up and sets `started_at` the
+        first time. The same owner may lease again.
         """
 
     async def renew_lease(self, run_id: int, epoch: int, seconds: float) -> bool:

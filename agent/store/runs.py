@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, exists, func, or_, select, update
 
 from agent.domain.provenance import Provenance
 from agent.domain.states import FINAL, Status, check_transition, sources_of
@@ -17,7 +17,7 @@ from agent.store.tables import runs, tasks
 from agent.store.transitions import stale
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from agent.domain.run import Run
     from agent.store.transitions import Owner
@@ -126,12 +126,13 @@ def outcomes(connection: Connection, source: str) -> dict[str, int]:
 def lease(connection: Connection, run_id: int, owner: str, seconds: float, now: float) -> Run | None:
     """Take the run; None when another owner's lease is still good or the run is over. Raises NotFound.
 
+    None, too, while another owner works on a run of the same project: they must not overlap.
     What a former worker of it has set aside and never settled counts as used.
     """
     free = or_(runs.c.lease_owner.in_(["", owner]), runs.c.lease_until <= now)
     row = connection.execute(
         update(runs)
-        .where(runs.c.id == run_id, runs.c.status.in_(UNFINISHED), free)
+        .where(runs.c.id == run_id, runs.c.status.in_(UNFINISHED), free, ~_project_taken(owner, now))
         .values(
             lease_owner=owner,
             lease_until=now + seconds,
@@ -146,6 +147,14 @@ def lease(connection: Connection, run_id: int, owner: str, seconds: float, now: 
         return None
     accounts.settle_lost(connection, run_id, now)
     return read(row)
+
+
+def _project_taken(owner: str, now: float) -> ColumnElement[bool]:
+    """True while somebody else works on another run of the run's project."""
+    other = runs.alias("other")
+    same = (other.c.project == runs.c.project, other.c.id != runs.c.id, other.c.status.in_(UNFINISHED))
+    theirs = (other.c.lease_owner.not_in(["", owner]), other.c.lease_until > now)
+    return and_(runs.c.project != "", exists(select(other.c.id).where(*same, *theirs).correlate(runs)))
 
 
 def renew(connection: Connection, run_id: int, epoch: int, until: float) -> bool:

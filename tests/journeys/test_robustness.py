@@ -158,3 +158,22 @@ async def test_a_plan_with_endless_titles_is_shown_in_short(tmp_path: Path):
         await bot.hears("go")
         (plan,) = await bot.shown(MessageKind.PLAN)
         assert len(str(plan.payload)) < 1_000
+
+
+async def test_a_run_waits_while_another_process_works_on_its_project(tmp_path: Path, monkeypatch: Any):
+    monkeypatch.setattr("agent.lifecycle.PROJECT_SECONDS", 0.05)
+    async with asyncio.timeout(30), Bot(tmp_path, [note]) as bot:
+        store, runner = bot.app.store, bot.app.orchestrator
+        elsewhere = await runner.open_run(bot.dest.session_id, "first", bot.dest, project="film")
+        theirs = await store.lease_run(elsewhere.id, "elsewhere:1:1", 60.0)
+        bot.llm.will_plan(step("s1", "note", name="mine.txt"))
+        mine = await runner.open_run(bot.dest.session_id, "second", bot.dest, project="film")
+        runner.submit(mine)
+        await bot.app.engine.idle()
+        assert (await store.get_run(mine.id)).status == "PENDING"
+
+        finished = asyncio.Event()
+        runner.when_finished.append(lambda run_id: finished.set() if run_id == mine.id else None)
+        await store.release_run(theirs.id, theirs.epoch)
+        await finished.wait()
+        assert (await store.get_run(mine.id)).status == "COMPLETED"

@@ -236,3 +236,26 @@ async def test_a_decision_is_in_the_audit_log(store, new_run, notice, tmp_path):
         "digest": "d",
         "comment": "shorter",
     }
+
+
+# --- one at a time ------------------------------------------------------------------------------------------------
+async def test_runs_of_a_project_are_leased_by_one_owner_at_a_time(store, clock):
+    first, second = [await store.open_run(Run("telegram:4711", "x", DEST, project="film")) for _ in range(2)]
+    other = await store.open_run(Run("telegram:4711", "x", DEST, project="reef"))
+    free = [await store.open_run(Run("telegram:4711", "x", DEST)) for _ in range(2)]
+
+    leased = await store.lease_run(first.id, "a", 30.0)
+    assert await store.lease_run(second.id, "b", 30.0) is None
+    assert await store.lease_run(second.id, "a", 30.0), "the same owner keeps its own line"
+    await store.release_run(second.id, leased.epoch)
+    assert await store.lease_run(other.id, "b", 30.0)
+    assert [await store.lease_run(run.id, owner, 30.0) is not None for run, owner in zip(free, "ab", strict=True)] == [
+        True,
+        True,
+    ]
+
+    await store.release_run(first.id, leased.epoch)
+    assert await store.lease_run(second.id, "b", 30.0)
+    assert await store.lease_run(first.id, "a", 30.0) is None
+    clock.now += 31.0
+    assert await store.lease_run(first.id, "a", 30.0), "a worker that died holds nothing up for ever"
