@@ -230,7 +230,7 @@ def test_only_what_did_something_can_be_saved(small):
 
     assert can_be_saved(a_run("x"), done)
     assert not can_be_saved(a_run("x"), asked)
-    assert not can_be_saved(a_run("/run x", given={"pipeline": "x"}), done)
+    assert not can_be_saved(a_run("/run x", given={"pipeline": "x", "steps": []}), done)
     with pytest.raises(NotFound, match="nothing to save"):
         draft_of(a_run("x"), [], small.find)
 
