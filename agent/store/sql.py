@@ -283,6 +283,10 @@ class SqlStore(Automation, Registry):
     async def audit(self, kind: str, session_id: str, detail: dict[str, Any]) -> None:
         await self._do(audit.note, kind, session_id, detail, self._clock())
 
+    def audit_soon(self, kind: str, session_id: str, detail: dict[str, Any]) -> None:
+        noted = partial(audit.note, kind=kind, session_id=session_id, detail=detail, now=self._clock())
+        self._writer.submit_lazily(Operation(work=noted))
+
     async def audit_entries(
         self, *, session_id: str | None = None, kind: str | None = None, since: float = 0.0, limit: int = 100
     ) -> list[AuditEntry]:

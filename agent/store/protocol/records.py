@@ -58,6 +58,12 @@ class Audit(Protocol):
         asked for and decided, answers, events, fires, and what a StepChange brings as its `note`.
         """
 
+    def audit_soon(self, kind: str, session_id: str, detail: dict[str, Any]) -> None:
+        """Append to the audit log with the next commit, which takes no longer than a moment; nobody waits for it.
+
+        What is written afterwards is never committed before it. Raises DirigentError when the journal is not open.
+        """
+
     async def audit_entries(
         self, *, session_id: str | None = None, kind: str | None = None, since: float = 0.0, limit: int = 100
     ) -> list[AuditEntry]:

@@ -251,3 +251,23 @@ async def test_steps_that_were_known_already_are_not_noted_again(store, new_run)
     await store.add_steps(run.id, run.epoch, [PlanStep(id="a", tool="noop")], USER)
 
     assert (await kinds(store)).count("plan") == 1
+
+
+async def test_what_is_noted_soon_shares_the_next_commit_in_its_place(store):
+    before = store.commits
+    for number in range(50):
+        store.audit_soon("network", "s", {"n": number})
+    await store.audit("step", "s", {})
+
+    assert await kinds(store) == ["network"] * 50 + ["step"]
+    assert store.commits == before + 1
+    assert (await checked(store)).broken is None
+
+
+async def test_what_is_noted_soon_is_written_when_nothing_follows(store):
+    store.audit_soon("network", "s", {"n": 1})
+    await store.close()
+
+    await store.open()
+
+    assert await kinds(store) == ["network"]
