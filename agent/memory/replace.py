@@ -1,10 +1,14 @@
-"""Replacing a file whole or not at all."""
+"""Replacing a file whole or not at all, whoever else replaces it at the same time."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 
 async def replace_file(path: Path, text: str) -> None:
@@ -18,8 +22,31 @@ async def replace_file(path: Path, text: str) -> None:
 def _replace(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
+    with _alone(part) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    part.replace(path)
+        part.replace(path)
+
+
+@contextlib.contextmanager
+def _alone(part: Path) -> Iterator[TextIO]:
+    """Open a file, empty, for as long as nobody else has it: no thread, and no other process.
+
+    Without that a second writer would empty what a first one is about to put into place.
+    """
+    while True:
+        with part.open("a", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _lies_at(part, file):  # whoever had it before has put it into its place
+                continue
+            file.truncate(0)
+            yield file
+            return
+
+
+def _lies_at(part: Path, file: TextIO) -> bool:
+    try:
+        return os.path.samestat(part.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False

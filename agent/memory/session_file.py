@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,20 +26,21 @@ SOURCE_CHARS = 120
 
 
 class SessionFolders:
-    """Opens sessions below `root` and keeps what was read until it is told to forget it."""
+    """Opens sessions below `root` and keeps what was read until it is told to forget it.
+
+    Runs of several projects may belong to one session and end at the same time: its file is changed by one at a time.
+    """
 
     def __init__(self, root: Path, profile: Profile) -> None:
         self._root = root
         self._profile = profile
         self._cache: dict[str, SessionFile] = {}
+        self._changing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def open(self, session_id: str, language: str = "en") -> Session:
         """Return the session, making its folder the first time. Raises ConfigError for a broken SESSION.json."""
         folder = self._root / folder_name(session_id)
-        file = self._cache.get(session_id)
-        if file is None:
-            file = await self._read_or_make(folder, session_id, language)
-            self._cache[session_id] = file
+        file = await self._read_once(folder, session_id, language)
         drafts = bool(file.settings.get("drafts", True))
         session = Session(session_id, folder, file.profile, file.language, file.model, file.working_folder, drafts)
         session.workspace.mkdir(parents=True, exist_ok=True)
@@ -49,9 +52,7 @@ class SessionFolders:
 
     async def file_of(self, session: Session) -> SessionFile:
         """Return the contents of the session's file."""
-        if session.id not in self._cache:
-            self._cache[session.id] = await self._read_or_make(session.folder, session.id, session.language)
-        return self._cache[session.id]
+        return await self._read_once(session.folder, session.id, session.language)
 
     async def add_history(  # one entry's fields
         self,
@@ -67,7 +68,6 @@ class SessionFolders:
 
         `untrusted` names the untrusted sources that went into the outcome.
         """
-        file = await self.file_of(session)
         entry = HistoryEntry(
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             request=request[:REQUEST_CHARS],
@@ -75,25 +75,40 @@ class SessionFolders:
             status=status,
             untrusted=tuple(name[:SOURCE_CHARS] for name in untrusted[:SOURCES_KEPT]),
         )
-        file.history[task_key] = [*file.history.get(task_key, []), entry][-HISTORY_KEPT:]
-        await write(session.folder, file)
+        async with self._changing[session.id]:
+            file = await self._known(session.folder, session.id, session.language)
+            file.history[task_key] = [*file.history.get(task_key, []), entry][-HISTORY_KEPT:]
+            await write(session.folder, file)
 
     async def change(self, session: Session, **fields: Any) -> None:
         """Set fields of the session's file. Raises ConfigError for values that cannot be."""
-        file = await self.file_of(session)
-        try:
-            changed = SessionFile.model_validate({**file.model_dump(), **fields})
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ConfigError(f"{first['loc'][0]}: {first['msg']}.", hint="Nothing was changed.") from error
-        await write(session.folder, changed)
-        self._cache[session.id] = changed
+        async with self._changing[session.id]:
+            file = await self._known(session.folder, session.id, session.language)
+            try:
+                changed = SessionFile.model_validate({**file.model_dump(), **fields})
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise ConfigError(f"{first['loc'][0]}: {first['msg']}.", hint="Nothing was changed.") from error
+            await write(session.folder, changed)
+            self._cache[session.id] = changed
 
     async def clear_history(self, session: Session) -> None:
         """Forget what was asked and done before; profile, files and memory stay."""
-        file = await self.file_of(session)
-        file.history.clear()
-        await write(session.folder, file)
+        async with self._changing[session.id]:
+            file = await self._known(session.folder, session.id, session.language)
+            file.history.clear()
+            await write(session.folder, file)
+
+    async def _read_once(self, folder: Path, session_id: str, language: str) -> SessionFile:
+        if session_id in self._cache:  # nobody who only reads waits for a write
+            return self._cache[session_id]
+        async with self._changing[session_id]:
+            return await self._known(folder, session_id, language)
+
+    async def _known(self, folder: Path, session_id: str, language: str) -> SessionFile:
+        if session_id not in self._cache:
+            self._cache[session_id] = await self._read_or_make(folder, session_id, language)
+        return self._cache[session_id]
 
     async def _read_or_make(self, folder: Path, session_id: str, language: str) -> SessionFile:
         if (folder / FILE_NAME).exists():

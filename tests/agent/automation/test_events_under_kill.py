@@ -64,7 +64,7 @@ async def test_kill_9_loses_doubles_and_reorders_nothing(tmp_path: Path, a_trigg
         child.kill()
         await child.wait()
 
-    assert [event.key for event in await store.events("dead")] == []
+    assert [(event.key, event.error) for event in await store.events("dead")] == []
     assert len(await store.events("handled")) == EVENTS
     triggers = await store.triggers()
     assert Counter(trigger.source for trigger in triggers) == {"take": 2, "": 1}
