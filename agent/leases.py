@@ -10,17 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 from agent.domain.states import FINAL, Status
 from agent.errors import DirigentError
+from agent.texts import mark, say
 
 if TYPE_CHECKING:
     from agent.domain.run import Run
     from agent.store.protocol import Store
 
 LEASE_SECONDS = 60.0
-MOST_INTERRUPTIONS = 5
+MOST_DEATHS = 3
+SET_ASIDE = mark("I ended {times} times while I worked on “{title}”, so I have set it aside.")
+WAY_ON = mark("What is finished is kept. The log may say why I ended.")
+TITLE_CHARS = 60
 
 
 class LeaseLost(Exception):
     """Work on a run was cancelled because its lease could not be kept."""
+
+
+class SetAside(DirigentError):
+    """A run during which the process has ended again and again; a person decides whether it is taken up once more."""
 
 
 class Leases:
@@ -35,7 +43,7 @@ class Leases:
 
         The clock runs out by itself when renewing fails or hangs: whoever takes the run over then works on it alone.
         """
-        await self._count_interruptions(run)
+        await self._count_deaths(run)
         try:
             async with asyncio.timeout(LEASE_SECONDS) as held:
                 keeper = asyncio.create_task(self._keep_lease(run, held), name=f"lease-{run.id}")
@@ -48,24 +56,35 @@ class Leases:
             if held.expired():
                 raise LeaseLost(f"The lease of run {run.id} was lost.") from error
             raise
+        except asyncio.CancelledError:
+            await self._left_alive(run)
+            raise
 
-    async def _count_interruptions(self, run: Run) -> None:
-        """Refuse a run during which the process has ended again and again, with no step finished in between.
+    async def _count_deaths(self, run: Run) -> None:
+        """Raise SetAside for a run during which the process has died too often, with no step finished in between.
 
         What ends the process each time (memory, a command that restarts the machine) would otherwise do so for ever.
         """
         if run.status is not Status.RUNNING:
             return
         done = sum(record.status in FINAL for record in await self._store.get_steps(run.id))
-        key = f"run:{run.id}:interrupted"
-        before, times = json.loads(await self._store.get_value(key) or "[0, 0]")
-        times = times + 1 if before == done else 1
-        await self._store.set_value(key, json.dumps([done, times]))
-        if times >= MOST_INTERRUPTIONS:
-            raise DirigentError(
-                f"Dirigent ended {times} times in a row while it worked on this; it is not taken up again by itself.",
-                hint="Send it again to try once more; the log may say why it ended.",
-            )
+        before, times, alive = await self._deaths(run)
+        times = (times if before == done else 0) + (not alive)
+        await self._store.set_value(_key(run), json.dumps([done, times]))
+        if times >= MOST_DEATHS:
+            language, title = run.dest.language, (run.title or run.request)[:TITLE_CHARS]
+            raise SetAside(say(language, SET_ASIDE, times=times, title=title), hint=say(language, WAY_ON))
+
+    async def _left_alive(self, run: Run) -> None:
+        """Note that the work was ended in good order: taking it up again is no sign of a death."""
+        with contextlib.suppress(DirigentError):
+            done, times, _ = await self._deaths(run)
+            await self._store.set_value(_key(run), json.dumps([done, times, True]))
+
+    async def _deaths(self, run: Run) -> tuple[int, int, bool]:
+        """Return how many steps were finished at the last count, the deaths since, and whether it was left alive."""
+        done, times, *alive = json.loads(await self._store.get_value(_key(run)) or "[0, 0]")
+        return done, times, bool(alive)
 
     async def _keep_lease(self, run: Run, held: asyncio.Timeout) -> None:
         clock = asyncio.get_running_loop().time
@@ -80,3 +99,7 @@ class Leases:
                 continue
             with contextlib.suppress(RuntimeError):  # it ran out while the journal was asked
                 held.reschedule(asked + LEASE_SECONDS if kept else asked)
+
+
+def _key(run: Run) -> str:
+    return f"run:{run.id}:interrupted"

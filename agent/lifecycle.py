@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.domain.execution import ResponseStatus
 from agent.domain.messages import Destination, MessageKind, OutboundMessage
-from agent.domain.offers import retry_offer, stop_offer
+from agent.domain.offers import aside_offer, retry_offer, stop_offer
 from agent.domain.run import Origin, Run, StepChange
 from agent.domain.states import FINAL, Status
 from agent.engine.owner import is_gone, own_name
@@ -262,10 +262,15 @@ class RunLifecycle(Spending, Leases, ABC):
         dest = ctx.run.dest
         return [*plan, *(question_message(dest, q) for q in questions), *(approval_message(dest, a) for a in approvals)]
 
-    async def _fail(self, run: Run, message: str, hint: str) -> None:
-        """End a run that cannot go on, and say so with a way on. What it has made is kept and named."""
+    async def _fail(self, run: Run, message: str, hint: str, *, aside: bool = False) -> None:
+        """End a run that cannot go on, and say so with a way on. What it has made is kept and named.
+
+        `aside` says that it could go on, but not by itself.
+        """
         payload: dict[str, Any] = {"text": message, "hint": hint, "ref": run.corr_id}
-        if run.origin is not Origin.TRIGGER:
+        if aside:
+            payload["buttons"] = aside_offer(run)
+        elif run.origin is not Origin.TRIGGER:
             payload["buttons"] = retry_offer(run, models=self._llm is not None and not run.is_pipeline)
         key = f"run:{run.id}:error"
         told = OutboundMessage(run.dest, MessageKind.ERROR, key, payload, session_id=run.session_id, run_id=run.id)

@@ -35,7 +35,7 @@ from agent.execution.people import CHANGE, wishes
 from agent.execution.posting import LastMessages, put_aside
 from agent.execution.replies import said_of_reply
 from agent.execution.scheduler import Outcome, Slots, StepScheduler
-from agent.leases import LEASE_SECONDS, LeaseLost
+from agent.leases import LEASE_SECONDS, LeaseLost, SetAside
 from agent.memory.memory import SessionMemory
 from agent.planning.offline import OfflinePlanner
 from agent.planning.planner import Planner, plan_steps
@@ -111,7 +111,7 @@ class OrchestratorRunner(Steering):
         except StaleLease:
             self._log.warning("run {} was taken over by another worker", run.id)
         except DirigentError as error:
-            await self._fail(run, error.message, error.hint)
+            await self._fail(run, error.message, error.hint, aside=isinstance(error, SetAside))
         except Exception:
             ref = reference_id()
             self._log.error("{} run {} failed:\n{}", ref, run.id, traceback.format_exc())

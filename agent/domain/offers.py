@@ -32,6 +32,12 @@ def retry_offer(run: Run, *, models: bool) -> list[list[dict[str, str]]]:
     return [[{"label": label, "action": f"r/{run.ref}/{verb}"} for label, verb in wanted]]
 
 
+def aside_offer(run: Run) -> list[list[dict[str, str]]]:
+    """Return the buttons under a run that is not taken up again by itself: take it up, or throw away what it made."""
+    wanted = [("🔄 Retry", "retry"), ("🗑 Discard", "discard")]
+    return [[{"label": label, "action": f"r/{run.ref}/{verb}"} for label, verb in wanted]]
+
+
 def stop_offer(run: Run, *, made: bool) -> list[list[dict[str, str]]]:
     """Return the buttons under a stopped run: go on with it, and throw away what it has made."""
     wanted = [("▶ Resume", "resume"), *([("🗑 Discard", "discard")] if made else [])]
