@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.engine.local import LocalEngine
@@ -55,15 +55,17 @@ def make_parts(
 ) -> Parts:
     """Make what was not given. Nothing is opened or started yet."""
     from agent.catalogue import Catalogue
+    from agent.policy.egress import auditor
     from agent.store.sql import SqlStore
     from sandbox.boxes import Boxes
 
     config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     limits = config.limits
+    store = store or SqlStore(config.folder / JOURNAL)
     return Parts(
-        store or SqlStore(config.folder / JOURNAL),
+        store,
         catalogue or Catalogue.load(config),
-        boxes or Boxes(sandbox_policy(config)),
+        boxes or Boxes(replace(sandbox_policy(config), on_connection=auditor(store))),
         engine
         or LocalEngine(
             runs_total=limits.runs_total, runs_per_user=limits.runs_per_user, ageing_seconds=limits.ageing_seconds

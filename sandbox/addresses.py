@@ -21,6 +21,9 @@ _NOT_PUBLIC_4 = tuple(
         ),
     )
 )
+_PRIVATE = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
+)
 _PUBLIC_6 = ipaddress.IPv6Network("2000::/3")
 _NOT_PUBLIC_6 = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "3fff::/20", "2620:4f:8000::/48")))
 # Forms of IPv6 that stand for an IPv4 address: the network, and how far its bits are from the right end.
@@ -54,6 +57,25 @@ def is_public(address: Address) -> bool:
             return is_public(inner)
         return address in _PUBLIC_6 and not any(address in network for network in _NOT_PUBLIC_6)
     return not any(address in network for network in _NOT_PUBLIC_4)
+
+
+def network_of(address: Address) -> str:
+    """Return the class of an address: `public`, `private`, `loopback`, `link-local`, `this machine`, or `special`.
+
+    `this machine` is a public or private address of ours; `special` is what belongs to no ordinary host.
+    """
+    plain = carried(address) or address
+    if address.is_loopback or plain.is_loopback or plain.is_unspecified:
+        return "loopback"
+    if plain.is_link_local:
+        return "link-local"
+    if not is_one_host(plain):
+        return "special"
+    if is_ours(plain):
+        return "this machine"
+    if is_public(address):
+        return "public"
+    return "private" if any(plain in network for network in _PRIVATE) else "special"
 
 
 def is_one_host(address: Address) -> bool:

@@ -63,7 +63,8 @@ class Job:
 
     `net` are the places it may reach: `host:port`, `host` (ports 80 and 443), `*.host`. A job reaches nothing else but
     what the policy allows every job, and that only over HTTP and TLS through the proxy that its environment names.
-    `secrets` are the only ones it sees. `data` asks for the worker that has the data libraries imported.
+    `secrets` are the only ones it sees. `data` asks for the worker that has the data libraries imported. `run` and
+    `step` say whose work it is; they come back in its connections, and nothing inside sees them.
     """
 
     kind: Literal["python", "shell", "tool"]
@@ -75,6 +76,8 @@ class Job:
     net: tuple[str, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
     data: bool = False
+    run: str = ""
+    step: str = ""
 
 
 class JobStatus(StrEnum):
@@ -130,8 +133,10 @@ class FileChange:
 class Connection:
     """One attempt of a job to reach a host, for the audit log.
 
-    `address` is the one that was connected to, empty when none was. `reason` says why it was refused or ended early.
-    Bytes and seconds are those of the whole connection.
+    `address` is the one that was connected to, or that it was refused for; empty when none was looked up. `network` is
+    the class of that address: `public`, `private`, `loopback`, `link-local`, `this machine`, or `special`. `reason`
+    says why it was refused or ended early. Bytes and seconds are those of the whole connection. `run` and `step` are
+    the job's. A job that makes very many has the last of them summed up: `count` is then how many, without a host.
     """
 
     session: str
@@ -143,6 +148,10 @@ class Connection:
     sent: int = 0
     received: int = 0
     seconds: float = 0.0
+    network: str = ""
+    run: str = ""
+    step: str = ""
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

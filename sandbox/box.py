@@ -171,7 +171,7 @@ class Box(Session):
         """Open the way to the network for a job; return what its order needs for that."""
         if grant is None:
             return {}
-        proxy, port = await cell.network()
+        proxy, port = await cell.network(network.nobody(self._session_id, self._policy))
         proxy.admit(grant)
         return {"port": port, "env": network.environment(grant, port)}
 

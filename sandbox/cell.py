@@ -151,8 +151,11 @@ class Cell:
         await asyncio.wait({pong}, timeout=PING_S)
         return pong.done() and not self.broken
 
-    async def network(self) -> tuple[Proxy, int]:
-        """Return the proxy of this box, started by the first who asks, and its port inside. Raises SandboxError."""
+    async def network(self, nobody: Grant) -> tuple[Proxy, int]:
+        """Return the proxy of this box, started by the first who asks, and its port inside. Raises SandboxError.
+
+        `nobody` notes what jobs without leave want of it.
+        """
         if self._listening is None:
             self._listening = self._loop.create_future()
             await self._send({"op": "listen"}, [])
@@ -162,7 +165,7 @@ class Cell:
         except TimeoutError:
             raise SandboxError("The sandbox does not open its way to the network.") from None
         if self._proxy is None:
-            self._proxy = Proxy(listener)
+            self._proxy = Proxy(listener, nobody)
             await self._proxy.start()
         return self._proxy, port
 

@@ -49,7 +49,12 @@ def grant(session: str, job: Job, policy: Policy) -> Grant | None:
         _places("sandbox.tool_hosts", policy.tool_hosts),
         _places("sandbox.private_hosts", policy.private_hosts),
     )
-    return Grant(session, rules, policy.traffic_mb << 20, policy.on_connection)
+    return Grant(session, rules, policy.traffic_mb << 20, policy.on_connection, run=job.run, step=job.step)
+
+
+def nobody(session: str, policy: Policy) -> Grant:
+    """Return what stands for a session's jobs without leave: it allows nothing and notes what they want."""
+    return Grant(session, Rules(*[Places()] * 4), 0, policy.on_connection)
 
 
 @functools.lru_cache(maxsize=256)

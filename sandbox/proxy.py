@@ -17,7 +17,7 @@ import ipaddress
 import secrets
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -33,17 +33,19 @@ if TYPE_CHECKING:
 HEAD_S, CONNECT_S, IDLE_S = 10.0, 15.0, 120.0
 MOST_AT_ONCE = 64
 MOST_KEPT = 100
+MOST_TOLD = 1000
 CHUNK = 1 << 17
 SPENT = "the job has sent and received all that it may"
 
 
 class Refused(Exception):
-    """This connection is not to be made; `reason` is one line for the person."""
+    """This connection is not to be made; `reason` is one line for the person, `address` what it was refused for."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, address: addresses.Address | None = None) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.address = address
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,10 @@ class Rules:
 
 @dataclass
 class Grant:
-    """One job's leave to use the network: its token, what it may reach, and how many bytes are left."""
+    """One job's leave to use the network: its token, what it may reach, and how many bytes are left.
+
+    `on_connection` is told of each connection; of those after the first MOST_TOLD it gets the sum when the job is over.
+    """
 
     session: str
     rules: Rules
@@ -71,6 +76,10 @@ class Grant:
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     made: list[Connection] = field(default_factory=list)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    run: str = ""
+    step: str = ""
+    told: int = 0
+    rest: Connection | None = None
 
     def take(self, count: int) -> None:
         """Count bytes in either direction; raise Refused when there are no more to be had."""
@@ -82,6 +91,19 @@ class Grant:
         """Keep a connection for the result, and tell whoever audits."""
         if len(self.made) < MOST_KEPT:
             self.made.append(connection)
+        self.told += 1
+        if self.told > MOST_TOLD:
+            self.rest = _sum(self.rest, connection)
+        else:
+            self._tell(connection)
+
+    def tell_the_rest(self) -> None:
+        """Tell of those that were only counted. Doing so twice is harmless."""
+        if self.rest is not None:
+            self._tell(self.rest)
+            self.rest = None
+
+    def _tell(self, connection: Connection) -> None:
         logger.info(
             "network: {} {}:{} {} {} sent {} received {} in {:.1f} s",
             *(connection.session, connection.host, connection.port, connection.address or "-"),
@@ -89,6 +111,19 @@ class Grant:
         )
         if self.on_connection is not None:
             self.on_connection(connection)
+
+
+def _sum(so_far: Connection | None, one: Connection) -> Connection:
+    before = so_far or Connection(one.session, "", 0, run=one.run, step=one.step, count=0)
+    return replace(
+        before,
+        allowed=before.allowed or one.allowed,
+        reason=f"more than {MOST_TOLD} connections; the rest in sum",
+        sent=before.sent + one.sent,
+        received=before.received + one.received,
+        seconds=before.seconds + one.seconds,
+        count=before.count + 1,
+    )
 
 
 @dataclass
@@ -117,17 +152,21 @@ def check(place: Place, found: list[addresses.Address], private: Places) -> list
     named = private.allow(place)
     for address in found:
         if not addresses.is_one_host(address):
-            raise Refused(403, f"{place.host} is {address}, which is no single host")
+            raise Refused(403, f"{place.host} is {address}, which is no single host", address)
         if not named and (not addresses.is_public(address) or addresses.is_ours(address)):
-            raise Refused(403, f"{place.host} is {address}, which is not on the public internet")
+            raise Refused(403, f"{place.host} is {address}, which is not on the public internet", address)
     return found
 
 
 class Proxy:
-    """Serves one listening socket: that of one box. `close` ends every connection."""
+    """Serves one listening socket: that of one box. `close` ends every connection.
 
-    def __init__(self, listener: socket.socket) -> None:
+    `nobody` allows nothing; it notes what those want who have no leave.
+    """
+
+    def __init__(self, listener: socket.socket, nobody: Grant) -> None:
         self._listener = listener
+        self._nobody = nobody
         self._server: asyncio.Server | None = None
         self._grants: dict[str, Grant] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -144,12 +183,14 @@ class Proxy:
         """End what the job has open and forget it."""
         self._grants.pop(grant.token, None)
         await _end(grant.tasks)
+        grant.tell_the_rest()
 
     async def close(self) -> None:
         """Stop listening and end every connection."""
         if self._server is not None:
             self._server.close()
         await _end(self._tasks)
+        self._nobody.tell_the_rest()
         self._listener.close()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -186,7 +227,10 @@ class Proxy:
             for known, grant in self._grants.items():
                 if hmac.compare_digest(known.encode(), token.encode()):
                     return grant
-        raise Refused(407, "this job may not use the network")
+        reason = "this job may not use the network"
+        host, port = request.host_and_port()
+        self._nobody.note(Connection(self._nobody.session, host, port, reason=reason))
+        raise Refused(407, reason)
 
 
 async def _end(tasks: set[asyncio.Task[None]]) -> None:
@@ -216,7 +260,7 @@ class _Exchange:
         self._reader = reader
         self._writer = writer
         self._traffic = _Traffic()
-        self._address = ""
+        self._address: addresses.Address | None = None
 
     async def run(self) -> None:
         task = asyncio.current_task()
@@ -233,6 +277,7 @@ class _Exchange:
                 far_writer.transport.abort()
         except Refused as error:
             reason = error.reason
+            self._address = self._address or error.address
             if not connected:
                 raise
         except asyncio.CancelledError:
@@ -246,11 +291,12 @@ class _Exchange:
 
     def _tell(self, connected: bool, reason: str, seconds: float) -> None:  # noqa: FBT001
         host, port = self._request.host_and_port()
-        traffic = self._traffic
-        self._grant.note(
+        traffic, address, grant = self._traffic, self._address, self._grant
+        grant.note(
             Connection(
-                *(self._grant.session, host, port, self._address, connected, reason),
-                *(traffic.sent, traffic.received, seconds),
+                *(grant.session, host, port, str(address or ""), connected, reason),
+                *(traffic.sent, traffic.received, round(seconds, 3), addresses.network_of(address) if address else ""),
+                *(grant.run, grant.step),
             )
         )
 
@@ -272,7 +318,7 @@ class _Exchange:
             except (OSError, TimeoutError) as error:
                 problem = error
                 continue
-            self._address = str(address)
+            self._address = address
             return streams
         raise Refused(502, f"{place} does not answer ({type(problem).__name__})")
 

@@ -191,6 +191,7 @@ class Dispatcher:
             memory=ctx.memory,
             budget=ctx.budget,
             services=named_services(ctx.run.given),
+            run=ctx.run.ref,
         )
         repeatable = not once and not asks  # an approval is for one execution; a `once` tool is never repeated unasked
         made: dict[str, Artifact] = {}

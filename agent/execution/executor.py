@@ -308,6 +308,7 @@ class Executor:
             memory=ctx.memory,
             budget=ctx.budget,
             services=named_services(ctx.run.given),
+            run=ctx.run.ref,
         )
         await note_effect(self._store, ctx, step_id, spec, "begun")
         response = await self._toolbox.call(call)

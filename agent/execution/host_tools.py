@@ -36,6 +36,8 @@ class HostContext:
         plugin: str = "",
         services: Services | None = None,
         named: Mapping[str, Named] | None = None,
+        run: str = "",
+        step: str = "",
     ) -> None:
         self.workdir = workdir
         self.settings = settings
@@ -49,6 +51,7 @@ class HostContext:
         self._plugin = plugin
         self._services = services
         self._named = named or {}
+        self._run, self._step = run, step
         self.asked: set[str] = set()  # the services that the call has asked for
 
     @property
@@ -94,7 +97,7 @@ class HostContext:
         """Run a function of the tool's plugin inside the sandbox and return its JSON value."""
         wants = "ctx" in inspect.signature(function).parameters
         call = ToolCall(self._source, function.__name__, arguments, wants_context=wants)
-        job = Job(kind="tool", tool=call, limits=Limits(wall_s=60))
+        job = Job(kind="tool", tool=call, limits=Limits(wall_s=60), run=self._run, step=self._step)
         result = await self._boxes.run(self._session_id, self.workdir, job)
         if result.failure is not None:
             raise ToolFailure(result.failure["message"], hint=result.failure.get("hint", ""))

@@ -55,7 +55,8 @@ ENDINGS = {
 class Call:
     """One call of a tool with validated arguments. `seconds` is how long it may take; `report` is told its progress.
 
-    `services` are the names that the run's pipeline gives to services. Without a `budget` nothing is charged.
+    `services` are the names that the run's pipeline gives to services. Without a `budget` nothing is charged. `run` is
+    the run's name, for the audit log.
     """
 
     session: Session
@@ -67,6 +68,7 @@ class Call:
     memory: Memory | None = None
     services: Mapping[str, Named] = field(default_factory=dict)
     budget: Budget | None = None
+    run: str = ""
 
 
 class Toolbox:
@@ -142,6 +144,8 @@ class Toolbox:
             plugin=spec.plugin,
             services=self._services,
             named=call.services,
+            run=call.run,
+            step=call.step_id,
         )
         response = await self._settled(call, ctx)
         return _without(self._services.secrets(), response) if ctx.asked else response
@@ -178,6 +182,8 @@ class Toolbox:
             secrets=self._secrets(spec),
             data=spec.data,
             limits=Limits(wall_s=call.seconds, cpu_s=box.cpu_seconds, memory_mb=box.memory_mb, disk_mb=box.disk_mb),
+            run=call.run,
+            step=call.step_id,
         )
         result = await self._boxes.run(call.session.id, call.session.workspace, job, on_progress=call.report)
         return self._sandbox_response(call, result)
