@@ -6,7 +6,7 @@ A channel says its `rates`, or `rates = None` when it bears any pace, as a termi
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +22,7 @@ Kept = TypeVar("Kept")
 
 # Progress may not use up what the answer will need.
 RESERVE = 2.0
+SECOND = 1.05  # with what calls may be late or early on their way
 REMEMBERED = 4096
 
 
@@ -29,16 +30,15 @@ REMEMBERED = 4096
 class Rates:
     """What a channel bears: messages a second, and at once; seconds between two edits of progress.
 
-    The defaults stay below what Telegram allows a bot; one call more than allowed may follow at once, when a preview is
-    completed.
+    The defaults stay within what Telegram allows a bot: burst and rate together are no more than 20 in a minute of a
+    group, also when a preview is completed, for which one call more than allowed may follow at once.
     """
 
     private: float = 1.0
     private_burst: float = 3.0
-    group: float = 20 / 60
+    group: float = 14 / 60
     group_burst: float = 5.0
-    overall: float = 30.0
-    overall_burst: float = 30.0
+    overall: int = 30
     edit_gap: float = 1.5
 
 
@@ -62,6 +62,23 @@ class Allowance:
         self._at = now
 
 
+class Window:
+    """At most so many within `seconds`, all at once if they come so."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._seconds = seconds
+        self._times: deque[float] = deque(maxlen=most)
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until there is room for one."""
+        is_full = len(self._times) == self._times.maxlen
+        return max(0.0, self._times[0] + self._seconds - now) if is_full else 0.0
+
+    def take(self, now: float) -> None:
+        """Use one."""
+        self._times.append(now)
+
+
 CAREFUL = Rates()
 
 
@@ -71,7 +88,7 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = time.monotonic, rates: Rates | None = CAREFUL) -> None:
         self._clock = clock
         self._rates = rates
-        self._overall = Allowance(rates.overall, rates.overall_burst, clock()) if rates else None
+        self._overall = Window(rates.overall, SECOND) if rates else None
         self._chats: OrderedDict[str, Allowance] = OrderedDict()
         self._touched: OrderedDict[int, float] = OrderedDict()
         self._closed_until: dict[str, float] = {}

@@ -1,8 +1,9 @@
 """The fake server's control API, for tests in another process.
 
-`POST /control/user_says`, `user_edits`, `user_presses`, `forge_press`, `add_group`, `fail` take their method's
-arguments as JSON and return `{"result": …}`; `user_sends_file` takes its bytes as `data_base64`. `POST /control/set`
-sets `flood_control`. `GET /control/messages?chat=11`, `/control/calls?method=…`, `/control/queries` read;
+`POST /control/user_says`, `user_edits`, `user_deletes`, `user_presses`, `forge_press`, `add_group`,
+`bot_is_thrown_out`, `fail` take their method's arguments as JSON and return `{"result": …}`; `user_sends_file` takes
+its bytes as `data_base64`. `POST /control/set` sets `flood_control`. `GET /control/messages?chat=11`,
+`/control/calls?method=…`, `/control/queries` read;
 `GET /control/wait?chat=11&text=Hello&seconds=5` returns when a bot message of the chat contains the text (408 if not).
 """
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from agent.testing.telegram_server import FakeTelegram
     from agent.testing.telegram_world import Shown
 
-DEEDS = ("user_says", "user_edits", "user_presses", "forge_press", "user_sends_file", "add_group", "fail")
+DEEDS = (
+    *("user_says", "user_edits", "user_deletes", "user_presses", "forge_press", "user_sends_file"),
+    *("add_group", "bot_is_thrown_out", "fail"),
+)
 
 
 def _message(shown: Shown) -> dict[str, Any]:

@@ -27,9 +27,13 @@ def writable(world: World, params: Params) -> Chat:
     if chat.blocked:
         who = "blocked by the user" if chat.type == "private" else "kicked from the supergroup chat"
         raise Refused(403, f"Forbidden: bot was {who}")
+    if chat.silenced:
+        raise bad("not enough rights to send text messages to the chat")
     thread = params.get("message_thread_id")
     if thread is not None and int(thread) not in chat.topics - {1}:
         raise bad("message thread not found")
+    if thread is not None and int(thread) in chat.closed_topics:
+        raise bad("TOPIC_CLOSED")
     return chat
 
 

@@ -33,14 +33,25 @@ SHAPES = frozenset(
 )
 
 
+GARBAGE = "<html><body>502 Bad Gateway</body></html>"
+
+
+class Garbled(Exception):
+    """What is answered is no JSON."""
+
+
 @dataclass(slots=True)
 class Call:
-    """One request: when (monotonic seconds), what was asked, and what came of it ("ok", "400 Bad Request: …")."""
+    """One request: when (monotonic seconds), what was asked, and what came of it ("ok", "400 Bad Request: …").
+
+    `staged` says that a `Fault` made it go wrong.
+    """
 
     method: str
     params: Params
     at: float
     outcome: str = ""
+    staged: bool = False
 
     @property
     def chat(self) -> int:
@@ -54,7 +65,8 @@ class Fault:
 
     `kind`: `error` answers `code` and `description` without doing anything · `error_after` does it and answers so ·
     `drop_before` closes the connection without doing anything · `drop_after` does it and closes the connection without
-    an answer · `delay` waits `seconds` first · `hang` does it and never answers.
+    an answer · `garbage` answers with what is no JSON without doing anything · `garbage_after` does it and answers so ·
+    `delay` waits `seconds` first · `hang` does it and never answers.
     """
 
     method: str
@@ -65,6 +77,11 @@ class Fault:
     description: str = "Internal Server Error"
     retry_after: int | None = None
     chat: int | None = None
+    migrate_to: int | None = None
+
+    def refusal(self) -> Refused:
+        """Return the answer of an `error`."""
+        return Refused(self.code, self.description, self.retry_after, self.migrate_to)
 
     def fits(self, call: Call) -> bool:
         """Tell whether it strikes this call."""
@@ -104,6 +121,7 @@ class FakeTelegram(World):
         self.port = port
         self.calls: list[Call] = []
         self.faults: list[Fault] = []
+        self.tolerated: list[str] = []  # refusals that a test brings about without a fault; see `telegram_wire`
         self.flood_control = False
         self.flood = Flood()
         self._poll = Poll(self)
@@ -170,6 +188,9 @@ class FakeTelegram(World):
             call.outcome = str(refusal)
             self.touch()
             return web.json_response(refusal.to_json(), status=refusal.code)
+        except Garbled:
+            self.touch()
+            return web.Response(text=GARBAGE, content_type="text/html")
         if body is None:
             return _cut(request)
         self.touch()
@@ -177,22 +198,32 @@ class FakeTelegram(World):
 
     async def _settle(self, token: str, call: Call, uploads: Uploads, fault: Fault | None) -> dict[str, Any] | None:
         """Do what was asked, with the fault; None closes the connection."""
-        if fault is not None:
-            fault.times -= 1
-            await asyncio.sleep(fault.seconds)
-            if fault.kind == "drop_before":
-                call.outcome = fault.kind
-                return None
-            if fault.kind == "error":
-                raise Refused(fault.code, fault.description, fault.retry_after)
+        if fault is None:
+            result = await self._do(token, call, uploads)
+            call.outcome = "ok"
+            return {"ok": True, "result": result}
+        fault.times -= 1
+        call.staged = True
+        await asyncio.sleep(fault.seconds)
+        kind, _, after = fault.kind.partition("_")
+        if kind in {"error", "drop", "garbage"} and after != "after":
+            call.outcome = fault.kind
+            return self._wrong(kind, fault)
         result = await self._do(token, call, uploads)
-        call.outcome = "ok" if fault is None else fault.kind
-        if fault is not None and fault.kind == "hang":
+        call.outcome = fault.kind
+        if kind == "hang":
             self.touch()
             await asyncio.Event().wait()
-        if fault is not None and fault.kind == "error_after":
-            raise Refused(fault.code, fault.description, fault.retry_after)
-        return None if fault is not None and fault.kind == "drop_after" else {"ok": True, "result": result}
+        return self._wrong(kind, fault) if after else {"ok": True, "result": result}
+
+    @staticmethod
+    def _wrong(kind: str, fault: Fault) -> dict[str, Any] | None:
+        """Answer as the fault wants it; None closes the connection."""
+        if kind == "error":
+            raise fault.refusal()
+        if kind == "garbage":
+            raise Garbled
+        return None
 
     async def _do(self, token: str, call: Call, uploads: Uploads) -> Any:
         if token != self.token:

@@ -41,14 +41,16 @@ class Shown:
 
 @dataclass(slots=True)
 class Chat:
-    """A chat: `blocked` means that the bot can't write there any more."""
+    """A chat: `blocked` means that the bot can't write there any more, `silenced` that it has no right to for now."""
 
     id: int
     type: str = "private"
     title: str = ""
     forum: bool = False
     topics: set[int] = field(default_factory=set)
+    closed_topics: set[int] = field(default_factory=set)
     blocked: bool = False
+    silenced: bool = False
     migrated_to: int | None = None
     messages: dict[int, dict[str, Any]] = field(default_factory=dict)
     edits: dict[int, int] = field(default_factory=dict)
@@ -262,6 +264,16 @@ class World:
         """Have a person let the bot write again."""
         self.chat(chat_id).blocked = False
         self._standing(chat_id, chat_id, "member")
+
+    def bot_is_thrown_out(self, chat_id: int, *, by: int) -> None:
+        """Have somebody remove the bot from a group."""
+        self.chat(chat_id).blocked = True
+        self._standing(chat_id, by, "kicked")
+
+    def user_deletes(self, chat_id: int, message_id: int) -> None:
+        """Have somebody delete a message, for everybody."""
+        del self.chats[chat_id].messages[message_id]
+        self.touch()
 
     def bot_joins(self, chat_id: int, *, by: int) -> None:
         """Have somebody add the bot to a group."""

@@ -18,6 +18,7 @@ from agent.planning.notation import render
 from agent.testing.openai_script import Answer, Playbook, Rule
 from agent.testing.openai_server import FakeOpenAI
 from agent.testing.telegram_server import Call, FakeTelegram
+from agent.testing.telegram_wire import problems
 from agent.testing.telegram_world import Shown
 
 OWNER = 11
@@ -143,11 +144,15 @@ def _buttons(message: Shown) -> list[tuple[str, str]]:
 
 @pytest.fixture
 async def telegram() -> AsyncIterator[FakeTelegram]:
-    """A strict Bot API server that counts: whoever writes too fast gets a 429."""
+    """A strict Bot API server that counts: whoever writes too fast gets a 429.
+
+    At the end nothing may have been refused but what the test staged (or put into `tolerated`), and the rates are kept.
+    """
     async with FakeTelegram() as server:
         server.flood_control = True
         server.chat(OWNER)
         yield server
+    assert problems(server.calls, server.tolerated) == []
 
 
 @pytest.fixture
