@@ -135,7 +135,7 @@ class Question:
     """A question to a person. `answer` is None while it is open. `id` is short and random: buttons carry it.
 
     `kind`: `ask` (a step's), `recovery` (was this sent?), `argument` (something is missing), `budget` (may the run
-    spend more? It is no step's: `step_id` is "").
+    spend more? It is no step's: `step_id` is ""), `edit` (what should an argument be instead?).
     """
 
     id: str
@@ -158,7 +158,9 @@ class Approval:
 
     `decision` is None while it is open, then one of `choices`: `allow`, `task` (calls like it, until the run ends),
     `deny`, or (at a checkpoint) `revise`, whose `comment` says what is to be different. `digest` is the SHA-256 of the
-    tool and its arguments; `origins` is where the person was shown that they came from.
+    tool and its arguments; `origins` is where the person was shown that they came from, `labels` the same for each
+    argument by name and, under "", for the choice of the call. `edit` is the decision about a call of which the person
+    has changed an argument: another approval, with another id, asks about the changed one.
     """
 
     id: str
@@ -177,3 +179,4 @@ class Approval:
     choices: tuple[str, ...] = ("allow", "deny")
     comment: str = ""
     origins: Provenance = NOTHING
+    labels: dict[str, Provenance] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select, update
@@ -10,15 +11,16 @@ from agent.domain.states import FINAL, Status
 from agent.store import audit
 from agent.store.dialect import insert
 from agent.store.rows import approval as read_approval
-from agent.store.rows import dump, dump_provenance, plain
+from agent.store.rows import dump, dump_origins, plain
 from agent.store.rows import question as read_question
 from agent.store.tables import approvals, questions, runs
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import ColumnElement, Connection, Select
 
     from agent.domain.run import Approval, Question
 
+TOLD = 2_000
 UNFINISHED = sorted(set(Status) - FINAL)
 
 
@@ -55,7 +57,7 @@ def approval_row(approval: Approval, now: float) -> dict[str, Any]:
         "asked_at": approval.asked_at or now,
         "expires_at": approval.expires_at,
         "choices": dump(approval.choices),
-        "origins": dump_provenance(approval.origins),
+        "origins": dump_origins(approval.origins, approval.labels),
     }
 
 
@@ -132,12 +134,7 @@ def decide(connection: Connection, approval_id: str, said: tuple[str, str], by: 
         return None
     row = connection.execute(
         update(approvals)
-        .where(
-            approvals.c.id == approval_id,
-            approvals.c.decision.is_(None),
-            approvals.c.run_id.in_(_unfinished()),
-            or_(approvals.c.expires_at.is_(None), approvals.c.expires_at > now),
-        )
+        .where(approvals.c.id == approval_id, *_open(now))
         .values(decision=decision, decided_by=by, decided_at=now, comment=comment)
         .returning(*approvals.c),
     ).first()
@@ -147,6 +144,40 @@ def decide(connection: Connection, approval_id: str, said: tuple[str, str], by: 
     told = detail | ({"comment": comment} if comment else {})
     audit.note(connection, "approval", row.session_id, told, now, digests={"digest": row.digest})
     return read_approval(row)
+
+
+def edit(connection: Connection, approval_id: str, row: dict[str, Any], by: str, now: float) -> Approval | None:
+    """Put the approval of a changed call (a row) in the place of an open one, and return the old one; else None.
+
+    The audit log has which arguments were what before and are what now.
+    """
+    found = connection.execute(
+        update(approvals)
+        .where(approvals.c.id == approval_id, *_open(now))
+        .values(decision="edit", decided_by=by, decided_at=now)
+        .returning(*approvals.c),
+    ).first()
+    if found is None:
+        return None
+    old, new = json.loads(found.args), json.loads(row["args"])
+    changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    detail = {"id": approval_id, "now": row["id"], "by": by, "tool": found.tool}
+    detail |= {"old": _told(old, changed), "new": _told(new, changed)}
+    digests = {"digest": found.digest, "digest_now": row["digest"]}
+    audit.note(connection, "edited", found.session_id, detail, now, digests=digests)
+    request(connection, row)
+    return read_approval(found)
+
+
+def _told(args: dict[str, Any], names: list[str]) -> dict[str, str]:
+    """Return these arguments as the log keeps them: as JSON, a long one cut; the digests prove the whole."""
+    return {name: dump(args.get(name))[:TOLD] for name in names}
+
+
+def _open(now: float) -> tuple[ColumnElement[bool], ...]:
+    """Return what holds of approvals that may be decided now."""
+    in_time = or_(approvals.c.expires_at.is_(None), approvals.c.expires_at > now)
+    return approvals.c.decision.is_(None), approvals.c.run_id.in_(_unfinished()), in_time
 
 
 def approval(connection: Connection, approval_id: str) -> Approval | None:

@@ -14,7 +14,11 @@ from agent.domain.run import Approval, Origin, Question, Run, StepRecord
 from agent.domain.states import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Row
+
+EACH = "each"  # beside the label of a whole call: those of its arguments
 
 
 def short_id() -> str:
@@ -40,6 +44,13 @@ def dump_provenance(provenance: Provenance) -> str:
         if len(_provenances) < MANY_LABELS:
             _provenances[provenance] = written
     return written
+
+
+def dump_origins(origins: Provenance, labels: Mapping[str, Provenance]) -> str:
+    """Return the label of a call with those of its arguments as JSON."""
+    if not labels:
+        return dump_provenance(origins)
+    return dump({**origins.to_json(), EACH: {name: label.to_json() for name, label in labels.items()}})
 
 
 def load_provenance(written: str) -> Provenance:
@@ -216,6 +227,8 @@ def approval(row: Row[Any]) -> Approval:
     """Read a row of `approvals`."""
     fields = row._asdict()
     read = {"choices": tuple(json.loads(row.choices)), "origins": load_provenance(row.origins)}
+    kept = json.loads(row.origins).get(EACH) or {}
+    read["labels"] = {name: Provenance.from_json(label) for name, label in kept.items()}
     return Approval(**{**fields, "args": json.loads(row.args), **read})
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.messages import InboundMessage, OutboundMessage
+from agent.errors import IllegalTransition
 from agent.store import accounts, audit, consents, inbox, outbox, pruning, records, runs
 from agent.store import steps as tasks
 from agent.store.automation import Automation
@@ -154,7 +155,7 @@ class SqlStore(Automation, Registry):
     async def ask(self, question: Question, change: StepChange | None, message: OutboundMessage) -> None:
         await self._wait_for_person(consents.ask, consents.question_row(question, self._clock()), change, message)
 
-    async def request_approval(self, approval: Approval, change: StepChange, message: OutboundMessage) -> None:
+    async def request_approval(self, approval: Approval, change: StepChange, message: OutboundMessage | None) -> None:
         row = consents.approval_row(approval, self._clock())
         await self._wait_for_person(consents.request, row, change, message)
 
@@ -163,17 +164,17 @@ class SqlStore(Automation, Registry):
         insert: Callable[[Connection, dict[str, Any]], None],
         row: dict[str, Any],
         change: StepChange | None,
-        message: OutboundMessage,
+        message: OutboundMessage | None,
     ) -> None:
         now = self._clock()
-        posted = outbox.posted(message)
+        posted = None if message is None else outbox.posted(message)
         one = None if change is None else transition(change, now)
 
         def carry_out(connection: Connection) -> bool:
             if one is not None:
                 change_one(connection, one)
             insert(connection, row)
-            return outbox.post(connection, posted, now)
+            return posted is not None and outbox.post(connection, posted, now)
 
         await self._do(carry_out, rings=True, owner=None if change is None else (change.run_id, change.epoch))
 
@@ -205,6 +206,36 @@ class SqlStore(Automation, Registry):
 
     async def decide_approval(self, approval_id: str, decision: str, by: str, *, comment: str = "") -> Approval | None:
         return await self._do(consents.decide, approval_id, (decision, plain(comment)), by, self._clock())
+
+    async def edit_approval(
+        self,
+        approval_id: str,
+        edited: Approval,
+        by: str,
+        *,
+        question_id: str,
+        answer: str,
+        inbox_id: int | None = None,
+        messages: Sequence[OutboundMessage] = (),
+    ) -> bool:
+        now = self._clock()
+        row, rows = consents.approval_row(edited, now), [outbox.posted(message) for message in messages]
+
+        def carry_out(connection: Connection) -> bool:
+            if consents.edit(connection, approval_id, row, by, now) is None:
+                return False
+            if consents.answer(connection, question_id, plain(answer), by, now) is None:
+                raise IllegalTransition(f"The question {question_id} has been answered already.")
+            if inbox_id is not None:
+                inbox.heard(connection, inbox_id, now)
+            for each in rows:
+                outbox.post(connection, each, now)
+            return True
+
+        try:
+            return await self._do(carry_out, rings=True)
+        except IllegalTransition:  # nothing of it was kept
+            return False
 
     async def get_approval(self, approval_id: str) -> Approval | None:
         return await self._read(consents.approval, approval_id)

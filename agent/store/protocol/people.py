@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agent.domain.messages import OutboundMessage
     from agent.domain.people import Pairing, Person
     from agent.domain.run import Approval, Question, StepChange
@@ -31,8 +33,29 @@ class Answers(Protocol):
     async def open_questions(self, session_id: str) -> list[Question]:
         """Return unanswered questions of unfinished runs, oldest first."""
 
-    async def request_approval(self, approval: Approval, change: StepChange, message: OutboundMessage) -> None:
-        """Insert an approval, put its step into WAITING_APPROVAL and post the message, in one transaction."""
+    async def request_approval(self, approval: Approval, change: StepChange, message: OutboundMessage | None) -> None:
+        """Insert an approval, put its step into WAITING_APPROVAL and post the message, in one transaction.
+
+        None posts nothing: the call is shown together with others, by a message of its own.
+        """
+
+    async def edit_approval(
+        self,
+        approval_id: str,
+        edited: Approval,
+        by: str,
+        *,
+        question_id: str,
+        answer: str,
+        inbox_id: int | None = None,
+        messages: Sequence[OutboundMessage] = (),
+    ) -> bool:
+        """Put another approval, of a call with a changed argument, in the place of an open one, in one transaction.
+
+        With it the question is answered, the message `inbox_id` is heard, the messages are posted, and the audit log
+        has the old and the new call. False, with nothing changed, when the approval is not open or the question is
+        answered.
+        """
 
     async def decide_approval(self, approval_id: str, decision: str, by: str, *, comment: str = "") -> Approval | None:
         """Record the first decision; None when unknown, decided, expired, or none of the approval's choices.
