@@ -15,11 +15,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent.composer import compose_final_answer, drafts_of
-from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
 from agent.domain.messages import Destination
 from agent.domain.plan import PlanStep
 from agent.domain.run import Run
-from agent.domain.session import Profile, Session
+from agent.domain.session import session_id_of
 from agent.domain.states import FINAL, Status
 from agent.errors import DirigentError, LimitReached, ModelError, OverBudget, PlanError, StaleLease, reference_id
 from agent.execution import pictures, scene
@@ -40,11 +39,10 @@ from agent.memory.memory import SessionMemory
 from agent.planning.offline import OfflinePlanner
 from agent.planning.planner import Planner, plan_steps
 from agent.planning.request import Answering, Direct, Dropped, Note, Planned, PlanRequest, Titled
-from agent.steering import Steering
+from agent.single_step import TASK_KEY, SingleStep
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
-    from agent.domain.messages import Bot
     from agent.execution.context import RunContext
 
 __all__ = [
@@ -60,11 +58,10 @@ __all__ = [
 
 FILES_LISTED = 40
 FILE_NAME_CHARS = 120  # a name is text of whoever made the file; a planner reads names, not letters
-TASK_KEY = "chat"
 NOT_ABOUT_THE_TASK = {"recovery", "budget", CHANGE}  # questions whose answers tell the planner nothing
 
 
-class OrchestratorRunner(Steering):
+class OrchestratorRunner(SingleStep):
     """Carries runs from a person's message to the answer. One for the whole process; runs live in the journal."""
 
     # --- the story --------------------------------------------------------------------------------------------------
@@ -84,8 +81,8 @@ class OrchestratorRunner(Steering):
         itself survives a restart.
         """
         await self.start()
-        place = dest if isinstance(dest, Destination) else Destination.from_json(dict(dest))
-        opened = await self.open_run(_id_of(session, place), user_text, place)
+        place = Destination.of(dest)
+        opened = await self.open_run(session_id_of(session, place), user_text, place)
         if bot is not None:
             self._bots[opened.id] = bot
         finished = self._finished.setdefault(opened.id, asyncio.Event())
@@ -322,80 +319,3 @@ class OrchestratorRunner(Steering):
         if status is Status.COMPLETED and ctx.run.provenance.trusted:
             self._in_background(self._remember(ctx, text))
         return True
-
-    # --- the specification's other names ------------------------------------------------------------------------
-    def _progress_context(self, ctx: RunContext | None = None) -> str:
-        """Return the last 25 results of a run (the one begun last) as JSON, each bounded; "" when there are none."""
-        present = ctx or self._present
-        return scene.progress(present) if present is not None else ""
-
-    async def run_step(  # noqa: PLR0917  # the specified call
-        self,
-        session: Any,
-        step: PlanStep,
-        req: ExecutorRequest | str,
-        bot: Any,
-        context: Any,  # noqa: ARG002  # part of the specified call
-        dest: Mapping[str, Any] | Destination | str,
-        profile: Profile | None,
-        corr_id: str,
-    ) -> ExecutorResponse:
-        """Carry out one step by itself, within a profile, and note it in the session's history.
-
-        `req` is the request that it belongs to. Raises what the journal raises; what the step does wrong is a response.
-        """
-        await self.start()
-        place = Destination.from_json({"chat_id": dest} if isinstance(dest, str) else _json_of(dest))
-        text = req if isinstance(req, str) else (req.instruction or req.step.label)
-        run = await self.open_run(_id_of(session, place), text, place)
-        self._bots[run.id], self._profiles[run.id] = bot or self._bot, profile or Profile()
-        try:
-            response = await self._alone(run, step)
-        finally:
-            del self._bots[run.id], self._profiles[run.id]
-        opened = await self.sessions.open(run.session_id)
-        await self.sessions.add_history(opened, TASK_KEY, text, response.text or response.error, response.status.value)
-        self._log.info("{}: step {} ended as {}", corr_id, step.id, response.status)
-        return response
-
-    async def _alone(self, run: Run, step: PlanStep) -> ExecutorResponse:
-        leased = await self._store.lease_run(run.id, self._owner, LEASE_SECONDS)
-        assert leased is not None, "a run that was just opened is nobody else's"
-        await self._store.add_steps(leased.id, leased.epoch, [step], leased.provenance)
-        ctx = await self._begin(leased, self._bot_of(leased))
-        await self._change(ctx, plan_complete=True)
-        return await self._execute_step(step, ctx.session, ctx.bot, ctx, leased.dest, "")
-
-    async def _execute_step(  # noqa: PLR0917  # the specified call
-        self,
-        step: PlanStep,
-        session: Session,  # noqa: ARG002  # part of the specified call; the context holds it
-        bot: Bot,  # noqa: ARG002
-        context: RunContext,
-        dest: Destination,  # noqa: ARG002
-        ctx_summary: str,
-    ) -> ExecutorResponse:
-        """Take one step of the run `context` through and end the run with it, unless it waits for a person."""
-        context.summary = ctx_summary
-        response = await self._dispatcher.take_through(context, step)
-        if response.status is ResponseStatus.NEEDS_INPUT:
-            await self._change(context, status=Status.WAITING_APPROVAL)
-            await self._store.release_run(context.run.id, context.run.epoch)
-            return response
-        status = Status.COMPLETED if response.success else Status.FAILED
-        await self._store.finish_run(
-            context.run.id, context.run.epoch, status=status, answer=response.text, error=response.error
-        )
-        return response
-
-
-def _id_of(session: Any, dest: Destination) -> str:
-    """Return a session's id from a Session, a dictionary or object with an id, or the id itself."""
-    if isinstance(session, str):
-        return session
-    found = session.get("id") if isinstance(session, Mapping) else getattr(session, "id", None)
-    return str(found) if found else dest.session_id
-
-
-def _json_of(dest: Mapping[str, Any] | Destination) -> dict[str, Any]:
-    return dest.to_json() if isinstance(dest, Destination) else dict(dest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -36,6 +37,13 @@ class Destination:
             "reply_to": self.reply_to,
             **({"language": self.language} if self.language else {}),
         }
+
+    @classmethod
+    def of(cls, place: Mapping[str, Any] | Destination | str) -> Destination:
+        """Return a place from one, from a dictionary with at least `chat_id`, or from a chat's id."""
+        if isinstance(place, Destination):
+            return place
+        return cls.from_json({"chat_id": place} if isinstance(place, str) else dict(place))
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Destination:

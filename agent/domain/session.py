@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from agent.domain.messages import Destination
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -77,3 +80,11 @@ class Session:
 def folder_name(session_id: str) -> str:
     """Return a safe folder name for a session's id; different ids of our own making never collide."""
     return UNSAFE.sub("_", session_id)
+
+
+def session_id_of(session: Any, place: Destination) -> str:
+    """Return a session's id from a Session, a dictionary or object with an id, or the id itself; else the place's."""
+    if isinstance(session, str):
+        return session
+    found = session.get("id") if isinstance(session, Mapping) else getattr(session, "id", None)
+    return str(found) if found else place.session_id
