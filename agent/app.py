@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from agent.automation.awaited import Awaited
-from agent.automation.bell import Bell
-from agent.automation.chains import Chains
-from agent.automation.chat import ScheduleDesk
-from agent.automation.desks import ChainsDesk, EventsDesk, PipelinesDesk, ProjectsDesk
-from agent.automation.pipelines import PipelineOrchestrator
-from agent.automation.saving import RunSaver
-from agent.automation.saving_desk import SavingDesk
-from agent.automation.scheduler import AutomationScheduler
+from agent.automation.joined import join_automation, time_zone_of
 from agent.automation.times import persons_zone
-from agent.automation.webhook import Hooks
-from agent.catalogue import Catalogue
-from agent.channels.chat_settings import ChatSettings
-from agent.channels.forms import FormsDesk
+from agent.channels.joined import join_chat
 from agent.channels.outbox import OutboxBot, OutboxSender
-from agent.channels.redo import RedoDesk
-from agent.channels.run_desk import RunDesk
-from agent.channels.telegram.desks import desks_of
 from agent.channels.telegram.start import Checks
 from agent.domain.session import Profile
-from agent.execution.pictures import PictureNotes
-from agent.execution.replies import Replies
 from agent.orchestrator import OrchestratorRunner
 from agent.parts import make_parts
 from agent.pipelines import Pipelines
-from agent.planning.request import PlanRequest
-from agent.planning.suggestions import examples_for
 from agent.reception import Reception
-from sandbox.boxes import Boxes
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from agent.automation.chains import Chains
+    from agent.automation.pipelines import PipelineOrchestrator
+    from agent.automation.saving import RunSaver
+    from agent.automation.scheduler import AutomationScheduler
+    from agent.catalogue import Catalogue
     from agent.channels.base import Channel
     from agent.config import AppConfig
     from agent.engine.protocol import Engine
     from agent.llm.protocol import LLM
+    from agent.parts import Parts
     from agent.store.protocol import Store
+    from sandbox.boxes import Boxes
 
 
 @dataclass(slots=True)
@@ -150,65 +137,45 @@ def build_app(
     parts = make_parts(config, store=store, catalogue=catalogue, boxes=boxes, engine=engine)
     bot = OutboxBot(parts.store)
     orchestrator = OrchestratorRunner(config, parts, llm=llm, bot=bot)
-    about = f"Model: {llm.name}" if llm is not None else "Model: none (offline)"
     pipelines = Pipelines(config.folder / "pipelines", parts.catalogue, parts.store)
-    reception = Reception(orchestrator, parts.store, parts.catalogue, about, pipelines=pipelines)
-    sender = OutboxSender(parts.store)
-
-    bell = Bell(config.folder / "bells")
-    hooks = Hooks(config.folder / "secrets" / "webhooks")
-    automation = AutomationScheduler(parts.store, orchestrator, pipelines=pipelines, bell=bell, hooks=hooks)
-    scheduled = PipelineOrchestrator(config, parts.store, pipelines, automation, orchestrator)
-    automation.preparations.append(scheduled.prepare)
-    automation.companions.append(scheduled.run)
-    chains = Chains(parts.store, pipelines, orchestrator)
-    zone_name = persons_zone(config.plugins.get("time", {}).get("time_zone", ""))
-    reception.doors += [
-        ProjectsDesk(parts.store, automation),
-        EventsDesk(parts.store, automation, zone_name),
-        ChainsDesk(parts.store, chains, zone_name),
-        PipelinesDesk(parts.store, pipelines, scheduled),
-    ]
-    time_zone = config.plugins.get("time", {}).get("time_zone", "")
-    schedules = ScheduleDesk(automation, parts.store, time.time, time_zone, sessions=orchestrator.sessions)
-    saver = RunSaver(
-        parts.store, parts.catalogue, pipelines, automation, config.folder / "pipelines", with_model=llm is not None
-    )
-    reception.doors += [SavingDesk(saver, parts.store, schedules, Awaited(parts.store)), schedules]
-    forms = FormsDesk(parts.store, parts.catalogue, orchestrator.sessions, reception.hear, zone_name)
-    replies = Replies(parts.store, orchestrator.sessions)
-    reception.asking += [PictureNotes(parts.store).note, replies.note, forms.answer]
-    redo = RedoDesk(parts.store, reception.hear, orchestrator.stop_run)
-    reception.doors += [
-        redo,
-        forms,
-        *desks_of(
-            config,
-            parts.store,
-            reception.hear,
-            checks=lambda: first_checks(config, llm),
-            examples=lambda: examples_for(PlanRequest("", tools=tuple(parts.catalogue.tools(Profile())))),
-            plugins=lambda: plugin_commands(parts.catalogue),
-            chat_settings=ChatSettings(
-                orchestrator.sessions, zone_name, llm.name if llm else "", lambda: models_of(llm)
-            ),
-        ),
-        RunDesk(orchestrator, parts.store, reception.begin, config.chat.while_running, lambda: models_of(llm)),
-    ]
+    reception = Reception(orchestrator, parts.store, parts.catalogue, _about(llm), pipelines=pipelines)
+    automation = join_automation(config, parts, orchestrator, pipelines, with_model=llm is not None)
+    reception.doors += automation.doors
+    _join_chat(config, parts, orchestrator, reception, llm)
     return App(
+        config=config,
+        store=parts.store,
+        catalogue=parts.catalogue,
+        boxes=parts.boxes,
+        engine=parts.engine,
+        llm=llm,
+        bot=bot,
+        sender=OutboxSender(parts.store),
+        orchestrator=orchestrator,
+        reception=reception,
+        pipelines=pipelines,
+        scheduled=automation.scheduled,
+        chains=automation.chains,
+        automation=automation.scheduler,
+        saver=automation.saver,
+    )
+
+
+def _about(llm: LLM | None) -> str:
+    return f"Model: {llm.name}" if llm is not None else "Model: none (offline)"
+
+
+def _join_chat(
+    config: AppConfig, parts: Parts, orchestrator: OrchestratorRunner, reception: Reception, llm: LLM | None
+) -> None:
+    join_chat(
         config,
-        parts.store,
-        parts.catalogue,
-        parts.boxes,
-        parts.engine,
-        llm,
-        bot,
-        sender,
+        parts,
         orchestrator,
         reception,
-        pipelines,
-        scheduled,
-        chains,
-        automation,
-        saver,
+        zone_name=persons_zone(time_zone_of(config)),
+        model_name=llm.name if llm is not None else "",
+        models=lambda: models_of(llm),
+        checks=lambda: first_checks(config, llm),
+        plugins=lambda: plugin_commands(parts.catalogue),
     )

@@ -1,0 +1,54 @@
+"""What a chat can do beside asking for things, joined: forms, replies, doing it again, people, settings, plans."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.channels.chat_settings import ChatSettings
+from agent.channels.forms import FormsDesk
+from agent.channels.redo import RedoDesk
+from agent.channels.run_desk import RunDesk
+from agent.channels.telegram.desks import desks_of
+from agent.domain.session import Profile
+from agent.execution.pictures import PictureNotes
+from agent.execution.replies import Replies
+from agent.planning.request import PlanRequest
+from agent.planning.suggestions import examples_for
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from agent.channels.telegram.start import Checks
+    from agent.config import AppConfig
+    from agent.orchestrator import OrchestratorRunner
+    from agent.parts import Parts
+    from agent.reception import Reception
+
+
+def join_chat(
+    config: AppConfig,
+    parts: Parts,
+    orchestrator: OrchestratorRunner,
+    reception: Reception,
+    *,
+    zone_name: str,
+    model_name: str,
+    models: Callable[[], Awaitable[tuple[str, ...]]],
+    checks: Callable[[], Awaitable[Checks]],
+    plugins: Callable[[], Mapping[str, str]],
+) -> None:
+    """Put the desks of chats behind `reception`. `model_name` is that of the model in use; "" without one."""
+    store, sessions, hear = parts.store, orchestrator.sessions, reception.hear
+    forms = FormsDesk(store, parts.catalogue, sessions, hear, zone_name)
+    reception.asking += [PictureNotes(store).note, Replies(store, sessions).note, forms.answer]
+    telegram = desks_of(
+        config,
+        store,
+        hear,
+        checks=checks,
+        examples=lambda: examples_for(PlanRequest("", tools=tuple(parts.catalogue.tools(Profile())))),
+        plugins=plugins,
+        chat_settings=ChatSettings(sessions, zone_name, model_name, models),
+    )
+    running = RunDesk(orchestrator, store, reception.begin, config.chat.while_running, models)
+    reception.doors += [RedoDesk(store, hear, orchestrator.stop_run), forms, *telegram, running]
