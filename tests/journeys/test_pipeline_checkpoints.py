@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -256,14 +255,16 @@ async def test_a_reply_to_the_checkpoint_is_the_comment(bot: Bot, write: Write):
     assert (await bot.answer()).status == "COMPLETED"
 
 
-async def test_a_comment_that_comes_too_late_is_told_and_changes_nothing(bot: Bot, write: Write):
-    write(FILM.replace("revise: scene", "revise: scene, timeout: 0.2"))
+async def test_a_comment_that_comes_too_late_is_told_and_changes_nothing(bot: Bot, write: Write, monkeypatch):
+    write(FILM.replace("revise: scene", "revise: scene, timeout: 600"))
     bot.llm.will_say("step", "A door opens.")
     await bot.hears("/run p about=doors", trusted=True)
     await press(bot, "revise")
-    run = await bot.last_run()
-    finished = bot.app.orchestrator._finished.setdefault(run.id, asyncio.Event())
-    await finished.wait()
+    assert await bot.question() is not None
+
+    later = time.time() + 601
+    monkeypatch.setattr(time, "time", lambda: later)
+    bot.app.orchestrator.submit(await bot.last_run())  # what the clock does when the time has come
     answer = await bot.answer()
 
     assert answer.status == "FAILED"
