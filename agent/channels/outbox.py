@@ -217,6 +217,8 @@ class OutboxSender:
             shown = await channel.deliver(message)
             if not isinstance(shown, Unfinished):
                 await self._store.mark_sent(message.id, message.version, shown)
+                if message.message_id not in {"", shown}:
+                    self._count_replacing(message)
                 return
             await self._store.mark_sent(message.id, message.sent_version, str(shown))
             self._pace(message.dest).count(message)
@@ -225,6 +227,11 @@ class OutboxSender:
                 return
             if message.kind is MessageKind.FILES:
                 await self._store.mark_sending([message.id])
+
+    def _count_replacing(self, message: OutboundMessage) -> None:
+        """Count the calls beside the one that failed: a new message was sent, and the old one's buttons were taken."""
+        for _ in range(2):
+            self._pace(message.dest).count(message)
 
     async def _later(self, message: OutboundMessage, error: str, seconds: float) -> None:
         """Try again: when the channel says so, and that chat waits with it; otherwise ever more slowly."""

@@ -61,7 +61,7 @@ class Call:
 
 @dataclass(slots=True)
 class Fault:
-    """What goes wrong with the next `times` calls of `method` ("*" is any but getUpdates).
+    """What goes wrong with the next `times` calls of `method` ("*" is any but getUpdates), in `chat`, that hold `text`.
 
     `kind`: `error` answers `code` and `description` without doing anything · `error_after` does it and answers so ·
     `drop_before` closes the connection without doing anything · `drop_after` does it and closes the connection without
@@ -78,6 +78,7 @@ class Fault:
     retry_after: int | None = None
     chat: int | None = None
     migrate_to: int | None = None
+    text: str = ""
 
     def refusal(self) -> Refused:
         """Return the answer of an `error`."""
@@ -86,7 +87,8 @@ class Fault:
     def fits(self, call: Call) -> bool:
         """Tell whether it strikes this call."""
         named = self.method == call.method or (self.method == "*" and call.method != "getUpdates")
-        return self.times > 0 and named and self.chat in {None, call.chat}
+        meant = self.chat in {None, call.chat} and self.text in str(call.params.get("text", ""))
+        return self.times > 0 and named and meant
 
 
 class Flood:

@@ -21,10 +21,16 @@ from agent.errors import ChannelError, DeliveryDelayed, DeliveryRefused, Deliver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MENDED = 10.0  # seconds between two tries with a token that was revoked
 # The request never left, so it can't have arrived.
 NEVER_LEFT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"})
 GONE = ("message to edit not found", "message can't be edited", "message_id_invalid", "there is no text in the message")
-NO_CHAT = ("chat not found", "user is deactivated", "group chat was deactivated", "peer_id_invalid")
+NO_CHAT = (
+    *("chat not found", "user is deactivated", "group chat was deactivated", "peer_id_invalid"),
+    *("not enough rights to send text", "have no rights to send a message", "chat_write_forbidden", "topic_closed"),
+)
+TOO_LONG = ("message is too long", "message_too_long")
+TOO_LARGE = ("request entity too large", "file is too big")
 PLAIN = ("can't parse", "entity", "entities")
 
 
@@ -55,6 +61,16 @@ def dislikes_formatting(error: BadRequest) -> bool:
     return says(error, *PLAIN)
 
 
+def is_too_long(error: BadRequest) -> bool:
+    """Tell whether the text has no room in a message, so that it has to be a file."""
+    return says(error, *TOO_LONG)
+
+
+def is_too_large(error: TelegramError) -> bool:
+    """Tell whether Telegram does not take so large a file."""
+    return says(error, *TOO_LARGE)
+
+
 def never_left(error: BaseException) -> bool:
     """Tell whether the request can't have arrived."""
     return type(error.__cause__).__name__ in NEVER_LEFT
@@ -74,7 +90,7 @@ def delivering(what: str, *, repeatable: bool = False) -> Iterator[None]:
         raise DeliveryRefused(f"Telegram refused {what}: {error}") from error
     except (InvalidToken, EndPointNotFound) as error:
         # The token may be mended, and what waits must not be lost over it.
-        raise DeliveryDelayed(f"Telegram does not accept the bot's token ({what}).", retry_after=60.0) from error
+        raise DeliveryDelayed(f"Telegram does not accept the bot's token ({what}).", retry_after=MENDED) from error
     except NetworkError as error:
         raise _network(error, what, repeatable=repeatable) from error
     except TelegramError as error:

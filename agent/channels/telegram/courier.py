@@ -142,6 +142,9 @@ class Courier:
             if isinstance(part, Text) and part.entities and calls.dislikes_formatting(error):
                 logger.warning("Telegram did not take a text's formatting ({}); sending it plain", error)
                 return await self._send(place, Text(part.text), markup)
+            if isinstance(part, Text) and calls.is_too_long(error):
+                logger.warning("Telegram did not take a text of {} characters; sending a file", len(part.text))
+                return await self._send_somewhere(place, _as_file(part), markup)
             with calls.delivering("a message"):
                 raise
 
@@ -179,6 +182,8 @@ class Courier:
         except BadRequest as error:
             if calls.is_gone(error):
                 return await self._replace(place, message_id, part, markup)
+            if isinstance(part, Text) and calls.is_too_long(error):
+                return await self._edit(place, message_id, _as_file(part), markup)
             if isinstance(part, Document) or not (part.entities and calls.dislikes_formatting(error)):
                 with calls.delivering("an edit", repeatable=True):
                     raise
@@ -235,6 +240,10 @@ class Courier:
 def _stand_in(part: Part) -> Text:
     """Return what holds a part's place until the edit; never the same as the part itself."""
     return preview(part.text) if isinstance(part, Text) else Text(f"📄 {part.name} …")
+
+
+def _as_file(part: Text) -> Document:
+    return Document("message.txt", part.text.encode("utf-8", "replace"), "")
 
 
 def _entities(part: Text) -> list[MessageEntity] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 from telegram import Bot, InputFile, InputMediaPhoto
-from telegram.error import BadRequest, ChatMigrated
+from telegram.error import BadRequest, ChatMigrated, NetworkError
 
 from agent.channels.base import Unfinished
 from agent.channels.telegram import calls
@@ -60,6 +60,10 @@ class FileCourier:
                 if place.thread_id is None or not calls.says(error, "thread not found", "topic_"):
                     raise
                 return await self._send(replace(place, thread_id=None), unit, caption)
+            except NetworkError as error:
+                if not calls.is_too_large(error):
+                    raise
+                return await self._courier.send(place, _too_large(unit, caption), None)
 
     async def _send(self, place: Place, unit: Unit, caption: str) -> int:
         words = await asyncio.to_thread(_obstacle, unit[0])
@@ -101,6 +105,13 @@ def _units(paths: list[Path]) -> list[Unit]:
 
 def _is_photo(path: Path) -> bool:
     return path.suffix.lower() in PICTURES and path.is_file() and 0 < path.stat().st_size <= PHOTO_BYTES
+
+
+def _too_large(unit: Unit, caption: str) -> Text:
+    where = ", ".join(map(str, unit))
+    return Text(
+        cut(f"{caption}\n📄 Telegram does not take {unit[0].name}: it is too large. It is here: {where}".strip(), 4000)
+    )
 
 
 def _obstacle(path: Path) -> str:
