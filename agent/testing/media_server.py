@@ -15,11 +15,11 @@ import io
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
+
+from agent.testing.http_server import HttpServer
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from aiohttp import web
 
 VIDEO = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2mp41" + b"\x00" * 64
@@ -35,7 +35,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class FakeMedia:
+class FakeMedia(HttpServer):
     """The server, as an async context manager.
 
     `asked` holds (path, fields) of each accepted request, `faults` what goes wrong next, `video` the bytes of every
@@ -44,6 +44,7 @@ class FakeMedia:
     """
 
     def __init__(self, *, api_key: str = "", video: bytes = VIDEO, looks: int = 1, as_address: str = "") -> None:
+        super().__init__()
         self.api_key = api_key
         self.video = video
         self.looks = looks
@@ -53,13 +54,11 @@ class FakeMedia:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.hold = False
         self.changed = asyncio.Event()
-        self.port = 0
-        self._runner: web.AppRunner | None = None
 
     @property
     def base_url(self) -> str:
         """What goes into `[plugins.media] url`."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{self.root}/v1"
 
     def fields(self, path: str) -> list[dict[str, str]]:
         """Return the fields of every request for a path."""
@@ -72,7 +71,7 @@ class FakeMedia:
                 self.changed.clear()
                 await self.changed.wait()
 
-    async def __aenter__(self) -> Self:
+    def _routes(self) -> web.Application:
         from aiohttp import web
 
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -82,20 +81,7 @@ class FakeMedia:
         app.router.add_get("/v1/videos/{job}", self._look)
         app.router.add_get("/v1/videos/{job}/content", self._content)
         app.router.add_get("/files/{name}", self._file)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
-        self.port = self._runner.addresses[0][1]
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        return app
 
     async def _image(self, request: web.Request) -> web.StreamResponse:
         fields = await _fields(request)

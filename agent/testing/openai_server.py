@@ -18,24 +18,23 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from agent.errors import DirigentError
+from agent.testing.http_server import HttpServer
 from agent.testing.openai_ears import take_recording
 from agent.testing.openai_reply import Reply, as_json
 from agent.testing.openai_rules import Refusal, check_request
 from agent.testing.openai_script import Answer, Playbook, Rule, Script, Scripted, load_script
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from aiohttp import web
 
 FLAVOURS = ("openai", "ollama", "llama.cpp", "vllm", "lm-studio")
 __all__ = ["Answer", "FakeOpenAI", "Playbook", "Rule", "main"]
 
 
-class FakeOpenAI:
+class FakeOpenAI(HttpServer):
     """The server, as an async context manager.
 
     `script` is a list of answers (texts, `Answer`s, dictionaries, or functions of the request), one such function for
@@ -52,6 +51,8 @@ class FakeOpenAI:
     that came: name, bytes, model, language.
     """
 
+    cancels: ClassVar[bool] = True
+
     def __init__(
         self,
         script: Iterable[Scripted | Script] | Script | Playbook = (),
@@ -66,6 +67,7 @@ class FakeOpenAI:
         port: int = 0,
         log: Path | None = None,
     ) -> None:
+        super().__init__(port)
         self.book = script if isinstance(script, Playbook) else _book(script)
         self.models = [{"id": model} if isinstance(model, str) else model for model in models]
         self.refuses = set(refuses)
@@ -74,7 +76,6 @@ class FakeOpenAI:
         self.flavour = flavour
         self.window = window
         self.native = native or {}
-        self.port = port
         self.spoken: list[str] = []
         self.recordings: list[dict[str, Any]] = []
         self.requests: list[dict[str, Any]] = []
@@ -84,12 +85,6 @@ class FakeOpenAI:
         self.left = asyncio.Event()
         self._peers: set[Any] = set()
         self._log = log
-        self._runner: web.AppRunner | None = None
-
-    @property
-    def root(self) -> str:
-        """The server's root, such as `http://127.0.0.1:4711`."""
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def base_url(self) -> str:
@@ -105,7 +100,7 @@ class FakeOpenAI:
         """Queue further answers."""
         self.book.queue.extend(answers)
 
-    async def __aenter__(self) -> Self:
+    def _routes(self) -> web.Application:
         from aiohttp import web
 
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -114,21 +109,7 @@ class FakeOpenAI:
         app.router.add_get("/v1/models", self._list)
         for path in ("/api/show", "/api/ps", "/props", "/api/v0/models"):
             app.router.add_route("*", path, self._native)
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        return app
 
     # --- endpoints ----------------------------------------------------------------------------------------------
     async def _list(self, request: web.Request) -> web.StreamResponse:

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
+
+from agent.testing.ticket_server import Fault, TicketServer, as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from types import TracebackType
 
     from aiohttp import web
 
+__all__ = ["FakeOtobo", "Fault"]
 QUEUES = ("Inbox", "Billing", "IT Support", "Sales", "Contracts", "Orders")
 PRIORITIES = ("1 very low", "2 low", "3 normal", "4 high", "5 very high")
 STATES = ("new", "open", "closed successful")
@@ -27,18 +28,7 @@ NEEDED = ("Subject", "Body", "ContentType", "CommunicationChannel", "SenderType"
 KNOWN = {"Queue": QUEUES, "Priority": PRIORITIES, "State": STATES}
 
 
-@dataclass(slots=True)
-class Fault:
-    """An answer in place of the right one, for one request of this method whose path begins so."""
-
-    method: str
-    path: str
-    status: int
-    headers: dict[str, str] = field(default_factory=dict)
-    after: bool = False  # the request is carried out, and only its answer is lost
-
-
-class FakeOtobo:
+class FakeOtobo(TicketServer):
     """The server, as an async context manager. `product` is otobo or znuny, which differ in their address only.
 
     `asked` holds (method, path) of each request, `faults` what goes wrong next, `sessions` the open ones (clear them,
@@ -53,59 +43,32 @@ class FakeOtobo:
         user: str = "agent",
         password: str = "pässwörd & more",  # noqa: S107  # of nobody
     ) -> None:
+        super().__init__(
+            {int(ticket["id"]): _row(ticket) for ticket in tickets},
+            f"/{product}/nph-genericinterface.pl/Webservice/GenericTicketConnectorREST",
+        )
         self.user = user
         self.password = password
-        self.product = product
-        self.tickets = {int(ticket["id"]): _row(ticket) for ticket in tickets}
         self.sessions: set[str] = set()
         self.logins = 0
-        self.asked: list[tuple[str, str]] = []
-        self.faults: list[Fault] = []
-        self.writes: list[tuple[int, str]] = []
-        self.url = ""
-        self._runner: web.AppRunner | None = None
 
-    async def __aenter__(self) -> Self:
-        from aiohttp import web
-
-        base = f"/{self.product}/nph-genericinterface.pl/Webservice/GenericTicketConnectorREST"
-        app = web.Application()
-        app.router.add_route("*", f"{base}/{{path:.*}}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}{base}"
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    async def _answer(self, request: web.Request) -> web.Response:
-        path = request.match_info["path"]
-        self.asked.append((request.method, path))
-        fault = next((one for one in self.faults if one.method == request.method and path.startswith(one.path)), None)
-        if fault is not None:
-            self.faults.remove(fault)
-            if fault.after:
-                await self._right(request, path)
-            return _json({}, fault.status, fault.headers)
-        return await self._right(request, path)
+    @property
+    def url(self) -> str:
+        """What goes into `[plugins.tickets] url`."""
+        return f"{self.root}{self.base}"
 
     async def _right(self, request: web.Request, path: str) -> web.Response:  # noqa: PLR0911  # one for each operation
         text = await request.text()
         try:
             given: dict[str, Any] = json.loads(text) if text else {}
         except ValueError:
-            return _json({"faultcode": "Server", "faultstring": "Error while decoding request"}, 500)
+            return as_json({"faultcode": "Server", "faultstring": "Error while decoding request"}, 500)
         query = {name: request.query.getall(name) for name in request.query}
         given = {**{name: values if len(values) > 1 else values[0] for name, values in query.items()}, **given}
         operation = _operation(request.method, path)
         if not operation:
             said = "Error while determine Operation for request URI"
-            return _json({"faultcode": "Server", "faultstring": said}, 500)
+            return as_json({"faultcode": "Server", "faultstring": said}, 500)
         if operation == "SessionCreate":
             return self._log_in(given)
         if not self._is_known(given):
@@ -116,7 +79,7 @@ class FakeOtobo:
         rows = [self.tickets[int(each)] for each in ids if each.isdecimal() and int(each) in self.tickets]
         if len(rows) != len(ids):
             return _error(f"{operation}.AccessDenied", f"{operation}: User does not have access to the ticket!")
-        return self._update(rows[0], given) if operation == "TicketUpdate" else _json({"Ticket": _shown(rows, given)})
+        return self._update(rows[0], given) if operation == "TicketUpdate" else as_json({"Ticket": _shown(rows, given)})
 
     def _log_in(self, given: Mapping[str, Any]) -> web.Response:
         if (given.get("UserLogin"), given.get("Password")) != (self.user, self.password):
@@ -124,7 +87,7 @@ class FakeOtobo:
         self.logins += 1
         session = secrets.token_hex(16)
         self.sessions.add(session)
-        return _json({"SessionID": session})
+        return as_json({"SessionID": session})
 
     def _is_known(self, given: Mapping[str, Any]) -> bool:
         if given.get("SessionID"):
@@ -138,7 +101,7 @@ class FakeOtobo:
             found = [row for row in found if row["TicketNumber"] == given["TicketNumber"]]
         found.sort(key=lambda row: (row["Created"], row["TicketID"]), reverse=given.get("OrderBy") == "Down")
         ids = [row["TicketID"] for row in found][: int(given.get("Limit", 500))]
-        return _json({"TicketID": ids} if ids else {})
+        return as_json({"TicketID": ids} if ids else {})
 
     def _update(self, row: dict[str, Any], given: Mapping[str, Any]) -> web.Response:
         changes, article = given.get("Ticket") or {}, given.get("Article")
@@ -159,7 +122,7 @@ class FakeOtobo:
         if article is not None:
             row["Article"].append({"ArticleID": str(1000 + len(self.writes)), **article})
             self.writes.append((int(row["TicketID"]), "note"))
-        return _json({"TicketID": row["TicketID"], "TicketNumber": row["TicketNumber"]})
+        return as_json({"TicketID": row["TicketID"], "TicketNumber": row["TicketNumber"]})
 
 
 def _operation(method: str, path: str) -> str:
@@ -200,11 +163,5 @@ def _fits(row: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     )
 
 
-def _json(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    from aiohttp import web
-
-    return web.json_response(data, status=status, headers=dict(headers or {}))
-
-
 def _error(code: str, said: str) -> web.Response:
-    return _json({"Error": {"ErrorCode": code, "ErrorMessage": said}})
+    return as_json({"Error": {"ErrorCode": code, "ErrorMessage": said}})

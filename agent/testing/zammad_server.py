@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
+
+from agent.testing.ticket_server import Fault, TicketServer, as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from types import TracebackType
 
     from aiohttp import web
 
+__all__ = ["FakeZammad", "Fault"]
 GROUPS = ("Inbox", "Billing", "IT Support", "Sales", "Contracts", "Orders")
 PRIORITIES = ("1 low", "2 normal", "3 high")
 STATES = ("new", "open", "closed")
@@ -29,18 +30,7 @@ FIELDS = {"group.name": "group", "state.name": "state", "priority.name": "priori
 MOST_PER_PAGE = 200
 
 
-@dataclass(slots=True)
-class Fault:
-    """An answer in place of the right one, for one request of this method whose path begins so."""
-
-    method: str
-    path: str
-    status: int
-    headers: dict[str, str] = field(default_factory=dict)
-    after: bool = False  # the request is carried out, and only its answer is lost
-
-
-class FakeZammad:
+class FakeZammad(TicketServer):
     """The server, as an async context manager. `asked` holds (method, path) of each request, `faults` what goes wrong.
 
     `tickets` are rows by id with `articles`; `writes` counts what was changed, as (ticket id, what).
@@ -52,43 +42,18 @@ class FakeZammad:
         *,
         token: str = "t0ken-of-the-agent",  # noqa: S107  # of nobody
     ) -> None:
+        super().__init__({int(ticket["id"]): _row(ticket) for ticket in tickets}, "/api/v1")
         self.token = token
-        self.tickets = {int(ticket["id"]): _row(ticket) for ticket in tickets}
-        self.asked: list[tuple[str, str]] = []
-        self.faults: list[Fault] = []
-        self.writes: list[tuple[int, str]] = []
-        self.url = ""
-        self._runner: web.AppRunner | None = None
 
-    async def __aenter__(self) -> Self:
-        from aiohttp import web
+    @property
+    def url(self) -> str:
+        """What goes into `[plugins.tickets] url`."""
+        return self.root
 
-        app = web.Application()
-        app.router.add_route("*", "/api/v1/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    async def _answer(self, request: web.Request) -> web.Response:
-        path = request.match_info["path"]
-        self.asked.append((request.method, path))
-        if request.headers.get("Authorization") != f"Token token={self.token}":
-            return _json({"error": "Invalid BasicAuth credentials"}, 401)
-        fault = next((one for one in self.faults if one.method == request.method and path.startswith(one.path)), None)
-        if fault is not None:
-            self.faults.remove(fault)
-            if fault.after:
-                await self._right(request, path)
-            return _json({"error": "as told"}, fault.status, fault.headers)
-        return await self._right(request, path)
+    def _unknown(self, request: web.Request) -> web.Response | None:
+        if request.headers.get("Authorization") == f"Token token={self.token}":
+            return None
+        return as_json({"error": "Invalid BasicAuth credentials"}, 401)
 
     async def _right(self, request: web.Request, path: str) -> web.Response:  # noqa: PLR0911  # one for each address
         try:
@@ -106,10 +71,10 @@ class FakeZammad:
             return self._add_tag(body)
         if parts[:2] == ["ticket_articles", "by_ticket"] and request.method == "GET":
             found = self._ticket(parts[2])
-            return _missing(parts[2]) if found is None else _json(found["articles"])
+            return _missing(parts[2]) if found is None else as_json(found["articles"])
         if parts[0] == "tickets" and len(parts) == 2 and request.method in {"GET", "PUT"}:
             return self._one(request, parts[1], body)
-        return _json({"error": "No route matches"}, 404)
+        return as_json({"error": "No route matches"}, 404)
 
     def _one(self, request: web.Request, number: str, body: dict[str, Any]) -> web.Response:
         row = self._ticket(number)
@@ -125,7 +90,7 @@ class FakeZammad:
             if any(row[name] != value for name, value in body.items()):
                 self.writes.append((row["id"], "update"))
             row.update(body)
-        return _json(_shown(row, expand=request.query.get("expand") == "true"))
+        return as_json(_shown(row, expand=request.query.get("expand") == "true"))
 
     def _search(self, request: web.Request) -> web.Response:
         query = request.query.get("query", "")
@@ -139,7 +104,7 @@ class FakeZammad:
         if request.query.get("sort_by") == "created_at":
             found.sort(key=lambda row: (row["created_at"], row["id"]), reverse=request.query.get("order_by") == "desc")
         expand = request.query.get("expand") == "true"
-        return _json([_shown(row, expand=expand) for row in found[(page - 1) * size : page * size]])
+        return as_json([_shown(row, expand=expand) for row in found[(page - 1) * size : page * size]])
 
     def _add_article(self, body: dict[str, Any]) -> web.Response:
         missing = [name for name in ("ticket_id", "body") if not body.get(name)]
@@ -153,13 +118,13 @@ class FakeZammad:
         article = {"id": 1000 + len(self.writes), "sender": "Agent", "internal": False, "subject": None, **body}
         row["articles"].append(article)
         self.writes.append((row["id"], "note"))
-        return _json(article, 201)
+        return as_json(article, 201)
 
     def _tags(self, request: web.Request) -> web.Response:
         row = self._ticket(request.query.get("o_id", ""))
         if row is None or request.query.get("object") != "Ticket":
             return _missing(request.query.get("o_id", ""))
-        return _json({"tags": row["tags"]})
+        return as_json({"tags": row["tags"]})
 
     def _add_tag(self, body: dict[str, Any]) -> web.Response:
         row = self._ticket(str(body.get("o_id", "")))
@@ -167,7 +132,7 @@ class FakeZammad:
             return _missing(str(body.get("o_id", "")))
         if body["item"] not in row["tags"]:
             row["tags"].append(body["item"])
-        return _json(data=True, status=201)
+        return as_json(data=True, status=201)
 
     def _ticket(self, number: str) -> dict[str, Any] | None:
         return self.tickets.get(int(number)) if number.isdecimal() else None
@@ -219,16 +184,10 @@ def _has(row: Mapping[str, Any], clause: str) -> bool:
     return str(row[FIELDS[found["field"]]]).casefold() == value
 
 
-def _json(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    from aiohttp import web
-
-    return web.json_response(data, status=status, headers=dict(headers or {}))
-
-
 def _refused(why: str) -> web.Response:
-    return _json({"error": why, "error_human": why}, 422)
+    return as_json({"error": why, "error_human": why}, 422)
 
 
 def _missing(number: str) -> web.Response:
     said = f"Couldn't find Ticket with 'id'={number}"
-    return _json({"error": said, "error_human": said}, 404)
+    return as_json({"error": said, "error_human": said}, 404)
