@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,12 @@ from loguru import logger
 from agent.domain.messages import Destination, MessageKind, OutboundMessage
 from agent.errors import DirigentError, OverBudget
 from agent.llm.protocol import ChatMessage, LLMRequest, Notice, TextDelta
+from sandbox.api import SandboxError
+from sandbox.workspace import Workspace, safe_name
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agent.domain.messages import Bot
     from agent.domain.session import Session
     from agent.llm.protocol import LLM
@@ -173,12 +178,28 @@ class _Poster:
 
     async def files(self, artifacts: Sequence[Mapping[str, Any]]) -> None:
         """Send the files, if there are any."""
-        if not artifacts:
+        paths = await asyncio.to_thread(self._places, artifacts)
+        if not paths:
             return
-        workspace = self._session.workspace
-        paths = [str(file.get("place") or workspace / str(file["path"])) for file in artifacts]
         caption = next((str(f["title"]) for f in artifacts if f.get("title")), "")
         await self._post(MessageKind.FILES, "files", {"paths": paths, "caption": caption})
+
+    def _places(self, artifacts: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Return where each file was put aside; one that was not is copied there now, following no links."""
+        places = []
+        for file in artifacts:
+            try:
+                places.append(str(file.get("place") or self._put_aside(str(file["path"]))))
+            except (OSError, SandboxError) as error:
+                logger.warning("{} cannot be delivered: {}", file["path"], error)
+        return places
+
+    def _put_aside(self, path: str) -> Path:
+        place = self._session.folder / "delivered" / str(self._run_id or "answer") / safe_name(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with Workspace(self._session.workspace) as workspace:
+            workspace.copy_out(path, place)
+        return place
 
     async def _post(self, kind: MessageKind, name: str, payload: dict[str, Any]) -> None:
         if self._bot is None:

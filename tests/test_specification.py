@@ -318,6 +318,7 @@ def test_commands_and_ui_are_those_that_the_profile_may_use(bot: Bot):
 # --- the composer -------------------------------------------------------------------------------------------------
 async def test_the_final_answer_is_posted_with_its_files(bot: Bot):
     session = await bot.app.orchestrator.sessions.open("test:1")
+    (session.workspace / "a.png").write_bytes(b"made")
     llm = ScriptedLLM()
     llm.will_answer("All good.")
     results = [{"id": "s1", "title": "t", "status": "ok", "text": "42"}]
@@ -327,6 +328,16 @@ async def test_the_final_answer_is_posted_with_its_files(bot: Bot):
     shown = {message.kind: message.payload for message in await bot.shown()}
     assert shown[MessageKind.ANSWER]["text"] == "All good."
     assert [Path(path).name for path in shown[MessageKind.FILES]["paths"]] == ["a.png"]
+    assert Path(shown[MessageKind.FILES]["paths"][0]).read_bytes() == b"made"
+
+
+async def test_a_file_that_became_a_link_is_not_sent(bot: Bot, tmp_path: Path):
+    session = await bot.app.orchestrator.sessions.open("test:1")
+    (tmp_path / "secret").write_text("s")
+    (session.workspace / "a.png").symlink_to(tmp_path / "secret")
+    results = [{"id": "s1", "title": "t", "status": "ok", "text": "42"}]
+    await compose_final_answer(session, bot.app.bot, None, bot.dest, results, [{"path": "a.png"}], "E-1", 1)
+    assert [message.kind for message in await bot.shown()] == [MessageKind.ANSWER]
 
 
 async def test_without_a_model_the_answer_is_made_of_the_results_and_names_failures(bot: Bot):
