@@ -14,6 +14,7 @@ DirigentError                 message: what happened; hint: the way on
 ├── ModelError                the model could not answer
 │   ├── ModelUnavailable      try again: busy, unreachable, overloaded, stalled
 │   ├── ModelRefused          failed for good: wrong key, unknown model, bad request
+│   │   └── PromptTooLong     the request is larger than the model's context; a shorter one may do
 │   └── ModelRubbish          it answered, but not in a form that can be used
 └── ChannelError              a message could not be delivered
     ├── DeliveryRefused       failed for good: chat gone, bot blocked, content refused
@@ -123,6 +124,18 @@ class ModelUnavailable(ModelError):
 
 class ModelRefused(ModelError):
     """Failed for good: wrong key, unknown model, bad request."""
+
+
+class PromptTooLong(ModelRefused):
+    """The request is larger than the model's context; a shorter one may do.
+
+    `window` is the context in tokens and `prompt` what the request had, as far as the server says so (else 0).
+    """
+
+    def __init__(self, message: str, *, hint: str = "", window: int = 0, prompt: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.window = window
+        self.prompt = prompt
 
 
 class ModelRubbish(ModelError):

@@ -198,7 +198,8 @@ class RunLifecycle(Spending, Leases, ABC):
         if ctx.records:
             shown = await self._store.get_message(live.key)
             live.seconds_before = float(shown.payload.get("seconds") or 0) if shown is not None else 0.0
-        ctx.on_progress = live.progress
+            live.remark = str(shown.payload.get("remark") or "") if shown is not None else ""
+        ctx.on_progress, ctx.on_shortened = live.progress, live.shortened
         for record in ctx.records.values():
             live.take(record)
         live.detailed = await self._store.get_value(details_key(ctx.run)) == "1"
@@ -252,7 +253,7 @@ class RunLifecycle(Spending, Leases, ABC):
         """Return the plan, if it is or was shown, and what the run still asks, as they look at its end: no buttons."""
         await live.stop()
         shown = live.worth_showing or await self._store.get_message(live.key) is not None
-        plan = [live.message()] if shown else []
+        plan = [live.message()] if shown else live.remarked()
         asked = ctx.run.id in self._asked_for_changes
         if Status.WAITING_APPROVAL not in {*ctx.status.values(), ctx.run.status} and not asked:
             return plan

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.domain.execution import ExecutorResponse, ResponseStatus
 from agent.errors import OverBudget
+from agent.execution.fitted import FittedLLM
 from agent.execution.metered import MeteredLLM
 from agent.execution.pausing import KIND, MORE, granted, pause_run
 from agent.execution.scheduler import Outcome
@@ -35,7 +36,8 @@ class Spending(Housekeeping):
         budget = ctx.budget = Budget(self._store, ctx.run, limits)
         await budget.load()
         if self._llm is not None:
-            ctx.llm = MeteredLLM(self._llm, budget, limits.answer_tokens, ctx.session.model)
+            metered = MeteredLLM(self._llm, budget, limits.answer_tokens, ctx.session.model)
+            ctx.llm = FittedLLM(metered, ctx.told_shortened)
             ctx.money = lambda: budget.money
         else:
             ctx.money = lambda: budget.money or None

@@ -26,6 +26,10 @@ def _silent(_step_id: str, _text: str, _done: float | None, _total: float | None
     """Show no progress."""
 
 
+def _untold(_what: str, _window: int) -> None:
+    """Tell nobody."""
+
+
 def _no_money() -> float | None:
     """Without a model nothing is spent."""
     return None
@@ -57,6 +61,8 @@ class RunContext:
     revisions: list[PlanStep] = field(default_factory=list)
     file_labels: dict[str, Provenance] = field(default_factory=dict)
     on_progress: OnProgress = _silent
+    on_shortened: Callable[[str, int], None] = _untold
+    """Told what a prompt had to do without, and the model's context in tokens."""
     questions_asked: int = 0
     plan_control: Provenance = NOTHING
     said: Provenance = NOTHING
@@ -74,6 +80,10 @@ class RunContext:
         from agent.llm.protocol import Priced
 
         return self.llm.price(prompt_tokens, completion_tokens) if isinstance(self.llm, Priced) else None
+
+    def told_shortened(self, what: str, window: int) -> None:
+        """Pass on what a prompt had to do without to whoever shows the run now."""
+        self.on_shortened(what, window)
 
     def state_of(self, step: PlanStep) -> Status:
         """Return where the step stands."""

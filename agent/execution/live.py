@@ -12,6 +12,7 @@ from agent.domain.execution import ExecutorResponse, ResponseStatus
 from agent.domain.messages import MessageKind, OutboundMessage
 from agent.domain.states import FINAL, Status
 from agent.execution.details import Timing, details_of
+from agent.texts import mark, say
 
 if TYPE_CHECKING:
     from agent.domain.messages import Bot
@@ -23,6 +24,7 @@ PAUSE_SECONDS = 0.3
 HEARTBEAT_SECONDS = 10.0
 NOTE_CHARS = 80
 LABEL_CHARS = 200  # a model may write any title; the message is posted again with each change
+SHORTENED = mark("I had to shorten what I remember of this task: {what}. The model takes {window} tokens at once.")
 AFTER: dict[ResponseStatus, Status] = {
     ResponseStatus.OK: Status.COMPLETED,
     ResponseStatus.PARTIAL: Status.COMPLETED,
@@ -54,6 +56,8 @@ class LivePlan:
         self.title = run.title or run.request[:60]
         self.state = "running"
         self.note = ""
+        self.remark = ""  # what stays under the plan: that something had to be shortened
+        self._shortened: dict[str, None] = {}
 
     def add(self, step: PlanStep, status: Status = Status.PENDING, note: str = "") -> None:
         """Show a step."""
@@ -98,6 +102,17 @@ class LivePlan:
         """Show a line about the whole run, such as that the model server is busy."""
         self.note = note[: 2 * NOTE_CHARS]
         self._touch()
+
+    def shortened(self, what: str, window: int) -> None:
+        """Show that the model's context was too small for something; each thing is told once."""
+        if what in self._shortened:
+            return
+        self._shortened[what] = None
+        language = self._run.dest.language
+        named = ", ".join(say(language, one) for one in self._shortened)
+        self.remark = say(language, SHORTENED, what=named, window=window)
+        if self._steps:
+            self._touch()
 
     def _set(self, step_id: str, status: Status, note: str = "") -> None:
         over = {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
@@ -155,6 +170,7 @@ class LivePlan:
             "steps": [self._line(step_id) for step_id in self._shown()],
             "hidden": max(0, len(self._steps) - SHOWN_STEPS),
             "run": self._run.ref,
+            **({"remark": self.remark} if self.remark else {}),
         }
         if self.detailed:
             payload["details"] = details_of([self._steps[name] for name in self._shown()], self._timing)
@@ -163,6 +179,14 @@ class LivePlan:
         return OutboundMessage(
             self._run.dest, MessageKind.PLAN, self.key, payload, session_id=self._run.session_id, run_id=self._run.id
         )
+
+    def remarked(self) -> list[OutboundMessage]:
+        """Return the remark as a message of its own, for a run whose plan is not shown; nothing without one."""
+        if not self.remark or self.quiet:
+            return []
+        key, dest, session = f"run:{self._run.id}:remark", self._run.dest, self._run.session_id
+        payload = {"text": self.remark}
+        return [OutboundMessage(dest, MessageKind.NOTICE, key, payload, session_id=session, run_id=self._run.id)]
 
     def _buttons(self) -> list[dict[str, str]]:
         ref = self._run.ref

@@ -32,7 +32,11 @@ class MeteredLLM:
         self._budget = budget
         self._answer_tokens = answer_tokens
         self.name = llm.name
-        self.window = llm.window
+
+    @property
+    def window(self) -> int:
+        """The context in tokens, as far as it is known now."""
+        return self._llm.window
 
     async def stream(self, request: LLMRequest) -> AsyncGenerator[TextDelta | Notice | Finished]:
         """Stream an answer; see LLM.stream."""

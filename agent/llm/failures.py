@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from agent.errors import ModelError, ModelRefused, ModelUnavailable
+from agent.errors import ModelError, ModelRefused, ModelUnavailable, PromptTooLong
 
 LONGEST_MESSAGE = 400
 LONGEST_WAIT = 60.0
@@ -23,7 +23,18 @@ NO_MODEL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 TOO_LONG = re.compile(
-    r"context.?(length|window|size)|maximum context|too many tokens|prompt is too long|exceeds? the (available|model)",
+    r"context.?(length|window|size)|maximum (context|model length)|too many tokens|(prompt|input) is too long|"
+    r"exceeds? the (available|model)|too long to fit",
+    re.IGNORECASE,
+)
+# How servers name the two sizes: OpenAI and vLLM, llama.cpp, LM Studio.
+WINDOW_SAID = re.compile(
+    r"context (?:length|size|window)(?: of)?(?: is)?(?: only)? ?\(?(\d{3,})|maximum model length of (\d{3,})",
+    re.IGNORECASE,
+)
+PROMPT_SAID = re.compile(
+    r"(\d{3,}) (?:in (?:the|your) (?:messages|prompt)|input tokens)|resulted in (\d{3,})|request \((\d{3,}) tokens|"
+    r"(?:prompt \(|total |prompt )length (\d{3,})|keep the first (\d{3,})",
     re.IGNORECASE,
 )
 LOADING = re.compile(r"loading model|model is (currently )?loading", re.IGNORECASE)
@@ -95,12 +106,31 @@ def of_status(status: int, body: Any, headers: Mapping[str, str], place: Place) 
     if status in BUSY and not for_good:
         return _busy(status, message, wait_of(headers), place)
     error, hint = _refusal(status, code, message, place)
+    if hint == SET_WINDOW:
+        window, prompt = _sizes(body, message)
+        too_long = PromptTooLong(error + said, hint=hint, window=window, prompt=prompt)
+        return Failure(too_long, status=status, message=message)
     unknown = hint == NO_SUCH_MODEL
     refused = ModelRefused(error + said, hint="" if unknown else hint)
     return Failure(refused, unknown_model=unknown, status=status, message=message)
 
 
 NO_SUCH_MODEL = "no such model"
+SET_WINDOW = "Set `llm.window` in dirigent.toml to the context size that the server really has."
+
+
+def _sizes(body: Any, message: str) -> tuple[int, int]:
+    """Return the model's context and what the request had, in tokens; 0 for what the server does not say."""
+    inner = body.get("error", body) if isinstance(body, dict) else None
+    if isinstance(inner, dict) and isinstance(inner.get("n_ctx"), int):
+        prompt = inner.get("n_prompt_tokens")
+        return inner["n_ctx"], prompt if isinstance(prompt, int) else 0
+    return _number(WINDOW_SAID, message), _number(PROMPT_SAID, message)
+
+
+def _number(said: re.Pattern[str], message: str) -> int:
+    found = said.search(message)
+    return int(next(filter(None, found.groups()), 0)) if found else 0
 
 
 def _said(message: str) -> str:
@@ -119,10 +149,7 @@ def _refusal(status: int, code: str, message: str, place: Place) -> tuple[str, s
     if code == "model_not_found" or (status in {400, 404, 422} and NO_MODEL.search(message)):
         return f"The model server at {place.url} does not have the model {place.model!r} ({status})", NO_SUCH_MODEL
     if code == "context_length_exceeded" or status == 413 or TOO_LONG.search(message):
-        return (
-            f"The request is too long for the model {place.model!r} ({status})",
-            "Set `llm.window` in dirigent.toml to the context size that the server really has.",
-        )
+        return f"The request is too long for the model {place.model!r} ({status})", SET_WINDOW
     if status in {404, 405}:
         return (
             f"Nothing that speaks the OpenAI protocol answers at {place.url} ({status})",

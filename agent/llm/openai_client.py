@@ -10,6 +10,7 @@ import asyncio
 import difflib
 import importlib
 from contextlib import aclosing, suppress
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -17,13 +18,13 @@ from urllib.parse import urlsplit
 from loguru import logger
 
 from agent.domain.ledger import Usage
-from agent.errors import ModelError, ModelRefused, ModelRubbish
+from agent.errors import ModelError, ModelRefused, ModelRubbish, PromptTooLong
 from agent.llm import breakage, failures
 from agent.llm.addresses import is_address, is_local, without_credentials
 from agent.llm.failures import Failure, Place, Tries
 from agent.llm.prices import assumed_window, price
 from agent.llm.protocol import Finished, Notice, TextDelta
-from agent.llm.quirks import Quirks, build_body, has_pictures, rung_of, size_of
+from agent.llm.quirks import Quirks, build_body, has_pictures, refuse_unseen, rung_of, size_of
 from agent.llm.reading import Patience, Silence, as_stream, read_stream
 from agent.llm.reply import Reply
 from agent.llm.structured import Rung, read_shape, repair_request
@@ -200,7 +201,7 @@ class OpenAIModel:
         tries = Tries(self.settings.tries, self.settings.first_token_seconds)
         rung, saw = quirks.rung, not quirks.blind
         while True:
-            _refuse_unseen(request, model, quirks)
+            refuse_unseen(request, model, quirks)
             body = build_body(request, model, quirks)
             forced = request.schema is not None and rung_of(request, quirks) is Rung.TOOL
             reply = Reply(as_arguments=forced)
@@ -213,6 +214,7 @@ class OpenAIModel:
                             yield TextDelta(piece)
             except Exception as error:
                 failure = self._explain(error, self._place(model))
+                self._learn_size(failure, model, body)
             else:
                 if forced and not reply.called:
                     quirks.rung = Rung.PROMPT  # it does not let itself be forced
@@ -282,6 +284,15 @@ class OpenAIModel:
         prompt, completion = int(prompt or 0), int(completion or 0)
         return Usage(purpose, model, prompt, completion, self.price(prompt, completion, model), estimated)
 
+    def _learn_size(self, failure: Failure, model: str, body: Mapping[str, Any]) -> None:
+        """Take a server's word for the size of its context, and for how many tokens a request had."""
+        error = failure.error
+        if not isinstance(error, PromptTooLong) or model != self.name:
+            return
+        if 0 < error.window < self.window:
+            self.window = error.window
+        self.tokens.observe(size_of(dict(body)), error.prompt)
+
     async def _with_known_models(self, failure: Failure, model: str) -> Failure:
         """Name the models that the server does have, the nearest first, when it does not have this one."""
         if not failure.unknown_model:
@@ -322,7 +333,8 @@ class OpenAIModel:
         if len(self._api_key) < SHORTEST_KEY or self._api_key not in failure.message + failure.error.message:
             return failure
         shown = failure.error.message.replace(self._api_key, "…")
-        error = type(failure.error)(shown, hint=failure.error.hint)
+        error = copy(failure.error)
+        error.message, error.args = shown, (shown,)
         return replace(failure, error=error, message=failure.message.replace(self._api_key, "…"))
 
     def _place(self, model: str) -> Place:
@@ -387,12 +399,3 @@ def _sum(first: Usage, second: Usage) -> Usage:
         money,
         first.estimated or second.estimated,
     )
-
-
-def _refuse_unseen(request: LLMRequest, model: str, quirks: Quirks) -> None:
-    """Raise ModelRefused for a call that makes no sense without its pictures, to a model that can't look at them."""
-    if request.must_see and quirks.blind:
-        raise ModelRefused(
-            f"The model {model!r} can't look at pictures.",
-            hint="Choose one that can with `model`; if this one can, set `llm.vision` to `on` in dirigent.toml.",
-        )

@@ -104,13 +104,16 @@ class Finished:
 
 
 class LLM(Protocol):
-    """A model. `window` is its context size in tokens.
+    """A model.
 
     Both calls raise ModelUnavailable (after their own retries), ModelRefused or ModelRubbish.
     """
 
     name: str
-    window: int
+
+    @property
+    def window(self) -> int:
+        """The context size in tokens; it may turn out to be smaller than it was thought to be."""
 
     def stream(self, request: LLMRequest) -> AsyncIterator[TextDelta | Notice | Finished]:
         """Stream an answer: deltas and notices, then exactly one Finished."""
@@ -139,3 +142,11 @@ class Seeing(Protocol):
 
     def sees(self, model: str | None = None) -> bool:
         """Return False once it is known that it (or another model, if one is named) can't."""
+
+
+@runtime_checkable
+class Frugal(Protocol):
+    """A model whose prompts are made to fit; whoever leaves something out of one itself says so."""
+
+    def left_out(self, what: str) -> None:
+        """Note that a prompt had to do without something; `what` is an English part of a sentence of ours."""

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agent.errors import ModelRefused
 from agent.llm.failures import TOO_LONG
 from agent.llm.structured import Rung, ask_for_shape
 from agent.llm.unicode import without_surrogates
@@ -199,3 +200,12 @@ def _words(content: str | list[dict[str, Any]] | None) -> str:
     if isinstance(content, list):
         return "".join(part.get("text", "") for part in content)
     return content or ""
+
+
+def refuse_unseen(request: LLMRequest, model: str, quirks: Quirks) -> None:
+    """Raise ModelRefused for a call that makes no sense without its pictures, to a model that can't look at them."""
+    if request.must_see and quirks.blind:
+        raise ModelRefused(
+            f"The model {model!r} can't look at pictures.",
+            hint="Choose one that can with `model`; if this one can, set `llm.vision` to `on` in dirigent.toml.",
+        )

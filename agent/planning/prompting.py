@@ -9,11 +9,12 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from agent.domain.states import Status
-from agent.llm.protocol import LLM, ChatMessage, Seeing
+from agent.llm.protocol import LLM, ChatMessage, Frugal, Seeing
 from agent.planning.lines import render_step
 from agent.planning.notation import render
 from agent.planning.progress import progress_context
 from agent.planning.request import PlanRequest
+from agent.texts import mark
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
@@ -35,6 +36,9 @@ _UNDER_WAY = {Status.RUNNING, Status.WAITING_APPROVAL}
 LOOK = 'llm looks at pictures of the workspace: llm("What does it show?", picture="photo.jpg")'
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 WISHES_CHARS = 4_000
+# What a small model's prompt may have to do without, as people are told.
+DETAILS, RESULTS, ANSWERS = mark("details of the task"), mark("results so far"), mark("your answers")
+FILES, MEMORY, EARLIER = mark("the list of files"), mark("my memory"), mark("earlier requests")
 
 
 @functools.cache
@@ -44,7 +48,10 @@ def prompt(name: str) -> str:
 
 
 def plan_messages(request: PlanRequest, catalogue: Catalogue, llm: LLM, notation: str) -> tuple[ChatMessage, ...]:
-    """Return the messages that ask for a plan; together with the answer they fit `llm.window`."""
+    """Return the messages that ask for a plan; together with the answer they fit `llm.window`.
+
+    A model that is `Frugal` is told what did not fit.
+    """
     window = llm.window or 8_000
     budget = window - min(_ANSWER_ROOM, window // 4)
     system = _system(request, catalogue, llm, notation, budget)
@@ -52,11 +59,13 @@ def plan_messages(request: PlanRequest, catalogue: Catalogue, llm: LLM, notation
     asked = f"Request: {_fitted(request.user_text, max(left * 3 // 4, 100), llm)}"
     left -= llm.count(asked) + sum(picture.tokens for picture in request.pictures)
     sections = []
-    for section in _sections(request, llm, left):
+    for section, what in _sections(request, llm, left):
         cost = llm.count(section)
         if section and cost <= left:
             sections.append(section)
             left -= cost
+        elif section and isinstance(llm, Frugal):
+            llm.left_out(what)
     user = ChatMessage("user", "\n\n".join([*reversed(sections), asked]), images=request.pictures)
     return (ChatMessage("system", system), user, *_continuation(request))
 
@@ -110,32 +119,41 @@ def _fitted(text: str, tokens: int, llm: LLM) -> str:
     return f"{text[:keep]}\n[… {len(text) - 2 * keep} characters left out …]\n{text[-keep:]}"
 
 
-def _sections(request: PlanRequest, llm: LLM, left: int) -> Iterator[str]:
-    """Yield what is known, the most needed first; each is skipped if it does not fit."""
+def _sections(request: PlanRequest, llm: LLM, left: int) -> Iterator[tuple[str, str]]:
+    """Yield what is known, the most needed first, and what it is; each is left out if it does not fit."""
     language = request.language or "en"
-    yield "\n".join(filter(None, [f"Now: {request.now}" if request.now else "", f"Language: {language}"]))
+    yield "\n".join(filter(None, [f"Now: {request.now}" if request.now else "", f"Language: {language}"])), DETAILS
     if request.wishes:
-        yield _wishes(request)
+        yield _wishes(request), DETAILS
     if request.reason:
-        yield f"Plan anew, because: {fenced('reason', request.reason[:1000])}"
+        yield f"Plan anew, because: {fenced('reason', request.reason[:1000])}", DETAILS
     pending = [record.step for record in request.progress if record.status in _PENDING]
     if pending:
         lines = "\n".join(render_step(step) for step in pending)
-        yield f"Still planned; write a line again exactly as it is to keep it:\n{lines[:CONTEXT_CHARS]}"
+        yield f"Still planned; write a line again exactly as it is to keep it:\n{lines[:CONTEXT_CHARS]}", DETAILS
     if request.progress:
-        yield _progress(request, llm, left // 2)
+        yield _progress(request, llm, left // 2), RESULTS
     if request.answers:
         answers = "\n".join(f"{question[:400]} → {answer[:1000]}" for question, answer in request.answers[-10:])
-        yield f"The person answered:\n{answers}"
+        yield f"The person answered:\n{answers}", ANSWERS
     if request.instructions:
-        yield request.instructions[:CONTEXT_CHARS]
+        yield request.instructions[:CONTEXT_CHARS], DETAILS
     if request.files:
-        yield _how_to_look(request, llm)
-        yield fenced("workspace files", _listed(request.files))
+        yield _how_to_look(request, llm), DETAILS
+        yield fenced("workspace files", _listed(request.files)), FILES
     if request.memory:
-        yield fenced("memory", request.memory[:MEMORY_CHARS])
+        yield fenced("memory", request.memory[:MEMORY_CHARS]), MEMORY
     if request.context:
-        yield fenced("earlier", _fitted(request.context[-CONTEXT_CHARS:], max(left // 3, 50), llm))
+        yield fenced("earlier", _earlier(request, llm, max(left // 3, 50))), EARLIER
+
+
+def _earlier(request: PlanRequest, llm: LLM, tokens: int) -> str:
+    """Return the conversation before, cut in the middle to what it may take."""
+    context = request.context[-CONTEXT_CHARS:]
+    fitted = _fitted(context, tokens, llm)
+    if fitted != context and isinstance(llm, Frugal):
+        llm.left_out(EARLIER)
+    return fitted
 
 
 def _wishes(request: PlanRequest) -> str:
@@ -148,9 +166,11 @@ def _wishes(request: PlanRequest) -> str:
 
 
 def _progress(request: PlanRequest, llm: LLM, tokens: int) -> str:
-    for results, preview in _PROGRESS_SIZES:
+    for place, (results, preview) in enumerate(_PROGRESS_SIZES):
         text = progress_context(request.progress, results=results, preview=preview)
         section = f"Results so far:\n{fenced('results', text)}" if text else ""
+        if place and isinstance(llm, Frugal):
+            llm.left_out(RESULTS)
         if llm.count(section) <= tokens:
             return section
     return ""

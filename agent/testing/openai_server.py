@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from agent.errors import DirigentError
 from agent.testing.http_server import HttpServer
 from agent.testing.openai_ears import take_recording
+from agent.testing.openai_limits import check_window
 from agent.testing.openai_reply import Reply, as_json
 from agent.testing.openai_rules import Refusal, check_request
 from agent.testing.openai_script import Answer, Playbook, Rule, Script, Scripted, load_script
@@ -42,7 +43,7 @@ class FakeOpenAI(HttpServer):
     `response_format`, `json_schema`, `json_object`, `stream_options`, `max_tokens`, `temperature`, `tools`,
     `tool_choice`, `system`, `image`. `ignores` holds `tool_choice` when it does not let itself be forced. `api_key` is
     demanded when set. `flavour` adds the native endpoints of a local server, with `window` as the context size that it
-    serves.
+    serves; with `strict_window` longer prompts are refused, in the words of that server.
 
     `requests` are the bodies that came, `headers` their headers, `connections` the number of connections that were
     opened, `aborted` counts the streams whose reader went away and `left` is set when that happens.
@@ -63,6 +64,7 @@ class FakeOpenAI(HttpServer):
         api_key: str | None = None,
         flavour: str = "openai",
         window: int = 8192,
+        strict_window: bool = False,
         native: dict[str, Any] | None = None,
         port: int = 0,
         log: Path | None = None,
@@ -75,6 +77,7 @@ class FakeOpenAI(HttpServer):
         self.api_key = api_key
         self.flavour = flavour
         self.window = window
+        self.strict_window = strict_window
         self.native = native or {}
         self.spoken: list[str] = []
         self.recordings: list[dict[str, Any]] = []
@@ -182,6 +185,8 @@ class FakeOpenAI(HttpServer):
         if body["model"] not in {model["id"] for model in self.models}:
             raise Refusal(f"The model `{body['model']}` does not exist.", status=404, code="model_not_found")
         self._check_features(body)
+        if self.strict_window:
+            check_window(body, self.window, self.flavour)
         return body
 
     def _check_key(self, request: web.Request) -> None:

@@ -33,6 +33,9 @@ class PlainFace:
             if status != self._shown.get(step["id"]) and _worth_a_line(status, view):
                 self._shown[step["id"]] = status
                 self._say(f"{symbol(status)} {step_text(step)}")
+        if view.get("remark") and self._shown.get("") != view["remark"]:
+            self._shown[""] = view["remark"]  # no step has an empty name
+            self._say(f"  {clean(view['remark'])}")
         if view.get("state") in {"done", "stopped", "failed"}:
             self._say(f"{view['state']}: {figures(view, float(view.get('seconds', 0)))}")
 

@@ -177,6 +177,8 @@ class RichFace:
             lines.append(Text.assemble((f"{shown} ", COLOURS[mark]), (f"{number} ", "dim"), step_text(step)))
         if view.get("hidden"):
             lines.append(Text(f"  … and {view['hidden']} more", style="dim"))
+        if view.get("remark"):
+            lines.append(Text(f"  {clean(view['remark'])}", style="dim italic"))
         return Text("\n").join(lines)
 
     def _frame(self) -> str:
