@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import re
 import sqlite3
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +17,8 @@ from agent.planning.notation import render
 from agent.testing import step
 from agent.testing.openai_script import Answer
 from agent.testing.openai_server import FakeOpenAI
+from agent.testing.served import serving
 from agent.testing.telegram_server import FakeTelegram
-from agent.testing.telegram_world import TOKEN
 
 OWNER = 11
 KILLS = 50
@@ -63,30 +60,6 @@ def answer(request: dict[str, Any]) -> Answer:
             ],
         )
     return Answer(plan, tokens_per_second=300, first_token_seconds=0.05)
-
-
-@asynccontextmanager
-async def serving(home: Path, telegram: FakeTelegram, model: FakeOpenAI) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run `dirigent serve`; the end of the block kills it with SIGKILL."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DIRIGENT_HOME": str(home),
-        "DIRIGENT_TELEGRAM_TOKEN": TOKEN,
-        "DIRIGENT_TELEGRAM_BASE_URL": telegram.base_url,
-        "DIRIGENT_OWNERS": str(OWNER),
-        "DIRIGENT_MODEL": "fake-model",
-        "OPENAI_API_KEY": "test-key",
-        "OPENAI_BASE_URL": model.base_url,
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agent", "serve", env=environment, stdout=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 async def press_questions(telegram: FakeTelegram, dice: random.Random) -> None:

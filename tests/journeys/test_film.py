@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 import json
-import os
 import re
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,8 +17,9 @@ from PIL import Image
 from agent.app import App
 from agent.testing.media_server import FakeMedia, Fault
 from agent.testing.openai_server import FakeOpenAI
+from agent.testing.served import serving, started
 from agent.testing.telegram_server import FakeTelegram
-from agent.testing.telegram_world import TOKEN, Shown
+from agent.testing.telegram_world import Shown
 from plugins.media import animatic
 from plugins.media.frames import title_card
 from tests.journeys.conftest import OWNER, Stage, settings
@@ -280,31 +278,6 @@ async def test_the_videos_of_a_media_server_are_joined_to_the_film(telegram: Fak
         with av.open(str(made)) as film:
             frames = sum(1 for _ in film.decode(video=0))
         assert frames == 4 * 12 + round((2.5 + 3.0) * 24)
-
-
-@asynccontextmanager
-async def serving(home: Path, telegram: FakeTelegram) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run `dirigent serve`; the end of the block kills it with SIGKILL."""
-    process = await started(home, telegram, "serve")
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def started(home: Path, telegram: FakeTelegram, *words: str) -> asyncio.subprocess.Process:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DIRIGENT_HOME": str(home),
-        "DIRIGENT_TELEGRAM_TOKEN": TOKEN,
-        "DIRIGENT_TELEGRAM_BASE_URL": telegram.base_url,
-        "DIRIGENT_OWNERS": str(OWNER),
-        "DIRIGENT_MODEL": "offline",
-    }
-    quiet = asyncio.subprocess.DEVNULL
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", "agent", *words, env=environment, stdout=quiet)
 
 
 @pytest.mark.crash

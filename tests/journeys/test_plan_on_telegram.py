@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,8 +11,8 @@ from agent.planning.notation import render
 from agent.testing import step
 from agent.testing.openai_script import Answer
 from agent.testing.openai_server import FakeOpenAI
+from agent.testing.served import serving
 from agent.testing.telegram_server import FakeTelegram
-from agent.testing.telegram_world import TOKEN
 from tests.journeys.conftest import OWNER, Stage
 
 LONG = "import time\nfrom pathlib import Path\nPath('started').touch()\ntime.sleep(60)"
@@ -58,30 +54,6 @@ async def test_a_reply_to_the_plan_changes_it_and_another_message_comes_next(sta
         await stage.sees("The time is known.")
         await stage.sees("It rains.")
     assert stage.refused() == []
-
-
-@asynccontextmanager
-async def serving(home: Path, telegram: FakeTelegram, model: FakeOpenAI) -> AsyncIterator[None]:
-    """Run `dirigent serve`; the end of the block kills it with SIGKILL."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DIRIGENT_HOME": str(home),
-        "DIRIGENT_TELEGRAM_TOKEN": TOKEN,
-        "DIRIGENT_TELEGRAM_BASE_URL": telegram.base_url,
-        "DIRIGENT_OWNERS": str(OWNER),
-        "DIRIGENT_MODEL": "fake-model",
-        "OPENAI_API_KEY": "test-key",
-        "OPENAI_BASE_URL": model.base_url,
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agent", "serve", env=environment, stdout=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 @pytest.mark.timeout(120)

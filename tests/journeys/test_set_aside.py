@@ -5,10 +5,6 @@ for nothing.
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -19,8 +15,8 @@ from agent.planning.notation import render
 from agent.testing import Bot, step
 from agent.testing.openai_script import Answer
 from agent.testing.openai_server import FakeOpenAI
+from agent.testing.served import serving
 from agent.testing.telegram_server import FakeTelegram
-from agent.testing.telegram_world import TOKEN
 from plugins.api import tool
 
 OWNER = 11
@@ -38,30 +34,6 @@ def hang() -> str:
     time.sleep(600)
     return ""
 '''
-
-
-@asynccontextmanager
-async def serving(home: Path, telegram: FakeTelegram, model: FakeOpenAI) -> AsyncIterator[None]:
-    """Run `dirigent serve`; the end of the block kills it with SIGKILL."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DIRIGENT_HOME": str(home),
-        "DIRIGENT_TELEGRAM_TOKEN": TOKEN,
-        "DIRIGENT_TELEGRAM_BASE_URL": telegram.base_url,
-        "DIRIGENT_OWNERS": str(OWNER),
-        "DIRIGENT_MODEL": "fake-model",
-        "OPENAI_API_KEY": "test-key",
-        "OPENAI_BASE_URL": model.base_url,
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agent", "serve", env=environment, stdout=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 @pytest.mark.timeout(400)

@@ -1,0 +1,55 @@
+"""Dirigent as a real process between the fake servers, for tests of what a killed process leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.testing.telegram_world import TOKEN
+
+if TYPE_CHECKING:
+    from agent.testing.openai_server import FakeOpenAI
+    from agent.testing.telegram_server import FakeTelegram
+
+OWNER = 11
+
+
+async def started(
+    home: Path, telegram: FakeTelegram, *words: str, model: FakeOpenAI | None = None
+) -> asyncio.subprocess.Process:
+    """Start a command of Dirigent in a home of its own, with this model server or none."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DIRIGENT_HOME": str(home),
+        "DIRIGENT_TELEGRAM_TOKEN": TOKEN,
+        "DIRIGENT_TELEGRAM_BASE_URL": telegram.base_url,
+        "DIRIGENT_OWNERS": str(OWNER),
+        "DIRIGENT_MODEL": "offline",
+    }
+    if model is not None:
+        environment |= {
+            "DIRIGENT_MODEL": "fake-model",
+            "OPENAI_API_KEY": "test-key",
+            "OPENAI_BASE_URL": model.base_url,
+        }
+    quiet = asyncio.subprocess.DEVNULL
+    return await asyncio.create_subprocess_exec(sys.executable, "-m", "agent", *words, env=environment, stdout=quiet)
+
+
+@asynccontextmanager
+async def serving(
+    home: Path, telegram: FakeTelegram, model: FakeOpenAI | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run `dirigent serve`; the end of the block kills it with SIGKILL."""
+    process = await started(home, telegram, "serve", model=model)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
