@@ -16,6 +16,7 @@ HEADING = "# Memory: one fact a line; edit freely. (…, untrusted) marks what s
 CONTEXT_CHARS = 2_000
 LONG_CHARS = 12_000
 MAX_FACT_CHARS = 400
+FORGOTTEN = "- what somebody else had said"
 Complete = Callable[[str, str], Awaitable[str]]
 
 COMPRESS = (
@@ -69,9 +70,12 @@ class SessionMemory:
         await self.write([*entries, entry])
         return entry
 
-    async def recall(self, query: str = "", limit: int = 20) -> list[Entry]:
-        """Return the entries that share most words with `query`, or the best-ranked ones without a query."""
-        entries = ranked(await self.entries())
+    async def recall(self, query: str = "", limit: int = 20, *, own: bool = False) -> list[Entry]:
+        """Return the entries that share most words with `query`, or the best-ranked ones without a query.
+
+        With `own` only the person's: none that somebody else had a hand in.
+        """
+        entries = ranked([entry for entry in await self.entries() if entry.trusted or not own])
         words = set(query.casefold().split())
         if not words:
             return entries[:limit]
@@ -143,7 +147,7 @@ class MemoryDoor:
     """What tools see of a session's memory: implements `plugins.api.Memory`.
 
     Only the person's own words, and what they approved, come through this door: a call whose text was influenced by
-    others asks first.
+    others asks first. What others said does not leave through it either: a tool's result would not carry its label.
     """
 
     def __init__(self, memory: SessionMemory) -> None:
@@ -155,9 +159,9 @@ class MemoryDoor:
         return entry.line() if entry else ""
 
     async def recall(self, query: str = "", limit: int = 20) -> list[str]:
-        """Return the entries that match best."""
-        return [entry.line() for entry in await self._memory.recall(query, limit)]
+        """Return the person's own entries that match best."""
+        return [entry.line() for entry in await self._memory.recall(query, limit, own=True)]
 
     async def forget(self, query: str) -> list[str]:
-        """Remove the entries that match and return them."""
-        return [entry.line() for entry in await self._memory.forget(query)]
+        """Remove the entries that match and return them; of those of others, only that they are gone."""
+        return [entry.line() if entry.trusted else FORGOTTEN for entry in await self._memory.forget(query)]
