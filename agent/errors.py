@@ -1,7 +1,10 @@
 """Every error Dirigent raises on purpose, in one tree.
 
-DirigentError                 message: what happened; hint: the way on
+DirigentError                 message: what happened; hint: the way on; transient: it may pass without anybody's doing
+├── MachineFailed             try again: the machine was in the way (disk, memory, open files)
+│   └── JournalFailed         try again: the journal could not be read or written just now
 ├── ConfigError               a setting is missing, unknown or wrong
+│   └── JournalUnusable       the journal is damaged or out of bounds; what waits for it goes on when that is mended
 ├── PlanError                 a plan cannot be run as it stands; carries every problem found
 ├── IllegalTransition         a run or step was asked to enter a state that its present state does not lead to
 ├── StaleLease                a write came from a worker that no longer owns the run
@@ -24,15 +27,24 @@ DirigentError                 message: what happened; hint: the way on
 
 from __future__ import annotations
 
+import errno
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+OURS_TO_MEND = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
+A_PATH_IS_WRONG = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL})
+
 
 class DirigentError(Exception):
-    """An error a person can act on: `message` says what happened, `hint` the way on."""
+    """An error a person can act on: `message` says what happened, `hint` the way on.
+
+    `transient` says that the same may work later, as it is; what is not is final until somebody puts something right.
+    """
+
+    transient: ClassVar[bool] = False
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -43,8 +55,24 @@ class DirigentError(Exception):
         return f"{self.message} {self.hint}".strip()
 
 
+class MachineFailed(DirigentError):
+    """Try again: the machine was in the way; a full disk, no memory, no open files left, a fault of a disk."""
+
+    transient = True
+
+
+class JournalFailed(MachineFailed):
+    """Try again: the journal could not be read or written just now: it is locked, full or out of reach."""
+
+
 class ConfigError(DirigentError):
     """A setting is missing, unknown or wrong."""
+
+
+class JournalUnusable(ConfigError):
+    """The journal is damaged or may not be written. Nothing is given up for that: it goes on when this is mended."""
+
+    transient = True
 
 
 class PlanError(DirigentError):
@@ -121,6 +149,8 @@ class ModelError(DirigentError):
 class ModelUnavailable(ModelError):
     """Try again: the server is busy, unreachable, overloaded, or its stream stalled."""
 
+    transient = True
+
 
 class ModelRefused(ModelError):
     """Failed for good: wrong key, unknown model, bad request."""
@@ -153,6 +183,8 @@ class DeliveryRefused(ChannelError):
 class DeliveryDelayed(ChannelError):
     """Try again after `retry_after` seconds."""
 
+    transient = True
+
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
@@ -160,6 +192,18 @@ class DeliveryDelayed(ChannelError):
 
 class DeliveryUnknown(ChannelError):
     """The connection ended before the answer: the message may have arrived. Never resend blindly."""
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether what failed may work later as it is: the machine was in the way, not what was asked for.
+
+    False for what a person has to put right, a wrong path among it, and for faults that nobody has foreseen.
+    """
+    if isinstance(error, DirigentError):
+        return error.transient
+    if isinstance(error, OSError):
+        return not isinstance(error, OURS_TO_MEND) and error.errno not in A_PATH_IS_WRONG
+    return isinstance(error, MemoryError)
 
 
 def reference_id() -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.domain.inputs import InputType, signature, typed
 from agent.domain.states import Status
-from agent.errors import DirigentError, NotFound, PlanError
+from agent.errors import DirigentError, MachineFailed, NotFound, PlanError, may_pass
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
@@ -182,13 +182,17 @@ class Pipelines:
         return NotFound(f"There is no pipeline '{name}'.", hint=hint)
 
     def read(self, file: Path) -> tuple[Pipeline, Source]:
-        """Return the pipeline in a file and its source, not checked yet. Raises PipelineWrong or NotFound."""
+        """Return the pipeline in a file and its source, not checked yet.
+
+        Raises PipelineWrong, NotFound, or MachineFailed when it is there and can't be read just now.
+        """
         from agent.planning.pipeline_reading import read_pipeline
 
         try:
             text = file.read_text(encoding="utf-8")
         except OSError as error:
-            raise NotFound(f"{file} cannot be read: {error.strerror}.", hint="Name a YAML file.") from None
+            said = f"{file} cannot be read: {error.strerror}."
+            raise (MachineFailed(said) if may_pass(error) else NotFound(said, hint="Name a YAML file.")) from None
         except UnicodeDecodeError:
             raise PlanError([f"{file}: this is no text in UTF-8"], hint="Nothing was run.") from None
         return read_pipeline(text, file.name)

@@ -1,7 +1,9 @@
 """Events until something has been done about them: each fires its rules once, whatever happens in between.
 
 Within a project they are handled strictly in order: one that has to be tried again holds up those behind it, until it
-is handled or dead. Events of a paused project stay as they are. Runs are only started here, never awaited.
+is handled or dead. Dead is only what a person has to put right, or a fault of ours that comes again and again; while
+the machine is in the way, events wait. Those of a paused project stay as they are. Runs are only started here, never
+awaited.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from agent.automation.attempts import Attempts
 from agent.automation.mapping import EventMapper
 from agent.domain.artifacts import Artifact
 from agent.domain.trigger import TriggerKind
@@ -27,9 +30,7 @@ if TYPE_CHECKING:
     from agent.store.protocol import Store
 
 AT_ONCE = 200
-TRIES = 5
-FIRST_PAUSE = 1.0
-GROWTH = 4.0
+UNTAKEN = "No rule takes it."
 
 
 class EventDesk:
@@ -43,25 +44,27 @@ class EventDesk:
         self._launcher = launcher
         self._clock = clock
         self.channel = channel
-        self._failures: dict[int, tuple[int, float]] = {}  # event → times tried in vain, when it is due again
+        self._attempts = Attempts(clock)
         self.news = True
 
     @property
     def next_try(self) -> float | None:
         """When the next event is due that could not be handled so far, in seconds since 1970."""
-        return min((due for _, due in self._failures.values()), default=None)
+        return self._attempts.next_try
 
     async def handle(self) -> None:
         """Fire the rules of every event that nothing has been done about; what can't be handled is dead."""
-        due = self.next_try
-        self.news |= due is not None and due <= self._clock()
+        self.news |= self._attempts.come_due()
+        limit = AT_ONCE
         while self.news:
             self.news = False
-            events = await self._store.events("new", AT_ONCE)
+            events = await self._store.events("new", limit)
             if not events:
                 return
             settled = await self._go_through(events, await self._rules())
-            self.news |= len(events) == AT_ONCE and settled > 0
+            if len(events) == limit:
+                self.news = True
+                limit = limit if settled else limit * 2  # so many that are held up must not hide those behind them
 
     async def _rules(self) -> EventMapper:
         found = await self._store.triggers(kind=TriggerKind.EVENT)
@@ -81,7 +84,7 @@ class EventDesk:
         return settled
 
     async def _may_be_handled(self, event: Event, rules: EventMapper) -> bool:
-        if self._failures.get(event.id, (0, 0.0))[1] > self._clock():
+        if self._attempts.is_early(event.id):
             return False
         project = await self._store.get_project(event.project) if event.project else None
         if project is not None and project.paused:  # it may have been paused since the events were read
@@ -95,31 +98,29 @@ class EventDesk:
     async def _handle(self, event: Event, rules: EventMapper) -> bool:
         """Fire all that an event leads to; False when it is to be tried again."""
         faults: list[Exception] = []
-        for rule in rules.map_event(event):
+        taking = rules.map_event(event)
+        for rule in taking:
             try:
                 await self._fire(rule, event)
             except Exception as error:
                 faults.append(error)
                 unforeseen = None if isinstance(error, DirigentError) else error
                 logger.opt(exception=unforeseen).warning("event {}: rule {} failed: {}", event.key, rule.id, error)
-        if not faults:
-            self._failures.pop(event.id, None)
-            await self._store.settle_event(event.id, "handled")
-            return True
-        return await self._failed(event, faults)
+        if faults:
+            return await self._failed(event, faults)
+        self._attempts.forget(event.id)
+        await self._store.settle_event(event.id, "handled", "" if taking else _untaken(rules.asleep(event)))
+        return True
 
     async def _failed(self, event: Event, faults: list[Exception]) -> bool:
-        """Have an event tried again later, or call it dead; True when it is dead.
+        """Have an event tried again later, or call it dead; True when it is dead. Either way it says why.
 
         What a person has to put right (a pipeline that is gone, a value that is missing) no further try puts right.
         """
-        tried = self._failures.get(event.id, (0, 0.0))[0] + 1
-        for_good = any(isinstance(error, DirigentError) for error in faults)
-        if not for_good and tried < TRIES:
-            self._failures[event.id] = (tried, self._clock() + FIRST_PAUSE * GROWTH ** (tried - 1))
-            return False
-        self._failures.pop(event.id, None)
         said = "; ".join(dict.fromkeys(str(error) or type(error).__name__ for error in faults))
+        if self._attempts.failed(event.id, faults):
+            await self._store.settle_event(event.id, "new", said)
+            return False
         logger.error("event {} ({}) could not be handled: {}", event.key, event.type, said)
         await self._store.settle_event(event.id, "dead", said)
         return True
@@ -141,3 +142,10 @@ class EventDesk:
         file = Artifact(name, len(data), digest, "application/json", provenance=event.label)
         await self._store.add_artifacts(session.id, None, "", [file])
         return name
+
+
+def _untaken(asleep: list[Trigger]) -> str:
+    """Return why nothing was done about an event: no rule is for it, or those that are have been switched off."""
+    if not asleep:
+        return UNTAKEN
+    return f"{UNTAKEN} Switched off: {', '.join(dict.fromkeys(rule.name or rule.id for rule in asleep))}."

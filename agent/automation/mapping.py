@@ -31,7 +31,9 @@ class EventMapper:
 
     def __init__(self, triggers: Iterable[Trigger]) -> None:
         kinds = {TriggerKind.EVENT, TriggerKind.WEBHOOK}
-        self.rules = [trigger for trigger in triggers if trigger.enabled and trigger.kind in kinds]
+        known = [trigger for trigger in triggers if trigger.kind in kinds]
+        self.rules = [trigger for trigger in known if trigger.enabled]
+        self._off = [trigger for trigger in known if not trigger.enabled]
 
     def map_event(self, event: Event) -> list[Trigger]:
         """Return the rules that an event meets, with the terms of the runs that it opens; the highest priority first.
@@ -41,6 +43,10 @@ class EventMapper:
         """
         met = [terms(rule, event) for rule in self.rules if meets(rule, event)]
         return sorted(met, key=lambda rule: -rule.priority)
+
+    def asleep(self, event: Event) -> list[Trigger]:
+        """Return the rules that would meet an event if they were on."""
+        return [rule for rule in self._off if meets(rule, event)]
 
 
 def meets(rule: Trigger, event: Event) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from agent.automation import times
+from agent.automation.attempts import Attempts
 from agent.automation.checking import changed, check_terms, checked, same_time
 from agent.automation.events import EventDesk
 from agent.automation.files import FileWatch
@@ -24,7 +25,7 @@ from agent.automation.launching import Launcher, by_hand
 from agent.automation.switch import Switch
 from agent.automation.webhook import Came
 from agent.domain.trigger import Fire, FireStatus, Misfire, Trigger, TriggerKind
-from agent.errors import ConfigError, DirigentError, NotFound
+from agent.errors import ConfigError, DirigentError, NotFound, may_pass
 
 if TYPE_CHECKING:
     from agent.automation.bell import Bell
@@ -79,6 +80,7 @@ class AutomationScheduler:
         self.launcher = Launcher(store, orchestrator, pipelines)
         self._files = FileWatch(store, self.launcher, clock)
         self._events = EventDesk(store, self.launcher, clock)
+        self._attempts = Attempts(clock)
         self.channel = channel
         self._changed = asyncio.Event()
         self._waiting = True
@@ -318,12 +320,12 @@ class AutomationScheduler:
 
     async def _round(self) -> float:
         """Do all there is to do now; return the seconds until there may be more."""
-        if self._waiting:
+        if self._waiting or self._attempts.come_due():
             await self._take_up()
         await self._events.handle()
         while due := await self._store.due_triggers(AT_ONCE, self.channel):
             await asyncio.gather(*(self._fire_due(trigger) for trigger in due))
-        upcoming = [await self._store.next_due(self.channel), self._events.next_try]
+        upcoming = [await self._store.next_due(self.channel), self._events.next_try, self._attempts.next_try]
         return min([self._longest, *(moment - self._clock() for moment in upcoming if moment is not None)])
 
     async def _fire_due(self, trigger: Trigger) -> None:
@@ -346,13 +348,22 @@ class AutomationScheduler:
         try:
             made = await self.launcher.fire(trigger, str(due), due, moved=moved, now=now)
         except Exception as error:
-            # It is noted and the trigger moves on: one that can't be fired must not hold up the others.
-            logger.opt(exception=error).error("trigger {} could not be fired", trigger.id)
-            failed = Fire(trigger.id, str(due), due, FireStatus.FAILED, str(error))
-            await self._store.fire(failed, moved=moved)
+            await self._put_off(trigger, due, moved, error)
             return
         if made is not None:
             self._note(made)
+
+    async def _put_off(self, trigger: Trigger, due: float, moved: tuple[float, float | None], error: Exception) -> None:
+        """Note a fire that could not begin: it waits if it may still work, and the trigger moves on in any case.
+
+        One that can't be fired must not hold up the others.
+        """
+        logger.opt(exception=error).error("trigger {} could not be fired", trigger.id)
+        waits = may_pass(error) or not isinstance(error, DirigentError)
+        put_off = Fire(trigger.id, str(due), due, FireStatus.WAITING if waits else FireStatus.FAILED)
+        kept = await self._store.fire(put_off if waits else replace(put_off, subject=str(error)), moved=moved)
+        if kept is not None and waits:
+            self._still |= self._attempts.failed(kept[0].id, [error])
 
     def _note(self, fire: Fire) -> None:
         self._fired += 1
@@ -365,15 +376,20 @@ class AutomationScheduler:
             await self.launcher.tell(trigger, fire)
         self._still = False
         for trigger, fire in await self._unsettled(FireStatus.WAITING):
-            self._still |= not await self._gone_on(trigger, fire)
+            self._still |= self._attempts.is_early(fire.id) or not await self._gone_on(trigger, fire)
 
     async def _gone_on(self, trigger: Trigger, fire: Fire) -> bool:
+        """Let a waiting fire begin; False while it waits. What goes wrong with it must not hold up the others."""
         try:
-            return await self.launcher.go_on(trigger, fire)
-        except DirigentError as error:  # it must not hold up the others
+            gone_on = await self.launcher.go_on(trigger, fire)
+        except Exception as error:
             logger.warning("a waiting fire of trigger {} could not begin: {}", trigger.id, error)
+            if self._attempts.failed(fire.id, [error]):
+                return False
             await self._store.settle_fire(fire.id, FireStatus.FAILED, why=str(error))
             return True
+        self._attempts.forget(fire.id)
+        return gone_on
 
     async def _unsettled(self, status: FireStatus) -> list[tuple[Trigger, Fire]]:
         fires = await self._store.unsettled_fires(status)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from agent.automation.mapping import source_of
 from agent.domain.event import Event
 from agent.domain.provenance import Provenance
-from agent.errors import ConfigError
+from agent.errors import ConfigError, MachineFailed, may_pass
 
 if TYPE_CHECKING:
     from agent.domain.trigger import Trigger
@@ -98,10 +98,12 @@ class Hooks:
         return made
 
     def secret_of(self, trigger_id: str) -> str:
-        """Return a webhook's secret, "" when it has none."""
+        """Return a webhook's secret, "" when it has none. Raises MachineFailed when it can't be read just now."""
         try:
             return self._file(trigger_id).read_text("utf-8").strip()
-        except OSError:
+        except OSError as error:
+            if may_pass(error):
+                raise MachineFailed(f"The secret of a webhook cannot be read: {error.strerror}.") from None
             return ""
 
     def forget(self, trigger_id: str) -> None:
@@ -115,7 +117,7 @@ class Hooks:
     def event_of(self, trigger: Trigger, headers: Mapping[str, str], body: bytes) -> Event | None:
         """Return the event that a call becomes, None when it is not signed as it must be. Header names in any case.
 
-        Raises ConfigError for a body that cannot be read.
+        Raises ConfigError for a body that cannot be read, MachineFailed when the call can't be checked just now.
         """
         given = {name.lower(): value for name, value in headers.items()}
         secret = self.secret_of(trigger.id)

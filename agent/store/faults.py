@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
-from agent.errors import ConfigError, DirigentError, NotFound
+from agent.errors import DirigentError, JournalFailed, JournalUnusable, NotFound
 from agent.store.dialect import BUSY_SECONDS, file_of
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 DAMAGED = ("file is not a database", "malformed", "file is encrypted")
+FULL = ("disk is full", "No space left", "quota exceeded")
+NOT_OURS = ("readonly", "Permission denied")
+REFUSED = (DataError, ProgrammingError, NotSupportedError)
 BACKUP = "{stem}-*-*.db"
 
 
@@ -26,7 +30,10 @@ def backups_of(file: Path) -> list[Path]:
 
 
 def translate(error: Exception, url: URL) -> Exception:
-    """Return the error to raise instead; ours and programming errors are returned as they are."""
+    """Return the error to raise instead; ours and programming errors are returned as they are.
+
+    What may pass is transient: nothing is given up because of it. A record that the database refuses is refused again.
+    """
     if isinstance(error, IntegrityError | sqlite3.IntegrityError):
         return _integrity(str(getattr(error, "orig", None) or error))
     if not isinstance(error, DBAPIError | sqlite3.Error | OSError):
@@ -34,7 +41,9 @@ def translate(error: Exception, url: URL) -> Exception:
     file = file_of(url)
     said = str(getattr(error, "orig", None) or error)
     where = str(file) if file else url.render_as_string(hide_password=True)
-    return _known(said, where, file) or DirigentError(f"The journal {where} failed: {said}.")
+    if isinstance(error, REFUSED):
+        return DirigentError(f"The journal {where} refused what it was asked: {said}.")
+    return _known(said, where, file) or JournalFailed(f"The journal {where} failed: {said}.")
 
 
 def _integrity(said: str) -> DirigentError:
@@ -45,20 +54,29 @@ def _integrity(said: str) -> DirigentError:
 
 def _known(said: str, where: str, file: Path | None) -> DirigentError | None:
     if any(word in said for word in DAMAGED):
-        return ConfigError(f"The journal {where} is damaged ({said}).", hint=_way_back(file))
+        return JournalUnusable(f"The journal {where} is damaged ({said}).", hint=_way_back(file))
     if "locked" in said:
-        return DirigentError(
+        return JournalFailed(
             f"Another process has kept the journal {where} locked for {BUSY_SECONDS} seconds.",
             hint="Look for another Dirigent or a database tool that has it open.",
         )
-    if "disk is full" in said or "No space left" in said:
-        return DirigentError(f"There is no space left to write the journal {where}.", hint="Free some disk space.")
-    if "readonly" in said or "unable to open" in said or "Permission denied" in said:
-        return ConfigError(
+    if any(word in said for word in FULL):
+        return JournalFailed(f"There is no space left to write the journal {where}.", hint="Free some disk space.")
+    if any(word in said for word in NOT_OURS) or ("unable to open" in said and not _out_of_files()):
+        return JournalUnusable(
             f"The journal {where} cannot be opened for writing ({said}).",
             hint="Check who owns the file and its folder, and that both may be written.",
         )
     return None
+
+
+def _out_of_files() -> bool:
+    """Tell whether this process may open no more files: SQLite then says no more than that it can't open one."""
+    try:
+        os.close(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+    except OSError:
+        return True
+    return False
 
 
 def _way_back(file: Path | None) -> str:

@@ -35,7 +35,8 @@ async def _refused(_request: Request, error: Exception) -> JSONResponse:
 async def _failed(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DirigentError)
     statuses = ((NotFound, 404), (Reused, 409), (PlanError, 422))
-    status = next((number for kind, number in statuses if isinstance(error, kind)), 400)
+    usual = 503 if error.transient else 400
+    status = next((number for kind, number in statuses if isinstance(error, kind)), usual)
     return JSONResponse({"error": error.message, "hint": error.hint}, status)
 
 

@@ -21,6 +21,7 @@ What is accepted is stored when this returns. Raises NotFound for a trigger that
 UNKNOWN = "unknown"
 MOST_CHARS = 100
 STATUS = {"accepted": 202, "duplicate": 200, "refused": 401}
+AGAIN_SECONDS = 10
 REFUSED = "The signature, its time or the secret does not fit."
 
 
@@ -53,7 +54,9 @@ class Allowance:
 def router(receive: Receive, *, per_minute: int) -> APIRouter:
     """Return the route `POST /hooks/TRIGGER`.
 
-    202 accepted · 200 it came before · 401 · 404 · 408 · 413 over 1 MiB · 429. What is accepted is in the journal.
+    202 accepted · 200 it came before · 401 · 404 · 408 · 413 over 1 MiB · 429 · 503 not now.
+
+    What is accepted is in the journal.
     """
     made = APIRouter()
     allowance = Allowance(per_minute)
@@ -85,7 +88,15 @@ async def _taken(receive: Receive, trigger: str, request: Request) -> tuple[str,
         return UNKNOWN, _answer(404, "There is no such webhook.")
     except DirigentError as error:
         logger.warning("the webhook {} could not be taken: {}", trigger, error)
-        return "", _answer(400, error.message)
+        return "", _not_now() if error.transient else _answer(400, error.message)
+    except OSError as error:
+        logger.warning("the webhook {} could not be taken: {}", trigger, error)
+        return "", _not_now()
+
+
+def _not_now() -> JSONResponse:
+    """Return the answer after which callers come again; what was in the way is nobody's business out there."""
+    return _answer(503, "Not now; call again.", {"Retry-After": str(AGAIN_SECONDS)})
 
 
 def _answer(status: int, said: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

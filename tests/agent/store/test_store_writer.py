@@ -7,9 +7,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
-from agent.errors import ConfigError, DirigentError
+from agent.errors import DirigentError, JournalFailed, JournalUnusable, may_pass
 from agent.store import schema
 from agent.store.faults import translate
 from agent.store.sql import SqlStore
@@ -40,7 +40,7 @@ async def test_no_thread_is_left_behind_when_opening_fails(tmp_path: Path):
     file = tmp_path / "journal.db"
     file.write_bytes(b"rubbish" * 1000)
     store = SqlStore(file)
-    with pytest.raises(ConfigError):
+    with pytest.raises(JournalUnusable):
         await store.open()
     assert journal_threads() == []
 
@@ -107,11 +107,12 @@ def test_a_loop_that_ends_without_closing_loses_no_commit(tmp_path: Path):
 @pytest.mark.parametrize(
     ("said", "kind", "words"),
     [
-        ("database or disk is full", DirigentError, "no space left"),
-        ("attempt to write a readonly database", ConfigError, "cannot be opened for writing"),
-        ("database is locked", DirigentError, "Another process"),
-        ("database disk image is malformed", ConfigError, "is damaged"),
-        ("a mystery", DirigentError, "failed: a mystery"),
+        ("database or disk is full", JournalFailed, "no space left"),
+        ("attempt to write a readonly database", JournalUnusable, "cannot be opened for writing"),
+        ("unable to open database file", JournalUnusable, "cannot be opened for writing"),
+        ("database is locked", JournalFailed, "Another process"),
+        ("database disk image is malformed", JournalUnusable, "is damaged"),
+        ("a mystery", JournalFailed, "failed: a mystery"),
     ],
 )
 def test_a_database_error_says_what_to_do(tmp_path: Path, said: str, kind: type[Exception], words: str):
@@ -119,9 +120,16 @@ def test_a_database_error_says_what_to_do(tmp_path: Path, said: str, kind: type[
     error = translate(OperationalError("SELECT 'private'", {"p": "private"}, Exception(said)), store.url)
 
     assert type(error) is kind
+    assert may_pass(error)  # nothing is given up for it
     assert words in str(error)
     assert "journal.db" in str(error)
     assert "private" not in str(error)
+
+
+def test_what_the_database_refuses_for_good_is_not_tried_again(tmp_path: Path):
+    store = SqlStore(tmp_path / "journal.db")
+    assert not may_pass(translate(DataError("INSERT", {}, Exception("out of range")), store.url))
+    assert not may_pass(translate(IntegrityError("INSERT", {}, Exception("UNIQUE")), store.url))
 
 
 def test_a_password_in_the_address_is_not_shown():

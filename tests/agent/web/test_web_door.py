@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ import httpx
 import pytest
 
 from agent.config import Web
-from agent.errors import ConfigError, NotFound
+from agent.errors import ConfigError, JournalFailed, NotFound
 from agent.web.app import web_app
 from agent.web.guard import MOST_BYTES
 from agent.web.hooks import Allowance
@@ -34,6 +35,10 @@ class Desk:
             raise NotFound("There is no trigger 'none'.")
         if trigger == "broken":
             raise ConfigError("The secret of 'broken' is gone.")
+        if trigger == "busy":
+            raise JournalFailed("Another process has kept the journal /home/ada/journal.db locked.")
+        if trigger == "worn":
+            raise OSError(errno.EMFILE, "Too many open files")
         self.calls.append((trigger, headers, body))
         await self.held.wait()
         return self.answers.pop(0) if self.answers else "accepted"
@@ -96,6 +101,14 @@ async def test_a_webhook_that_is_none_or_broken_is_told(client: httpx.AsyncClien
     assert (await client.get("/hooks/t1")).status_code == 405
     assert (await client.get("/docs")).status_code == 404
     assert (await client.get("/openapi.json")).status_code == 404
+
+
+@pytest.mark.parametrize("trigger", ["busy", "worn"])
+async def test_a_caller_is_asked_to_come_again_when_the_machine_is_in_the_way(client: httpx.AsyncClient, trigger: str):
+    answer = await client.post(f"/hooks/{trigger}")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+    assert answer.json() == {"error": "Not now; call again."}
 
 
 async def test_a_body_of_a_mebibyte_is_taken_and_one_byte_more_is_not(client: httpx.AsyncClient, desk: Desk):
