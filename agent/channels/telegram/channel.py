@@ -19,6 +19,7 @@ from telegram.request import HTTPXRequest
 
 from agent.channels.inbox import Lanes
 from agent.channels.pacing import CAREFUL
+from agent.channels.telegram.asked_in_private import AskedInPrivate
 from agent.channels.telegram.calls import is_closed
 from agent.channels.telegram.courier import Courier
 from agent.channels.telegram.directory import CHANNEL, CLOSED_TO_US, Directory
@@ -79,6 +80,7 @@ class TelegramChannel:
         self._requests = _requests()
         self._bot = _bot(config, *self._requests)
         self._directory = Directory(config.owners, config.telegram.groups)
+        self._consents = AskedInPrivate(store, self._directory)
         self._courier = Courier(self._bot, moved=self._moved)
         self._files = FileCourier(self._bot, self._courier)
         self._downloads = Downloads(self._bot, store, config.folder / "inbox", pause=patience)
@@ -147,6 +149,7 @@ class TelegramChannel:
             queried=self._presses.queried,
             refused=self._presses.refuse,
             received=self._signs.seen,
+            placed=self._consents.placed,
         )
 
     async def _prepare(self, message: InboundMessage) -> InboundMessage:
@@ -209,7 +212,8 @@ class TelegramChannel:
         await directory.read_once(self._store)
         if chat_id in directory.closed:
             raise DeliveryRefused(f"{CLOSED_TO_US}.")
-        outside = replace(message, dest=replace(message.dest, chat_id=directory.outside(chat_id)))
+        shown = await self._consents.told(message)
+        outside = replace(shown, dest=replace(shown.dest, chat_id=directory.outside(chat_id)))
         courier = self._files if message.kind is MessageKind.FILES else self._courier
         try:
             delivered = await courier.deliver(outside)
@@ -217,6 +221,7 @@ class TelegramChannel:
             if not is_closed(refused):
                 raise
             await directory.close(self._store, chat_id)
+            await self._consents.unreachable(message)
             raise DeliveryRefused(f"{CLOSED_TO_US}: {refused}") from refused
         self._signs.spoken(outside.dest.chat_id)
         return delivered

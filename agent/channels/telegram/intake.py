@@ -19,7 +19,7 @@ from agent.errors import reference_id
 from agent.texts import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from telegram import Update
 
@@ -36,7 +36,8 @@ class Intake:
     """Takes batches for one bot.
 
     `queried` is told the callback query's id of each press, before the press is handed on; `refused` is told the query
-    id of a stranger's press; `received` is told the messages that were new.
+    id of a stranger's press; `received` is told the messages that were new; `placed` returns a press as one made where
+    the thing is that it is about.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Intake:
         queried: Callable[[str, str], None],
         refused: Callable[[str], None],
         received: Callable[[Sequence[InboundMessage]], None] = lambda _: None,
+        placed: Callable[[InboundMessage], Awaitable[InboundMessage]] | None = None,
     ) -> None:
         self.reader = reader
         self._store = store
@@ -57,6 +59,7 @@ class Intake:
         self._queried = queried
         self._refused = refused
         self._received = received
+        self._placed = placed
 
     async def take(self, updates: Sequence[Update]) -> int:
         """Store what the updates say, then move the offset, in one transaction; then hand it on. Return the offset."""
@@ -71,6 +74,8 @@ class Intake:
             await self._correct(edit, messages)
         for message in messages:
             await self.reader.directory.open(self._store, message.dest.chat_id)
+        if self._placed is not None:
+            messages = [await self._placed(one) if one.action else one for one in messages]
         offset = updates[-1].update_id + 1
         fresh = await self._store.receive_and_set(messages, OFFSET, str(offset))
         self._lanes.take(fresh)

@@ -27,7 +27,6 @@ ROW = 34
 DETAILS = 2400
 STEP_LINE = 160
 NOTE = 200
-REMARK = 300
 MARKS: dict[str, str] = {
     Status.COMPLETED: "✅",
     Status.RUNNING: "⏳",
@@ -108,20 +107,19 @@ def _plan(message: OutboundMessage) -> View:
     shown = 0
     for number, step in enumerate(steps, start=1):
         line = _step_line(number, step)
-        if writer.size + width(line) > LIMIT - 40 - width(note) - REMARK:
+        if writer.size + width(line) > LIMIT - 40 - width(note):
             break
         writer.line(line)
         shown += 1
     hidden = int(payload.get("hidden") or 0) + len(steps) - shown
     if hidden:
         writer.line(say_n(language, "… and {n} more", "… and {n} more", hidden))
-    room = LIMIT - 60 - writer.size - width(note) - REMARK
+    room = LIMIT - 60 - writer.size - width(note)
     if details and room > STEP_LINE:
         numbers = [step.get("number", number) for number, step in enumerate(steps, start=1)]
         text = "\n".join(f"{number} {detail}" for number, detail in zip(numbers, details, strict=False))
         writer.line(cut(text, min(DETAILS, room)), "expandable_blockquote")
-    remark = cut(str(payload.get("remark") or ""), REMARK)
-    return View((writer.line(remark, "italic").line(note, "italic").build(),), _buttons(payload))
+    return View((writer.line(note, "italic").build(),), _buttons(payload))
 
 
 def _step_line(number: int, step: dict[str, Any]) -> str:
@@ -181,8 +179,10 @@ def _approval(message: OutboundMessage) -> View:
     language = message.dest.language
     title = plain_words(retell(language, str(payload.get("title") or mark("May I?"))))
     writer = Writer().add("🔐 ").add(cut(title, 600), "bold")
+    if payload.get("asker"):
+        writer.line(say(language, "Asked by {name}.", name=cut(plain_words(str(payload["asker"])), 100)))
     if payload.get("decided") is not None:
-        private = message.dest.chat_type == "private"
+        private = message.dest.chat_type == "private" and str(payload.get("by") or "") in {"", message.dest.chat_id}
         return View((_decided(writer, payload, language, private=private),))
     exact = _exact(payload.get("details"))
     details = plain_words(exact)

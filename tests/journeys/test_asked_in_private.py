@@ -1,0 +1,135 @@
+"""What a member's run wants to do outside is approved by an owner, in the owner's own private chat."""
+
+from __future__ import annotations
+
+from agent.app import App
+from agent.channels.pairing import make_code
+from agent.domain.people import Role
+from agent.testing import step
+from agent.testing.telegram_world import Shown
+from tests.journeys.conftest import OWNER, SECOND_OWNER, Stage
+
+FRIEND = 99
+GROUP = -100
+LATE = 40.0
+TOLD = "🔐 effects.send_mail: I have asked an owner in private."
+TOO_LATE = "Too late: this has been settled already."
+
+
+async def let_in(stage: Stage, app: App) -> None:
+    stage.telegram.add_group(GROUP)
+    stage.says(f"/pair {await make_code(app.store, Role.MEMBER)}", chat=FRIEND)
+    await stage.sees("an owner has to allow", chat=FRIEND, seconds=LATE)
+
+
+def ask(stage: Stage, chat: int) -> None:
+    mail = {"to": "ada@example.org", "subject": "Hi", "text": "secret words"}
+    stage.will_plan(step("s1", "send_mail", title="Write to Ada", **mail), title="Mail")
+    stage.will("answer", "It is done.")
+    stage.says("@dirigent_bot write to Ada" if chat < 0 else "write to Ada", chat=chat, user_id=FRIEND)
+
+
+def mails(stage: Stage, chat: int) -> str:
+    log = stage.workspace(chat) / "outbox.log"
+    return log.read_text() if log.exists() else ""
+
+
+async def asked(stage: Stage, owner: int = OWNER) -> Shown:
+    return await stage.sees("effects.send_mail", chat=owner, button="✅ Allow", seconds=LATE)
+
+
+async def requested(stage: Stage, chat: int) -> Shown:
+    """Return what the owner is asked, once the chat was told of it."""
+    ask(stage, chat)
+    request = await asked(stage)
+    assert f"Asked by User {FRIEND} ({FRIEND})." in request.text
+    assert "text: secret words" in request.text
+    told = await stage.sees(TOLD, chat=chat, seconds=LATE)
+    assert not told.buttons
+    assert all("secret words" not in text for text in stage.texts(chat))
+    assert mails(stage, chat) == ""
+    return request
+
+
+async def allowed(stage: Stage, request: Shown, chat: int) -> None:
+    assert await stage.presses(request, "✅ Allow") == "Allowed"
+    await stage.sees("It is done.", chat=chat, seconds=LATE)
+    await stage.sees("✅ Allowed", chat=chat, seconds=LATE)
+    decided = await stage.sees("✅ Allowed", seconds=LATE)
+    assert not decided.buttons
+    assert await stage.presses(request, "❌ Deny") == TOO_LATE
+    assert mails(stage, chat) == "ada@example.org|Hi|secret words\n"
+
+
+async def test_an_owner_allows_what_was_asked_for_in_a_group_from_the_owners_own_chat_also_after_a_restart(
+    stage: Stage,
+):
+    stage.telegram.tolerated.append("chat not found")  # the second owner has not started the bot
+    async with stage.up() as app:
+        await let_in(stage, app)
+        request = await requested(stage, GROUP)
+    async with stage.up():
+        await allowed(stage, request, GROUP)
+
+
+async def test_an_owner_allows_what_a_member_asked_for_in_private(stage: Stage):
+    stage.telegram.chat(SECOND_OWNER)
+    async with stage.up() as app:
+        await let_in(stage, app)
+        await allowed(stage, await requested(stage, FRIEND), FRIEND)
+
+
+async def test_each_owner_is_asked_and_the_first_word_counts(stage: Stage):
+    stage.telegram.chat(SECOND_OWNER)
+    async with stage.up() as app:
+        await let_in(stage, app)
+        ask(stage, GROUP)
+        first, second = await asked(stage), await asked(stage, SECOND_OWNER)
+        assert await stage.presses(second, "❌ Deny", chat=SECOND_OWNER) == "Denied"
+        await stage.sees("❌ Denied", seconds=LATE)
+        assert await stage.presses(first, "✅ Allow") == TOO_LATE
+        await stage.sees("It is done.", chat=GROUP, seconds=LATE)
+    assert mails(stage, GROUP) == ""
+
+
+async def test_nobody_else_allows_it_and_no_other_message_of_the_owner_does(stage: Stage):
+    stage.telegram.chat(SECOND_OWNER)
+    async with stage.up() as app:
+        await let_in(stage, app)
+        ask(stage, GROUP)
+        request = await asked(stage)
+        told = await stage.sees(TOLD, chat=GROUP, seconds=LATE)
+        allow = dict(button for row in request.buttons for button in row)["✅ Allow"]
+        hello = await stage.sees("was let in as member", seconds=LATE)
+        forged = [
+            stage.telegram.forge_press(GROUP, told.id, allow, user_id=FRIEND),
+            stage.telegram.forge_press(OWNER, hello.id, allow),
+            stage.telegram.forge_press(FRIEND, stage.telegram.bot_messages(FRIEND)[0].id, allow),
+        ]
+        await stage.until(lambda: all(stage.telegram.queries[query] is not None for query in forged), LATE)
+        said = [stage.telegram.queries[query] for query in forged]
+        assert said == ["Only an owner may decide this.", TOO_LATE, "Only an owner may decide this."]
+        stage.says("/stop", chat=GROUP, user_id=OWNER)
+        await stage.sees("(stopped)", seconds=LATE)
+    assert mails(stage, GROUP) == ""
+
+
+async def test_where_no_owner_has_started_the_bot_the_request_stands_in_the_group(stage: Stage):
+    stage.telegram.tolerated.append("chat not found")
+    del stage.telegram.chats[OWNER]
+    async with stage.up() as app:
+        await let_in(stage, app)
+        ask(stage, GROUP)
+        request = await stage.sees("effects.send_mail", chat=GROUP, button="✅ Allow", seconds=LATE)
+        assert await stage.presses(request, "✅ Allow", chat=GROUP, user_id=OWNER) == "Allowed"
+        await stage.sees("It is done.", chat=GROUP, seconds=LATE)
+    assert mails(stage, GROUP) == "ada@example.org|Hi|secret words\n"
+
+
+async def test_an_owners_own_request_in_a_group_is_approved_there(stage: Stage):
+    stage.telegram.add_group(GROUP)
+    stage.will_plan(step("s1", "send_mail", to="ada@example.org", subject="Hi", text="x"), title="Mail")
+    async with stage.up():
+        stage.says("@dirigent_bot write to Ada", chat=GROUP, user_id=OWNER)
+        await stage.sees("effects.send_mail", chat=GROUP, button="✅ Allow", seconds=LATE)
+        assert stage.texts() == []
