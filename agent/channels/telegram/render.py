@@ -27,6 +27,7 @@ ROW = 34
 DETAILS = 2400
 STEP_LINE = 160
 NOTE = 200
+REMARK = 300
 MARKS: dict[str, str] = {
     Status.COMPLETED: "✅",
     Status.RUNNING: "⏳",
@@ -107,19 +108,20 @@ def _plan(message: OutboundMessage) -> View:
     shown = 0
     for number, step in enumerate(steps, start=1):
         line = _step_line(number, step)
-        if writer.size + width(line) > LIMIT - 40 - width(note):
+        if writer.size + width(line) > LIMIT - 40 - width(note) - REMARK:
             break
         writer.line(line)
         shown += 1
     hidden = int(payload.get("hidden") or 0) + len(steps) - shown
     if hidden:
         writer.line(say_n(language, "… and {n} more", "… and {n} more", hidden))
-    room = LIMIT - 60 - writer.size - width(note)
+    room = LIMIT - 60 - writer.size - width(note) - REMARK
     if details and room > STEP_LINE:
         numbers = [step.get("number", number) for number, step in enumerate(steps, start=1)]
         text = "\n".join(f"{number} {detail}" for number, detail in zip(numbers, details, strict=False))
         writer.line(cut(text, min(DETAILS, room)), "expandable_blockquote")
-    return View((writer.line(note, "italic").build(),), _buttons(payload))
+    remark = cut(str(payload.get("remark") or ""), REMARK)
+    return View((writer.line(remark, "italic").line(note, "italic").build(),), _buttons(payload))
 
 
 def _step_line(number: int, step: dict[str, Any]) -> str:
