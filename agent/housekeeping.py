@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from agent.domain.provenance import Provenance
+from agent.domain.provenance import HISTORY, Provenance
 from agent.domain.session import Profile, Session
 from agent.errors import DirigentError, reference_id
 from agent.llm.protocol import ChatMessage, LLMRequest
@@ -113,10 +113,10 @@ class Housekeeping:
         made_of: Provenance,
     ) -> None:
         """Note what came of a run. The run has ended and its answer is out: a full disk must not undo that."""
-        untrusted = made_of.untrusted_names
+        said, private = ctx.run.request, made_of.knows_private
         try:
             await self.sessions.add_history(
-                ctx.session, task_key, ctx.run.request, outcome, status.value, untrusted=untrusted
+                ctx.session, task_key, said, outcome, status.value, untrusted=made_of.untrusted_names, private=private
             )
         except (DirigentError, OSError, ValueError) as error:
             self._log.warning("{}: the history was not written: {}", ctx.run.corr_id, error)
@@ -126,7 +126,8 @@ class Housekeeping:
         """Return what a planner takes on that reads the history: answers carry what they were made of."""
         entries = session_data.get("history", {}).get(task_key, [])[-CONTEXT_ENTRIES:]
         names = {name for entry in entries for name in entry.get("untrusted", ())}
-        return Provenance.union(Provenance.of(name, trusted=False) for name in sorted(names))
+        known = [HISTORY] if any(entry.get("private") for entry in entries) else []
+        return Provenance.union([*known, *(Provenance.of(name, trusted=False) for name in sorted(names))])
 
     def _in_background(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)

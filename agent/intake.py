@@ -35,7 +35,7 @@ class Intake:
         name = f"quoted-{UNFIT.sub('-', message.message_id or message.update_id)}.txt"
         with Workspace(session.workspace) as workspace:
             workspace.write_bytes(name, message.quoted.encode())
-        label = Provenance.of(f"quoted:{name}", trusted=False)
+        label = Provenance.of(f"quoted:{name}", trusted=False, private=True)
         file = Artifact(name, len(message.quoted.encode()), "", "text/plain", provenance=label)
         await self._store.add_artifacts(session.id, None, "", [file])
         return name
@@ -58,7 +58,7 @@ class Intake:
             with Workspace(session.workspace) as workspace:
                 name = workspace.copy_in(source, attachment.name)
         mime = attachment.mime or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        label = Provenance.of(f"file:{name}", trusted=trusted)
+        label = Provenance.of(f"file:{name}", trusted=trusted, private=True)
         size = source.stat().st_size  # noqa: ASYNC240  # one short call
         await self._store.add_artifacts(session.id, None, "", [Artifact(name, size, digest, mime, provenance=label)])
         return name

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from agent.composer import compose_final_answer, drafts_of
 from agent.domain.messages import Destination
 from agent.domain.plan import PlanStep
+from agent.domain.provenance import MEMORY, NOTHING, Provenance
 from agent.domain.run import Run
 from agent.domain.session import session_id_of
 from agent.domain.states import FINAL, Status
@@ -39,6 +40,7 @@ from agent.memory.memory import SessionMemory
 from agent.planning.offline import OfflinePlanner
 from agent.planning.planner import Planner, plan_steps
 from agent.planning.request import Answering, Direct, Dropped, Note, Planned, PlanRequest, Titled
+from agent.policy.words import said_of_files
 from agent.single_step import TASK_KEY, SingleStep
 from sandbox.workspace import Workspace
 
@@ -256,11 +258,13 @@ class OrchestratorRunner(SingleStep):
         with Workspace(ctx.session.workspace) as workspace:
             names = [name for name in workspace.list_files() if len(name) <= FILE_NAME_CHARS]
         seen, looked_at = await pictures.of_request(self._store, self._toolbox, ctx)
+        memory = await SessionMemory(ctx.session.folder).context()
+        read = [ctx.plan_control, self._history_label(known, TASK_KEY), looked_at, MEMORY if memory else NOTHING]
         return PlanRequest(
             user_text=ctx.run.request,
             tools=tuple(self._catalogue.tools(ctx.session.profile)),
             context=self._build_orchestrator_context(known, TASK_KEY) + await said_of_reply(self._store, ctx.run),
-            memory=await SessionMemory(ctx.session.folder).context(),
+            memory=memory,
             files=tuple(names[:FILES_LISTED]),
             progress=tuple(records) if replanning else (),
             reason=await scene.failure_worth_replanning(self._store, ctx) if replanning else "",
@@ -272,7 +276,7 @@ class OrchestratorRunner(SingleStep):
             language=ctx.session.language,
             now=time.strftime("%A %Y-%m-%d %H:%M %Z"),
             limits=self._config.limits,
-            control=ctx.plan_control | self._history_label(known, TASK_KEY) | looked_at,
+            control=Provenance.union([*read, said_of_files(names, ctx.file_labels, ctx.run.request)]),
             pictures=seen,
             model=ctx.session.model,
             words=ctx.plan_control,

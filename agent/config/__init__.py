@@ -107,6 +107,15 @@ class Model(_Section):
     """Root of another OpenAI-compatible server for voice messages, such as `http://localhost:8000/v1`."""
 
 
+class Consent(_Section):
+    """What is asked before it is done."""
+
+    mode: Literal["normal", "strict", "always"] = "normal"
+    """`normal` asks before an effect, or before something is sent to a web site, unless your own words chose it and
+    supplied what it is given; `strict` also asks when what others wrote only decides whether it happens (in runs that
+    nobody watches, and for what pays, deletes or installs, that always holds); `always` asks before every effect."""
+
+
 class Chat(_Section):
     """How a conversation goes, on every channel."""
 
@@ -230,6 +239,8 @@ class AppConfig(BaseSettings):
     """How the model is reached, beyond its name."""
     chat: Chat = Field(default_factory=Chat)
     """How a conversation goes."""
+    policy: Consent = Field(default_factory=Consent)
+    """What is asked before it is done."""
     telegram: Telegram = Field(default_factory=Telegram)
     """How the bot behaves in chats."""
     automation: Automation = Field(default_factory=Automation)

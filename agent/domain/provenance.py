@@ -36,6 +36,11 @@ class Provenance:
         return all(source.trusted for source in self.sources)
 
     @property
+    def knows_private(self) -> bool:
+        """True when whoever read all this has seen the person's private data."""
+        return self.private or any(source.name in {"memory", "history"} for source in self.sources)
+
+    @property
     def untrusted_names(self) -> tuple[str, ...]:
         """The untrusted sources' names, sorted, to be shown to a person."""
         return tuple(sorted(source.name for source in self.sources if not source.trusted))
@@ -73,3 +78,7 @@ class Provenance:
 NOTHING = Provenance()
 USER = Provenance.of("user", trusted=True)
 CONFIG = Provenance.of("config", trusted=True)
+# Of a planner that was shown the person's memory, or earlier answers that were made of private data. Whatever it
+# writes could tell of that, so it counts where something is sent to strangers; the person's effects are not private.
+MEMORY = Provenance.of("memory", trusted=True)
+HISTORY = Provenance.of("history", trusted=True)

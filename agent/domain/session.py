@@ -29,7 +29,7 @@ class Profile(BaseModel):
 class HistoryEntry(BaseModel):
     """One finished request in the orchestrator's history: what was asked, what came of it, how it ended.
 
-    `untrusted` names the untrusted sources that the outcome was made of.
+    `untrusted` names the untrusted sources that the outcome was made of; `private` says that private data was.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -39,6 +39,7 @@ class HistoryEntry(BaseModel):
     outcome: str
     status: str = "COMPLETED"
     untrusted: tuple[str, ...] = ()
+    private: bool = False
 
 
 class SessionFile(BaseModel):

@@ -40,12 +40,13 @@ class RunContext:
     """The state of one run while it is carried out; everything in it can be rebuilt from the journal.
 
     `revisions` are the steps that were made because a person wanted something different. `status` is where each step
-    stands; `control` labels the choice of each step; `file_labels` are the files'. `plan_control` is what a step
-    planned now would carry; `direct_answer` is the planner's, when no step is needed. `on_progress(step_id, text,
-    done, total)` feeds the live plan. `said` labels what people have wanted to be different, `wished` are all those
-    wishes, `heard` those that the planner was told last, `dropped` the steps that it left out by name. `budget` is
-    charged for what costs money; `estimates` are what steps should cost, in US dollars. `paused` is "open" while the
-    run waits for the person's word about money and "stopped" when there is none to come.
+    stands; `control` labels the choice of each step, `guards` what decided whether it happens, where a condition did;
+    `file_labels` are the files'. `plan_control` is what a step planned now would carry; `direct_answer` is the
+    planner's, when no step is needed. `on_progress(step_id, text, done, total)` feeds the live plan. `said` labels what
+    people have wanted to be different, `wished` are all those wishes, `heard` those that the planner was told last,
+    `dropped` the steps that it left out by name. `budget` is charged for what costs money; `estimates` are what steps
+    should cost, in US dollars. `paused` is "open" while the run waits for the person's word about money and "stopped"
+    when there is none to come.
     """
 
     run: Run
@@ -58,6 +59,7 @@ class RunContext:
     status: dict[str, Status] = field(default_factory=dict)
     records: dict[str, StepRecord] = field(default_factory=dict)
     control: dict[str, Provenance] = field(default_factory=dict)
+    guards: dict[str, Provenance] = field(default_factory=dict)
     revisions: list[PlanStep] = field(default_factory=list)
     file_labels: dict[str, Provenance] = field(default_factory=dict)
     on_progress: OnProgress = _silent

@@ -22,6 +22,7 @@ from agent.domain.references import resolve
 from agent.domain.run import StepChange, StepNote
 from agent.domain.states import Status
 from agent.errors import DirigentError, ModelUnavailable, OverBudget, StaleLease, ToolError, reference_id
+from agent.execution.judging import judged, proposed
 from agent.execution.pausing import pause_step
 from agent.execution.people import People, Settled
 from agent.execution.pipes import Pipes, skipped_for_want
@@ -32,6 +33,8 @@ from agent.execution.standing import agreed_before, agreed_for_task
 from agent.execution.template_words import SkippedValue
 from agent.execution.toolbox import Call
 from agent.policy import consent, provenance, this_task
+from agent.policy.gate import Policy
+from agent.policy.rule import leaves
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +83,7 @@ class Dispatcher:
         self._published = published
         self._people = People(store, config.limits)
         self._pipes = Pipes(config, store, catalogue)
+        self._policy = Policy(store, config.policy)
 
     async def take_through(self, ctx: RunContext, step: PlanStep) -> ExecutorResponse:
         """Carry the step to its end, or to the point where it waits for a person (`needs_input`).
@@ -174,13 +178,15 @@ class Dispatcher:
         step = request.step
         spec = self._spec(ctx, step)
         args = self._catalogue.validate(spec, request.args)
-        verdict = consent.decide(spec, request.arg_provenance, request.control)
+        verdict = await self._policy.decide(proposed(ctx, request, spec, args))
         if verdict.decision == "deny":
             return ExecutorResponse(step.id, ResponseStatus.BLOCKED, error=verdict.because)
+        request = judged(request, verdict)
         asks = verdict.decision == "ask"
         if asks and (asked := await self._consent(ctx, request, spec, args, verdict.because, allowed)) is not None:
             return asked
-        await self._start(ctx, step, durable=once or asks, note=_begun(ctx, step.id, spec, args) if asks else None)
+        note = _begun(ctx, step.id, spec, args, verdict) if asks or leaves(spec) else None
+        await self._start(ctx, step, durable=once or asks, note=note)
         call = Call(
             session=ctx.session,
             spec=spec,
@@ -285,14 +291,17 @@ class Dispatcher:
         way = list(TO_RUNNING[ctx.state_of(step)])
         if ctx.state_of(step) is Status.RUNNING:  # left over from a worker that died
             way = [Status.READY, Status.RUNNING]
-        last = way.pop() if durable and way else None
+        last = way.pop() if (durable or note is not None) and way else None
         estimated = ctx.estimates.get(step.id)
         for status in way:
             change = StepChange(ctx.run.id, step.id, status, ctx.run.epoch, estimated_cost=estimated)
             self._store.change_step_soon(change)
         if last is not None:
             change = StepChange(ctx.run.id, step.id, last, ctx.run.epoch, estimated_cost=estimated, note=note)
-            await self._store.change_step(change)
+            if durable:
+                await self._store.change_step(change)
+            else:
+                self._store.change_step_soon(change)
         ctx.status[step.id] = Status.RUNNING
 
     async def _journal(self, ctx: RunContext, step: PlanStep, response: ExecutorResponse) -> None:
@@ -347,10 +356,13 @@ class Dispatcher:
         return replace(response, status=ResponseStatus.ERROR, error=error)
 
 
-def _begun(ctx: RunContext, step_id: str, spec: ToolSpec, args: dict[str, Any]) -> StepNote:
+def _begun(ctx: RunContext, step_id: str, spec: ToolSpec, args: dict[str, Any], verdict: consent.Verdict) -> StepNote:
+    """Return what the audit log says of a call that changes or tells others something: why it was made, and which."""
     digest = consent.digest(spec.full_name, consent.whole(spec, args))
-    detail = {"run": ctx.run.ref, "step": step_id, "tool": spec.full_name}
-    return StepNote("effect begun", ctx.session.id, detail, {"digest": digest})
+    detail = {"run": ctx.run.ref, "step": step_id, "tool": spec.full_name, "rule": verdict.decision}
+    detail["because"] = verdict.because or consent.YOURS
+    kind = "effect begun" if verdict.decision == "ask" or spec.effect == "effect" else "sent"
+    return StepNote(kind, ctx.session.id, detail, {"digest": digest})
 
 
 def _report(ctx: RunContext, step_id: str, progress: Progress) -> None:

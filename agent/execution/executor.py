@@ -18,6 +18,7 @@ from agent.domain.provenance import Provenance
 from agent.domain.states import Status
 from agent.errors import ModelRefused, OverBudget, ToolError
 from agent.execution import pictures
+from agent.execution.judging import proposed
 from agent.execution.people import People
 from agent.execution.services import named_services
 from agent.execution.shaped import shaped_answer, wishes
@@ -26,6 +27,7 @@ from agent.execution.toolbox import Call, fingerprint
 from agent.execution.values import in_words
 from agent.llm.protocol import ChatMessage, Finished, LLMRequest, Notice, TextDelta, ToolRequest
 from agent.policy import consent, provenance, this_task
+from agent.policy.gate import Policy
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -109,6 +111,7 @@ class Executor:
         self._toolbox = toolbox
         self._store = store
         self._people = People(store, config.limits)
+        self._policy = Policy(store, config.policy)
 
     def tools_of(self, ctx: RunContext, step: PlanStep) -> list[ToolSpec]:
         """Return the tools that a task may call: those it names, or, when it names none, effect-free ones."""
@@ -258,8 +261,10 @@ class Executor:
                 self._told(log, wanted, f"Error: {error}")
                 continue
             whole, control = consent.whole(spec, args), log.labels | request.control
-            exact, labels = consent.digest(spec.full_name, whole), dict.fromkeys(args, log.labels)
-            verdict = consent.decide(spec, labels, control)
+            exact = consent.digest(spec.full_name, whole)
+            call = replace(request, arg_provenance=dict.fromkeys(args, log.labels), control=control)
+            verdict = await self._policy.decide(proposed(ctx, call, spec, args))
+            labels, control = dict(verdict.labels.args), verdict.labels.control | verdict.labels.files
             if verdict.decision == "deny" or (denied and verdict.decision == "ask"):
                 self._told(log, wanted, "The person refused this call.")
                 denied = False

@@ -119,10 +119,10 @@ class Pipes:
         from agent.execution.templates import holds
 
         true, rendered = holds(pipe.when, scope_of(ctx, step))
-        ctx.control[step.id] = label_of(ctx, step, rendered)  # whether it runs depends on what was looked at
+        guard = ctx.guards[step.id] = label_of(ctx, step, rendered)  # whether it runs depends on what was looked at
         if true or ctx.state_of(step) in {Status.RUNNING, Status.WAITING_APPROVAL}:
             return None
-        return _skipped(step, ctx.control[step.id], f"Skipped, because `when` is false: {pipe.when}")
+        return _skipped(step, guard, f"Skipped, because `when` is false: {pipe.when}")
 
     def _asks_anyway(self, ctx: RunContext, step: PlanStep) -> bool:
         """Say whether the call itself asks for consent: then the pipeline's words are part of that question."""

@@ -63,10 +63,11 @@ class SessionFolders:
         status: str,
         *,
         untrusted: Sequence[str] = (),
+        private: bool = False,
     ) -> None:
         """Append a finished request to the history of a task key; the newest 25 are kept.
 
-        `untrusted` names the untrusted sources that went into the outcome.
+        `untrusted` names the untrusted sources that went into the outcome; `private` says that private data did.
         """
         entry = HistoryEntry(
             at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -74,6 +75,7 @@ class SessionFolders:
             outcome=outcome[:OUTCOME_CHARS],
             status=status,
             untrusted=tuple(name[:SOURCE_CHARS] for name in untrusted[:SOURCES_KEPT]),
+            private=private,
         )
         async with self._changing[session.id]:
             file = await self._known(session.folder, session.id, session.language)

@@ -4,53 +4,82 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from agent.domain.provenance import NOTHING, Provenance
+from agent.policy.rule import GUARD, Labels, Mode, Ruling, rule
 
-    from agent.domain.provenance import Provenance
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from plugins.api import ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`allow`, `ask` or `deny`, and the reason in words for the person."""
+    """`allow`, `ask` or `deny`, and the reason in words for the person; `labels` is what was judged."""
 
     decision: Literal["allow", "ask", "deny"]
     because: str = ""
+    labels: Labels = field(default_factory=Labels)
 
 
 ALLOW = Verdict("allow")
 ORIGINS_SHOWN = 8
+YOURS = "your message"
 
 
-def decide(spec: ToolSpec, args: Mapping[str, Provenance], control: Provenance) -> Verdict:
-    """Decide about one call: a tool that changes the world outside asks before each execution, others run.
+def decide(
+    spec: ToolSpec,
+    args: Mapping[str, Provenance],
+    control: Provenance,
+    *,
+    guard: Provenance = NOTHING,
+    files: Provenance = NOTHING,
+    typed: Collection[str] = (),
+    mode: Mode = "normal",
+    unattended: bool = False,
+) -> Verdict:
+    """Decide about one call by the rule (`rule.py`), without the owner's own rules.
 
-    `args` are the labels of the arguments by name, `control` that of the choice of this call; both are shown to the
-    person as the origin of what is asked.
+    `args` are the labels of the arguments by name, `control` that of the choice of this call, `guard` of what decided
+    whether it happens, `files` of what else it could read. `typed` names arguments whose values the person has typed.
     """
-    if spec.effect == "effect":
-        return Verdict("ask", because(args, control))
-    learns = spec.host and spec.effect == "write_inside"  # memory: nothing of others gets in without the person's word
-    if learns and not (control.trusted and all(label.trusted for label in args.values())):
-        return Verdict("ask", because(args, control))
-    return ALLOW
+    labels = Labels(control, args, guard, files, typed)
+    ruling = rule(spec, labels, mode, unattended=unattended)
+    return Verdict("ask", in_words(labels, ruling), labels) if ruling.asks else Verdict("allow", "", labels)
+
+
+def in_words(labels: Labels, ruling: Ruling) -> str:
+    """Say why a call asks."""
+    parts = [because(labels.args, labels.control)]
+    if not labels.files.trusted:
+        parts.append(f"it could read what comes from {_origins(labels.files)}")
+    if ruling.private:
+        parts.append(f"{_listed(ruling.private)} may hold private data")
+    if GUARD in ruling.reasons:
+        parts.append(f"whether it happens depends on {_origins(labels.guard)}")
+    return " · ".join(parts)
 
 
 def because(args: Mapping[str, Provenance], control: Provenance) -> str:
     """Say in words where the choice and the arguments of a call came from; what has the same origins is said once."""
-    parts = [f"chosen after reading {_origins(control)}" if not control.trusted else "your message"]
+    parts = [f"chosen after reading {_origins(control)}" if not control.trusted else YOURS]
     alike: dict[frozenset[str], list[str]] = {}
     for name, label in args.items():
         if not label.trusted:
             alike.setdefault(frozenset(label.untrusted_names), []).append(name)
-    for names in alike.values():
-        said = ", ".join(names[:-1]) + f" and {names[-1]} come" if len(names) > 1 else f"{names[0]} comes"
-        parts.append(f"{said} from {_origins(args[names[0]])}")
+    parts += [
+        f"{_listed(names)} come{'' if len(names) > 1 else 's'} from {_origins(args[names[0]])}"
+        for names in alike.values()
+    ]
     return " · ".join(parts)
+
+
+def _listed(names: Collection[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _origins(label: Provenance) -> str:

@@ -23,7 +23,9 @@ def of_result(
     step_id: str,
 ) -> Provenance:
     """Return the union of the arguments' labels, the labels of readable files, and the tool's own source."""
-    own = Provenance.of(f"{source_name(spec, args)}#{step_id}", trusted=False) if spec.untrusted else NOTHING
+    own = NOTHING
+    if spec.untrusted or spec.private:
+        own = Provenance.of(f"{source_name(spec, args)}#{step_id}", trusted=not spec.untrusted, private=spec.private)
     return Provenance.union([*arg_labels.values(), of_files(spec, args, file_labels), own])
 
 
@@ -38,6 +40,28 @@ def of_files(spec: ToolSpec, args: Mapping[str, Any], file_labels: Mapping[str, 
     if spec.effect == "pure" or spec.host:
         return NOTHING
     return Provenance.union(file_labels.values())
+
+
+def of_call(
+    spec: ToolSpec,
+    args: Mapping[str, Any],
+    arg_labels: Mapping[str, Provenance],
+    file_labels: Mapping[str, Provenance],
+) -> tuple[dict[str, Provenance], Provenance]:
+    """Return the labels of a call's arguments, a file's name with what the file holds, and of what else it could read.
+
+    Whatever a call could read it could send; that it may also be private is no news of files that it does not name.
+    """
+    if not file_labels:
+        return {name: arg_labels.get(name, NOTHING) for name in args}, NOTHING
+    labels = {}
+    for name, value in args.items():
+        held = [_of_path(str(path), file_labels) for path in _listed(value)] if name in spec.file_parameters else ()
+        labels[name] = Provenance.union([arg_labels.get(name, NOTHING), *held])
+    names_some = any(args.get(name) for name in spec.file_parameters)
+    if (names_some and not spec.reads_all) or spec.host:
+        return labels, NOTHING
+    return labels, Provenance(Provenance.union(file_labels.values()).sources)
 
 
 def source_name(spec: ToolSpec, args: Mapping[str, Any]) -> str:

@@ -130,8 +130,10 @@ class Bot:
 
     `tools` are functions marked with `@tool`; `builtin` adds the plugins that come with Dirigent (then in the real
     sandbox). `offline=True` leaves the model out. `statuses` holds step id → status of the newest run, as of the last
-    answer.
+    answer. `mode` is `policy.mode` where the settings say nothing of it.
     """
+
+    mode = "normal"
 
     def __init__(
         self,
@@ -146,7 +148,7 @@ class Bot:
         self.llm = llm or ScriptedLLM()
         self.statuses: dict[str, str] = {}
         self.dest = Destination("test", "1")
-        self.config = AppConfig(home=home, **settings)
+        self.config = AppConfig(home=home, **{"policy": {"mode": self.mode}, **settings})
         self._tools = list(tools)
         plugins = [from_functions("test", self._tools)] if self._tools else []
         found = discover(entry_points=False) if builtin else []

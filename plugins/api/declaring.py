@@ -123,6 +123,8 @@ def tool(
     cost: float | Cost = 0.0,
     standing: bool = False,
     keeps_files: bool = False,
+    strict: bool = False,
+    private: bool = False,
 ) -> Callable[[Function], Function]: ...
 
 
@@ -141,7 +143,8 @@ def tool(
     asks for the worker that has the data libraries imported. `reads_all=True` says that it may read any file of the
     workspace, whatever files it names: its result carries all their labels. `cost` is what a call costs at most, in US
     dollars, or a function of (settings, arguments) that returns it: so much is set aside before the call.
-    `standing=True` admits that the owner agrees to enumerated calls beforehand.
+    `standing=True` admits that the owner agrees to enumerated calls beforehand. `strict=True` says that it pays,
+    deletes, installs, or touches credentials or schedules. `private=True` says that its output is the person's own.
     """
 
     def mark(inner: Function) -> Function:

@@ -31,7 +31,9 @@ class ToolSpec:
     `cost` is what one call costs at most, in US dollars, or a function of the plugin's settings and the call's
     arguments that returns it; `price` works it out. What a call did cost says `Output.cost`. `standing` admits that
     the owner agrees beforehand to calls with enumerated arguments (`consent:` in a pipeline); never for what pays,
-    deletes, or installs. `keeps_files`: what it writes stays in the workspace, unless it hands a file over itself.
+    deletes, or installs. `strict` says that it does such a thing, or touches credentials or schedules: then what others
+    wrote may not even decide whether it is called. `private` marks output as the person's own affairs, such as their
+    mail. `keeps_files`: what it writes stays in the workspace, unless it hands a file over itself.
     """
 
     name: str
@@ -55,6 +57,8 @@ class ToolSpec:
     cost: float | Cost = 0.0
     standing: bool = False
     keeps_files: bool = False
+    strict: bool = False
+    private: bool = False
 
     def price(self, settings: Mapping[str, str], arguments: Mapping[str, Any]) -> float:
         """Return what a call costs at most, in US dollars. Raises PluginError when the tool's own function fails."""

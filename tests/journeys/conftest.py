@@ -15,6 +15,7 @@ from agent.app import App
 from agent.config import AppConfig, load_config
 from agent.domain.plan import PlanStep
 from agent.planning.notation import render
+from agent.testing import Bot
 from agent.testing.openai_script import Answer, Playbook, Rule
 from agent.testing.openai_server import FakeOpenAI
 from agent.testing.telegram_server import Call, FakeTelegram
@@ -142,6 +143,12 @@ def _buttons(message: Shown) -> list[tuple[str, str]]:
     return [button for row in message.buttons for button in row]
 
 
+@pytest.fixture(autouse=True)
+def asks_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have bots ask before each effect, so that a story about a question has one; others say `policy=`."""
+    monkeypatch.setattr(Bot, "mode", "always")
+
+
 @pytest.fixture
 async def telegram() -> AsyncIterator[FakeTelegram]:
     """A strict Bot API server that counts: whoever writes too fast gets a 429.
@@ -182,6 +189,7 @@ def settings(tmp_path: Path, telegram: FakeTelegram, model: FakeOpenAI | None, *
         "openai_api_key": "sk-journey-key-0123456789",
         "llm": llm,
         "telegram": {"poll_seconds": 5},
+        "policy": {"mode": "always"},  # these stories are told with a question before each effect
         **served,
     }
     return load_config(**{**given, **more})

@@ -46,7 +46,7 @@ outputs:
 
 @pytest.fixture
 async def plain(tmp_path: Path) -> AsyncIterator[Bot]:
-    async with Bot(tmp_path / "home", builtin=True, offline=True) as made:
+    async with Bot(tmp_path / "home", builtin=True, offline=True, policy={"mode": "always"}) as made:
         yield made
 
 

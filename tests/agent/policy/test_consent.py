@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from agent.config import Limits
 from agent.domain.provenance import NOTHING, USER, Provenance
 from agent.policy import consent, provenance
 from agent.testing import Bot, step
-from plugins.api import spec_of, tool
+from plugins.api import File, spec_of, tool
 
 WEB = Provenance.of("web:evil.example", trusted=False)
 
@@ -14,6 +16,26 @@ WEB = Provenance.of("web:evil.example", trusted=False)
 @tool(effect="once")
 def pay(amount: int) -> None:
     """Pay."""
+
+
+@tool(effect="once", content_args=["text"])
+def mail(to: str, text: str) -> None:
+    """Write to somebody."""
+
+
+@tool(effect="once")
+def attach(path: Annotated[str, File()]) -> None:
+    """Send a file."""
+
+
+@tool(effect="once", strict=True)
+def erase(name: str) -> None:
+    """Erase it."""
+
+
+@tool(effect="idempotent", cost=0.5)
+def order_one() -> None:
+    """Get one."""
 
 
 @tool(effect="read", host=True, untrusted=True, egress=["url"])
@@ -34,8 +56,64 @@ def note(text: str) -> str:
     return text
 
 
-def test_a_tool_with_an_effect_asks_before_each_execution():
-    assert consent.decide(spec_of(pay), {"amount": USER}, USER).decision == "ask"
+def test_an_effect_that_the_person_chose_and_supplied_runs_unasked():
+    assert consent.decide(spec_of(pay), {"amount": USER}, USER).decision == "allow"
+
+
+def test_an_effect_asks_when_others_had_a_hand_in_its_choice_or_in_any_argument():
+    assert consent.decide(spec_of(pay), {"amount": USER}, WEB).because == "chosen after reading web:evil.example"
+    assert consent.decide(spec_of(pay), {"amount": WEB}, USER).because == (
+        "your message · amount comes from web:evil.example"
+    )
+
+
+def test_always_asks_before_each_effect_and_never_before_anything_else():
+    assert consent.decide(spec_of(pay), {"amount": USER}, USER, mode="always").decision == "ask"
+    assert consent.decide(spec_of(fetch), {"url": USER}, USER, mode="always").decision == "allow"
+    assert consent.decide(spec_of(note), {"text": USER}, USER, mode="always").decision == "allow"
+
+
+def test_an_address_from_a_page_asks_before_it_is_read():
+    assert consent.decide(spec_of(fetch), {"url": USER}, USER).decision == "allow"
+    assert consent.decide(spec_of(fetch), {"url": WEB}, USER).decision == "ask"
+    assert consent.decide(spec_of(fetch), {"url": USER}, WEB).decision == "ask"
+
+
+def test_private_data_leaves_unasked_neither_by_an_address_nor_by_an_effect():
+    private = Provenance.of("file:salaries.csv", trusted=True, private=True)
+    asked = consent.decide(spec_of(fetch), {"url": private}, USER)
+    assert (asked.decision, asked.because) == ("ask", "your message · url may hold private data")
+    assert consent.decide(spec_of(mail), {"to": USER, "text": private}, USER).decision == "ask"
+
+
+def test_who_knows_private_data_reads_only_addresses_that_the_person_typed():
+    knows = Provenance(USER.sources, private=True)
+    assert consent.decide(spec_of(fetch), {"url": USER}, knows).decision == "ask"
+    assert consent.decide(spec_of(fetch), {"url": USER}, knows, typed={"url"}).decision == "allow"
+    assert consent.decide(spec_of(mail), {"to": USER, "text": USER}, knows).decision == "allow"
+
+
+def test_content_may_decide_whether_an_effect_happens_but_not_a_grave_one():
+    def asks(tool, **more):
+        return consent.decide(spec_of(tool), {}, USER, guard=WEB, **more).decision == "ask"
+
+    assert not asks(mail)
+    assert asks(mail, mode="strict")
+    assert asks(mail, unattended=True)
+    assert asks(pay)  # by its name
+    assert asks(erase)  # it says so
+    assert asks(order_one)  # it costs something
+    assert "whether it happens depends on web:evil" in consent.decide(spec_of(pay), {}, USER, guard=WEB).because
+
+
+def test_a_file_that_others_wrote_taints_what_could_send_it():
+    label = {"page.txt": WEB}
+    named, rest = provenance.of_call(spec_of(attach), {"path": "page.txt"}, {"path": USER}, label)
+    assert (named["path"].trusted, rest.trusted) == (False, True)
+    named, rest = provenance.of_call(spec_of(mail), {"to": "x"}, {"to": USER}, label)
+    assert (named["to"].trusted, rest.trusted) == (True, False)
+    asked = consent.decide(spec_of(mail), named, USER, files=rest)
+    assert asked.because == "your message · it could read what comes from web:evil.example"
 
 
 def test_a_tool_within_the_walls_runs_unasked():

@@ -1,0 +1,80 @@
+"""A call as the policy judges it: its arguments with their labels, its choice, and what decided whether it happens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from agent.domain.provenance import NOTHING, Provenance
+from agent.policy.gate import Proposal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.domain.execution import ExecutorRequest, ExecutorResponse
+    from agent.domain.plan import PlanStep
+    from agent.execution.context import RunContext
+    from agent.policy.consent import Verdict
+    from plugins.api import ToolSpec
+
+
+def proposed(ctx: RunContext, request: ExecutorRequest, spec: ToolSpec, args: dict[str, Any]) -> Proposal:
+    """Return a step's call as it is judged; `args` are validated."""
+    pipe = request.step.pipe
+    return Proposal(
+        run=ctx.run,
+        step_id=request.step.id,
+        spec=spec,
+        args=args,
+        labels=request.arg_provenance,
+        control=request.control,
+        guard=guard_of(ctx, request.step),
+        file_labels=ctx.file_labels,
+        checkpoint=spec.effect == "effect" and pipe is not None and bool(pipe.approval),
+    )
+
+
+def judged(request: ExecutorRequest, verdict: Verdict) -> ExecutorRequest:
+    """Return the request with the labels that the verdict was given on: those of files are joined to them."""
+    labels = {**request.arg_provenance, **verdict.labels.args}
+    return replace(request, arg_provenance=labels, control=verdict.labels.control | verdict.labels.files)
+
+
+def guard_of(ctx: RunContext, step: PlanStep) -> Provenance:
+    """Return the labels of everything that a condition has looked at on the way to a step.
+
+    A step runs only when those before it have run, so their conditions are its own, too. Conditions are read out of the
+    plan and not out of what was evaluated, so it is the same after a restart.
+    """
+    if step.pipe is None:
+        return NOTHING
+    parts = [ctx.guards.get(step.id, NOTHING)]
+    for before in _followed(ctx, step):
+        if before.pipe is not None and before.pipe.when is not None:
+            parts += [result.provenance for result in _looked_at(ctx, before)]
+    return Provenance.union(parts)
+
+
+def _followed(ctx: RunContext, step: PlanStep) -> Iterator[PlanStep]:
+    """Yield the step and everything that it follows on, near and far."""
+    seen: set[str] = set()
+    queue = [step.id]
+    while queue:
+        name = queue.pop()
+        record = ctx.records.get(name)
+        if name in seen or (record is None and name != step.id):
+            continue
+        seen.add(name)
+        found = record.step if record is not None else step
+        yield found
+        queue += [*found.depends_on, *([found.pipe.parent, found.pipe.given] if found.pipe is not None else [])]
+
+
+def _looked_at(ctx: RunContext, step: PlanStep) -> list[ExecutorResponse]:
+    from agent.execution.templates import condition_mentions
+
+    assert step.pipe is not None
+    named = condition_mentions(step.pipe.when)
+    names = [step.pipe.scope + name for name in named.steps | named.watched]
+    names += [step.pipe.given] if step.pipe.given else []
+    return [ctx.results[name] for name in names if name in ctx.results]
