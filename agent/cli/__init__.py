@@ -28,6 +28,7 @@ COMMANDS = {
     "events": "list what has happened, publish events, handle dead ones again",
     "audit": "what was done and on whose word; check that the log is as it was written",
     "pair": "make a code that lets one person in",
+    "web": "print a link to the pages that show and steer it all",
     "people": "list who may talk to the bot; remove, block, make them owner or member",
     "plugins": "list plugins, tools and commands",
     "settings": "list every setting with its default and what it means",

@@ -45,7 +45,13 @@ async def journal_open(config: AppConfig) -> AsyncIterator[App]:
 
 def secrets_of(config: AppConfig) -> Iterator[str]:
     """Yield every value that must never be shown."""
-    tokens = (config.telegram_token, config.openai_api_key, config.web.token, config.web.metrics_token)
+    tokens = (
+        config.telegram_token,
+        config.openai_api_key,
+        config.web.token,
+        config.web.metrics_token,
+        config.web.password,
+    )
     for secret in (*tokens, *config.secrets.values()):
         if secret is not None:
             yield secret.get_secret_value()

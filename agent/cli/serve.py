@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from agent.app import App
     from agent.channels.telegram.channel import TelegramChannel
     from agent.config import AppConfig
-    from agent.metrics import Metrics
-    from agent.web.server import WebServer
-    from agent.web.telegram import TelegramHook
 
 EXAMPLES = """\
 examples:
@@ -31,6 +28,7 @@ Webhooks come to POST /hooks/ID (`dirigent schedules webhook` makes them), /heal
 has figures for Prometheus (on this machine, or with web.metrics_token). web.token opens the API: GET
 /api/automation/status, POST /api/automation/start and stop (as `dirigent schedules start` and `stop`), GET
 /api/pipelines, chains, triggers, events, runs, runs/REF, POST /api/pipelines/NAME/run; /api/openapi.json describes it.
+web.pages (or web.password) shows runs, approvals, triggers and all else under /admin; `dirigent web` prints a way in.
 
 Ctrl-C or SIGTERM ends it in good order: what is unfinished goes on after the next start.
 Warnings go to standard error, everything to logs/dirigent.log in the home.
@@ -48,10 +46,10 @@ def run(arguments: argparse.Namespace) -> int:
     from agent.cli.opening import open_config
 
     config = open_config(arguments, to_stderr=True)
-    if config.telegram_token is None and not config.web.port:
+    if config.telegram_token is None and not (config.web.port or config.web.pages or config.web.password):
         raise ConfigError(
             "There is no bot to serve: telegram_token is not set.",
-            hint="`dirigent init` sets it up; `dirigent chat` works without, and web.port serves webhooks alone.",
+            hint="`dirigent init` sets it up; `dirigent chat` works without, web.port and web.pages need no bot.",
         )
     asyncio.run(serve(config))
     return 0
@@ -60,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def serve(config: AppConfig) -> None:
     """Join everything, say what is in use, and work until SIGINT or SIGTERM."""
     from agent.cli.chat import opened
+    from agent.cli.door import open_door
     from agent.parts import sandbox_policy
     from sandbox.boxes import rung_of
 
@@ -95,54 +94,6 @@ async def add_telegram(app: App) -> TelegramChannel:
     app.reception.pulses.append(channel.pulse)
     await app.add_channel(channel)
     return channel
-
-
-async def open_door(
-    app: App, on_telegram: TelegramHook | None = None, rung: str = ""
-) -> tuple[WebServer, Metrics] | None:
-    """Listen for HTTP when a port is set, or there is something to listen for. Raises ConfigError when it can't.
-
-    The metrics count from then on; `rung` names the walls of the sandbox.
-    """
-    from agent.domain.trigger import TriggerKind
-
-    web = app.config.web
-    await app.scheduled.set_schedules()  # pipelines may declare webhooks
-    hooks = [trigger for trigger in await app.store.triggers(kind=TriggerKind.WEBHOOK) if trigger.enabled]
-    if not (web.port or hooks or on_telegram or web.token or web.metrics_token):
-        return None
-    from agent.web.api import Rooms
-    from agent.web.app import web_app
-    from agent.web.server import listen
-
-    async def is_well() -> bool:
-        await app.store.get_value("health")
-        return True
-
-    metrics = metrics_of(app, rung)
-    rooms = Rooms(app.store, app.pipelines, app.orchestrator, app.automation, app.chains, app.scheduled.destination)
-    application = web_app(
-        web,
-        receive=app.automation.receive,
-        is_well=is_well,
-        on_telegram=on_telegram,
-        telegram_url=app.config.telegram.webhook_url or "",
-        rooms=rooms,
-        metrics=metrics.page,
-    )
-    door = listen(application, web)
-    print(f"Listening on {door.address} ({len(hooks)} webhooks)", flush=True)
-    return door, metrics
-
-
-def metrics_of(app: App, rung: str = "") -> Metrics:
-    """Return the metrics of an app, which listen to it from here on."""
-    from agent.metrics import Metrics
-
-    made = Metrics(app.store, rung=rung, boxes=app.boxes.opened, running=app.automation.switch.working.is_set)
-    app.orchestrator.when_finished.append(made.run_ended)
-    app.automation.launcher.when_fired.append(made.fired)
-    return made
 
 
 async def until_stopped(works: list[Coroutine[Any, Any, None]], ready: str) -> None:

@@ -172,13 +172,14 @@ class Sandbox(_Section):
 
 
 class Web(_Section):
-    """The HTTP door of `dirigent serve`: webhooks, Telegram's webhook mode, `/health`, `/metrics`, the API."""
+    """The HTTP door of `dirigent serve`: webhooks, Telegram's webhook mode, `/health`, `/metrics`, API and pages."""
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     """Address to listen on. Only this machine reaches the default; `0.0.0.0` is every address of the machine, for use
     behind a proxy that speaks HTTPS."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 0
-    """Port to listen on; 0 listens on 8385 while there are webhooks or tokens, and not at all without."""
+    """Port to listen on; 0 listens on 8385 while there are webhooks, tokens or pages, and not at all
+    without."""
     public_url: Url | None = None
     """Where the outside reaches it, such as `https://bot.example.org`; its name is accepted as a Host."""
     hosts: tuple[str, ...] = ()
@@ -190,6 +191,10 @@ class Web(_Section):
     characters, such as `openssl rand -hex 32` prints."""
     metrics_token: Annotated[SecretStr, Field(min_length=16)] | None = None
     """The same for `/metrics`, which without it only this machine may read."""
+    pages: bool = False
+    """Shows the owner's pages under `/admin` while `dirigent serve` runs; `dirigent web` prints a link that lets in."""
+    password: Annotated[SecretStr, Field(min_length=10)] | None = None
+    """Lets the owner into the pages, and switches them on. Needed where others than this machine reach the server."""
 
 
 class Automation(_Section):

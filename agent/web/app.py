@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from agent.config import Web
+    from agent.web.admin.house import House
     from agent.web.api import Rooms
     from agent.web.hooks import Receive
     from agent.web.telegram import TelegramHook
@@ -30,12 +31,14 @@ def web_app(
     telegram_url: str = "",
     rooms: Rooms | None = None,
     metrics: Callable[[], Awaitable[bytes]] | None = None,
+    house: House | None = None,
 ) -> FastAPI:
     """Return the web application of an agent.
 
     `receive` takes webhooks, `is_well` says whether the journal can be read and written. Without `on_telegram` there is
     no route for Telegram's webhook mode; `telegram_url` is where Telegram calls. `rooms` are what the API
-    works with, `metrics` returns the page of metrics; without them there are no routes for them.
+    works with, `house` what the owner's pages work with, `metrics` returns the page of metrics; without them there are
+    no routes for them.
     """
     made = FastAPI(title="Dirigent", docs_url=None, redoc_url=None, openapi_url=None)
     made.include_router(health.router(is_well))
@@ -46,6 +49,10 @@ def web_app(
         made.include_router(api.router(rooms, _said(web.token)))
     if metrics is not None:
         made.include_router(measures.router(metrics, token=_said(web.token), metrics_token=_said(web.metrics_token)))
+    if house is not None:
+        from agent.web.admin.joining import add_pages
+
+        add_pages(made, house)
     answer_errors(made)
     made.add_middleware(Guard, hosts=hosts_of(web, telegram_url))
     return made

@@ -63,7 +63,9 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *HEADERS]
+                said = {name.lower() for name, _ in message.get("headers", ())}
+                more = [header for header in HEADERS if header[0] not in said]
+                message["headers"] = [*message.get("headers", ()), *more]
             await send(message)
 
         self._at_once += 1

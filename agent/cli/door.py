@@ -1,0 +1,107 @@
+"""What `dirigent serve` listens with: webhooks, the API, metrics and the owner's pages."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agent.app import App
+    from agent.config import Web
+    from agent.metrics import Metrics
+    from agent.web.admin.house import House
+    from agent.web.api import Rooms
+    from agent.web.server import WebServer
+    from agent.web.telegram import TelegramHook
+
+
+async def open_door(
+    app: App, on_telegram: TelegramHook | None = None, rung: str = ""
+) -> tuple[WebServer, Metrics] | None:
+    """Listen for HTTP when a port is set, or there is something to listen for. Raises ConfigError when it can't.
+
+    The metrics count from then on; `rung` names the walls of the sandbox.
+    """
+    from agent.domain.trigger import TriggerKind
+
+    web = app.config.web
+    await app.scheduled.set_schedules()  # pipelines may declare webhooks
+    hooks = [trigger for trigger in await app.store.triggers(kind=TriggerKind.WEBHOOK) if trigger.enabled]
+    with_pages = web.pages or web.password is not None
+    if not (web.port or hooks or on_telegram or web.token or web.metrics_token or with_pages):
+        return None
+    from agent.web.api import Rooms
+    from agent.web.app import web_app
+    from agent.web.server import listen
+
+    async def is_well() -> bool:
+        await app.store.get_value("health")
+        return True
+
+    check_reach(web)
+    metrics = metrics_of(app, rung)
+    rooms = Rooms(app.store, app.pipelines, app.orchestrator, app.automation, app.chains, app.scheduled.destination)
+    application = web_app(
+        web,
+        receive=app.automation.receive,
+        is_well=is_well,
+        on_telegram=on_telegram,
+        telegram_url=app.config.telegram.webhook_url or "",
+        rooms=rooms,
+        metrics=metrics.page,
+        house=house_of(app, rooms, rung) if with_pages else None,
+    )
+    door = listen(application, web)
+    print(f"Listening on {door.address} ({len(hooks)} webhooks)", flush=True)
+    if with_pages:
+        print(f"Pages: {door.address}/admin (`dirigent web` prints a link that lets in)", flush=True)
+    return door, metrics
+
+
+def check_reach(web: Web) -> None:
+    """Raise ConfigError for pages that others than this machine could reach without a password."""
+    if web.pages and web.password is None and not is_here(web.host):
+        raise ConfigError(
+            f"The pages would be open to others on {web.host}, and no password is set.",
+            hint="Set web.password (or DIRIGENT_WEB__PASSWORD_FILE), or web.host to 127.0.0.1.",
+        )
+
+
+def is_here(host: str) -> bool:
+    """Say whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def house_of(app: App, rooms: Rooms, rung: str) -> House:
+    """Return what the pages work with."""
+    from agent.memory.memory import SessionMemory
+    from agent.web.admin.entry import Entry
+    from agent.web.admin.house import House
+
+    password = app.config.web.password
+    return House(
+        rooms,
+        Entry(app.store, password.get_secret_value() if password else ""),
+        app.config,
+        app.catalogue,
+        app.automation,
+        app.scheduled.set_schedules,
+        lambda folder: SessionMemory(Path(folder)),
+        rung,
+    )
+
+
+def metrics_of(app: App, rung: str = "") -> Metrics:
+    """Return the metrics of an app, which listen to it from here on."""
+    from agent.metrics import Metrics
+
+    made = Metrics(app.store, rung=rung, boxes=app.boxes.opened, running=app.automation.switch.working.is_set)
+    app.orchestrator.when_finished.append(made.run_ended)
+    app.automation.launcher.when_fired.append(made.fired)
+    return made

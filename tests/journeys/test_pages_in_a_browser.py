@@ -1,0 +1,161 @@
+"""The owner's pages in a real browser, on a desk and on a phone: a run watched live, answered, approved; accessible."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.cli.door import house_of
+from agent.config import Web
+from agent.testing import Bot
+from agent.web.admin.entry import new_code
+from agent.web.api import Rooms
+from agent.web.app import web_app
+from agent.web.server import WebServer, listen
+from plugins.api import tool
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SIZES = {"desk": (1280, 900), "phone": (390, 800)}
+PLACES = ("", "/waiting", "/runs", "/triggers", "/pipelines", "/pipelines/demo", "/events", "/sessions", "/plugins")
+WAIT = 30_000.0  # milliseconds
+PIPELINE = """\
+name: demo
+inputs: {who: {type: text, default: world}}
+steps:
+  - {id: hello, use: say, args: {text: "hello {{ inputs.who }}"}}
+  - {id: upper, use: value, args: {value: "{{ steps.hello.output | upper }}"}}
+  - {id: count, use: value, args: {value: "{{ steps.hello.output | length }}"}}
+  - {id: sure, use: ask, args: {question: "Is {{ steps.upper.output }} right?", options: ["Yes", "No"]}}
+  - id: all
+    use: value
+    args: {value: "{{ steps.upper.output }} {{ steps.count.output }} {{ steps.sure.output }}"}
+    approval: "Publish {{ steps.upper.output }}?"
+"""
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium; as root: apt-get install chromium"),
+    pytest.mark.timeout(300),
+]
+
+
+@tool
+def say(text: str) -> str:
+    """Return the text."""
+    return text
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[tuple[Bot, WebServer]]:
+    (tmp_path / "home" / "pipelines").mkdir(parents=True)
+    (tmp_path / "home" / "pipelines" / "demo.yaml").write_text(PIPELINE)
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = int(one.getsockname()[1])
+    settings = {"automation": {"report_to": "test:1"}, "web": {"port": port, "pages": True}}
+    async with Bot(tmp_path / "home", [say], offline=True, **settings) as bot:
+        app = bot.app
+        await app.start()
+
+        async def is_well() -> bool:
+            return True
+
+        rooms = Rooms(app.store, app.pipelines, app.orchestrator, app.automation, app.chains, app.scheduled.destination)
+        web = Web(port=port, pages=True)
+        server = listen(
+            web_app(web, receive=app.automation.receive, is_well=is_well, house=house_of(app, rooms, "A")), web
+        )
+        serving = asyncio.create_task(server.run())
+        yield bot, server
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+@pytest.fixture(params=sorted(SIZES))
+async def page(request, served: tuple[Bot, WebServer]) -> AsyncIterator[Any]:
+    """A logged-in page of a browser; what its console complains about fails the test."""
+    from playwright.async_api import async_playwright
+
+    bot, server = served
+    wide, high = SIZES[request.param]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        made = await browser.new_page(viewport={"width": wide, "height": high})
+        made.set_default_timeout(WAIT)
+        complaints: list[str] = []
+        made.on("pageerror", lambda error: complaints.append(str(error)))
+        made.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        code = await new_code(bot.app.store, time.time())
+        await made.goto(f"{server.address}/admin/login?code={code}")
+        await made.click("text=Log in")
+        await made.wait_for_url("**/admin")
+        yield made
+        await browser.close()
+        assert [said for said in complaints if "422" not in said] == []
+
+
+async def overflow(page: Any) -> int:
+    return int(await page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+
+async def test_a_run_is_watched_answered_and_approved(page, served: tuple[Bot, WebServer]):
+    bot, server = served
+    await page.goto(f"{server.address}/admin/pipelines/demo")
+    await page.fill("#i-who", "Ada")
+    await page.click("text=Run as saved")
+    await page.wait_for_url("**/admin/runs/*")
+
+    # It comes by itself: nobody has reloaded the page.
+    await page.wait_for_selector("#waits h2:has-text('Is HELLO ADA right?')")
+    await page.fill("#waits input[name=answer]", "typing")
+    await asyncio.sleep(1.5)  # longer than the page takes to look again
+    assert await page.input_value("#waits input[name=answer]") == "typing"
+    await page.click("#waits button:has-text('Yes')")
+    await page.wait_for_selector("#waits h2:has-text('Publish HELLO ADA?')")
+    assert await overflow(page) <= 0
+    await page.click("#waits button:has-text('Allow')")
+    await page.locator(".plan .n-COMPLETED").nth(4).wait_for()
+    await page.click("#step-all summary")
+    assert "HELLO ADA 9 Yes" in await page.inner_text("#step-all")
+    assert (await bot.app.store.recent_runs())[0].answer
+
+
+async def test_a_pipeline_is_edited_wrongly_and_rightly_and_a_trigger_made(page, served: tuple[Bot, WebServer]):
+    bot, server = served
+    await page.goto(f"{server.address}/admin/pipelines/demo")
+    await page.fill("#text", PIPELINE.replace("use: say", "use: sya"))
+    await page.click("button[value=save]")
+    await page.wait_for_selector("[role=alert]:has-text('demo.yaml:4')")
+    assert "sya" in await page.input_value("#text")
+    await page.fill("#text", PIPELINE.replace('"hello ', '"good day '))
+    await page.click("button[value=save]")
+    await page.wait_for_selector("[role=status]:has-text('Saved')")
+    assert "good day" in (bot.app.pipelines.folder / "demo.yaml").read_text()
+
+    await page.goto(f"{server.address}/admin/triggers")
+    await page.click("summary:has-text('New trigger')")
+    await page.fill("#t-name", "mornings")
+    await page.fill("#t-value", "0 9 * * 1-5")
+    await page.select_option("#t-does", "pipeline")
+    await page.fill("#t-what", "demo")
+    await page.click("button:has-text('Create')")
+    await page.wait_for_selector("h1:has-text('mornings')")
+    assert [trigger.target for trigger in await bot.app.store.triggers()] == [{"pipeline": "demo"}]
+
+
+async def test_every_page_fits_and_is_accessible(page, served: tuple[Bot, WebServer]):
+    from axe_playwright_python.async_playwright import Axe
+
+    _bot, server = served
+    axe = Axe()
+    for place in (*PLACES, "/budget", "/audit"):
+        await page.goto(f"{server.address}/admin{place}")
+        assert await overflow(page) <= 0, place
+        found = await axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]})
+        violations = [(one["id"], one["nodes"][0]["html"][:120]) for one in found.response["violations"]]
+        assert violations == [], place
