@@ -245,6 +245,7 @@ class OrchestratorRunner(SingleStep):
                 elif isinstance(event, Note):
                     live.say(event.text)
                 elif isinstance(event, Answering):
+                    live.hush()
                     await show(event.text)
                 elif isinstance(event, Direct):
                     ctx.direct_answer = event.text

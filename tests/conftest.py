@@ -38,6 +38,12 @@ def send(to: str, text: str) -> str:
     return f"sent to {to}"
 
 
+@pytest.fixture(autouse=True)
+def no_plan_without_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the planner may take seconds: tests count messages, so the plan waits for its first step."""
+    monkeypatch.setattr("agent.execution.live.SHOW_AFTER", 120.0)
+
+
 @pytest.fixture
 async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
     """A bot with a scripted model and the four tools above."""

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 SHOWN_STEPS = 20
 PAUSE_SECONDS = 0.3
 HEARTBEAT_SECONDS = 10.0
+SHOW_AFTER = 2.0  # seconds without a first step or a word of the answer, until the plan is shown without steps
+LONG_SECONDS = 30.0  # of a step that says nothing of itself
+PLANNING = mark("I'm working out the steps.")
+STILL = mark("still working, {clock}")
 NOTE_CHARS = 80
 LABEL_CHARS = 200  # a model may write any title; the message is posted again with each change
 SHORTENED = mark("I had to shorten what I remember of this task: {what}. The model takes {window} tokens at once.")
@@ -58,6 +62,7 @@ class LivePlan:
         self.note = ""
         self.remark = ""  # what stays under the plan: that something had to be shortened
         self._shortened: dict[str, None] = {}
+        self._soon = None if quiet else asyncio.get_running_loop().call_later(SHOW_AFTER, self._touch)
 
     def add(self, step: PlanStep, status: Status = Status.PENDING, note: str = "") -> None:
         """Show a step."""
@@ -114,6 +119,11 @@ class LivePlan:
         if self._steps:
             self._touch()
 
+    def hush(self) -> None:
+        """Leave the plan out while it has no steps: the person sees something else that grows."""
+        if self._soon is not None:
+            self._soon.cancel()
+
     def _set(self, step_id: str, status: Status, note: str = "") -> None:
         over = {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
         self._done += (status in over) - (self._status.get(step_id) in over)
@@ -142,6 +152,7 @@ class LivePlan:
 
     async def stop(self) -> None:
         """Stop posting; what is shown last is posted by whoever ends the run, in its own transaction."""
+        self.hush()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -166,7 +177,7 @@ class LivePlan:
             "seconds": round(self.seconds_before + time.monotonic() - self._started),
             "money": self._money(),
             "state": self.state,
-            "note": self.note,
+            "note": self.note or ("" if self._steps or self.state != "running" else PLANNING),
             "steps": [self._line(step_id) for step_id in self._shown()],
             "hidden": max(0, len(self._steps) - SHOWN_STEPS),
             "run": self._run.ref,
@@ -204,8 +215,17 @@ class LivePlan:
             "number": self.number_of(step_id),
             "label": step.label[:LABEL_CHARS],
             "status": status.value,
-            "note": self._notes.get(step_id, ""),
+            "note": self._notes.get(step_id) or self._still(step_id, status),
         }
+
+    def _still(self, step_id: str, status: Status) -> str:
+        """Say of a step that has been running for long, and tells nothing itself, that it goes on."""
+        began = self._timing[step_id].began if step_id in self._timing else None
+        passed = time.time() - began if began is not None else 0.0
+        if status is not Status.RUNNING or passed < LONG_SECONDS:
+            return ""
+        minutes, seconds = divmod(int(passed), 60)
+        return say(self._run.dest.language, STILL, clock=f"{minutes}:{seconds:02}")
 
     def _shown(self) -> list[str]:
         """All steps of a short plan; of a long one a window that starts a little before the first unfinished step."""

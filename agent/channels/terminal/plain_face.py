@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from agent.channels.terminal.face import clean, details_lines, figures, step_text, still, symbol
+from agent.channels.terminal.face import clean, details_lines, figures, step_text, still, symbol, title_of
 
 if TYPE_CHECKING:
     import contextlib
@@ -36,7 +36,7 @@ class PlainFace:
         if view.get("remark") and self._shown.get("") != view["remark"]:
             self._shown[""] = view["remark"]  # no step has an empty name
             self._say(f"  {clean(view['remark'])}")
-        if view.get("state") in {"done", "stopped", "failed"}:
+        if view.get("state") in {"done", "stopped", "failed"} and view.get("steps"):
             self._say(f"{view['state']}: {figures(view, float(view.get('seconds', 0)))}")
 
     def question(self, payload: dict[str, Any], keys: Sequence[tuple[str, str]]) -> None:
@@ -44,7 +44,7 @@ class PlainFace:
         self._choices(keys)
 
     def approval(self, payload: dict[str, Any], keys: Sequence[tuple[str, str]]) -> None:
-        self._say(f"? {clean(payload.get('title', ''))}")
+        self._say(f"? {title_of(payload)}")
         for line in details_lines(payload):
             self._say(f"    {line}")
         self._choices(keys)

@@ -7,7 +7,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from agent.channels.terminal.face import clean, details_lines, figures, step_text, symbol
+from agent.channels.terminal.face import clean, details_lines, figures, step_text, symbol, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,7 +56,7 @@ class RichFace:
         from rich.text import Text
 
         body = Text("\n".join(details_lines(payload)))
-        title = Text(clean(payload.get("title", "")), style="bold")
+        title = Text(title_of(payload), style="bold")
         self._stay(Panel(body, title=title, title_align="left", border_style="yellow"), *self._choices(keys))
 
     def answer(self, text: str, *, final: bool) -> None:
@@ -148,7 +148,7 @@ class RichFace:
         """Print the plan as it ended; it does not move any more."""
         view, self._view = self._view, None
         self._halt()
-        if view is not None:
+        if view is not None and view.get("steps"):
             self._stay(self._checklist(view, float(view.get("seconds", 0))))
 
     def _moving(self) -> RenderableType:
