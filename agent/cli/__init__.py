@@ -31,11 +31,13 @@ COMMANDS = {
     "web": "print a link to the pages that show and steer it all",
     "people": "list who may talk to the bot; remove, block, make them owner or member",
     "plugins": "list plugins, tools and commands",
+    "export": "write everything of an installation into one file",
+    "import": "make an installation of such a file",
     "settings": "list every setting with its default and what it means",
     "test": "run Dirigent's own tests",
     "version": "say which version this is",
 }
-MODULES = {"test": "testing"}
+MODULES = {"test": "testing", "export": "exporting", "import": "importing"}
 
 EXAMPLES = """\
 examples:

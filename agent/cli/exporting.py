@@ -1,0 +1,51 @@
+"""`dirigent export`: everything of an installation in one file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from agent.archive import Report
+
+EXAMPLES = """\
+examples:
+  dirigent export                               dirigent-20261121-0930.tar.gz in this folder
+  dirigent export /backup/dirigent.tar.gz --without-secrets
+  dirigent import /backup/dirigent.tar.gz --home /srv/new
+
+In it: the journal as of one moment (also while Dirigent works), sessions with their files and memory, pipelines,
+plugins, settings and, unless left out, secrets. Only you can read the file; keep it so. Logs stay where they are.
+"""
+
+
+def parser(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Declare the arguments."""
+    made.add_argument("file", nargs="?", default="", help="the file to write (default: by date, in this folder)")
+    made.add_argument("--without-secrets", action="store_true", help="leave out secrets/ and secret settings")
+    made.epilog = EXAMPLES
+    return made
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the file; return 1 when something had to be passed over."""
+    from agent.archive import export
+    from agent.cli.opening import open_config, secrets_of
+
+    config = open_config(arguments)
+    file = Path(arguments.file or time.strftime("dirigent-%Y%m%d-%H%M.tar.gz")).expanduser()
+    report = export(config.folder, file, list(secrets_of(config)) if arguments.without_secrets else None)
+    tell(report, f"Written: {file}")
+    if not arguments.without_secrets:
+        print("It holds your secrets: keep it where only you can read it.")
+    return int(bool(report.notes))
+
+
+def tell(report: Report, what: str) -> None:
+    """Print what was done, and what was passed over."""
+    print(f"{what} ({report.files} files, {report.size / 1e6:.1f} MB)")
+    for note in report.notes:
+        print(f"  passed over: {note}")
