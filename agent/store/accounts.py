@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy import insert as plain_insert
-from sqlalchemy.dialects.sqlite import insert as upsert_insert
+from sqlalchemy.dialects import postgresql, sqlite
 
 from agent.domain.ledger import Balance, Reservation, Usage
 from agent.store import records
@@ -25,20 +25,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection, Row
+    from sqlalchemy.sql.dml import UpdateBase
 
     from agent.domain.ledger import Cap
 
 BILLION = 1_000_000_000
 LOST = "lost"
 _AMOUNTS = ("money", "tokens", "reserved_money", "reserved_tokens")
-_added = upsert_insert(accounts).values({name: bindparam(name) for name in ("account", *_AMOUNTS)})
-# The form is that of SQLite and PostgreSQL alike.
+
+
+def _adding(added: sqlite.Insert | postgresql.Insert) -> UpdateBase:
+    row = added.values({name: bindparam(name) for name in ("account", *_AMOUNTS)})
+    sums = {name: accounts.c[name] + row.excluded[name] for name in _AMOUNTS}
+    return row.on_conflict_do_update(index_elements=[accounts.c.account], set_=sums)
+
+
 _ADD = Prepared(
-    _added.on_conflict_do_update(
-        index_elements=[accounts.c.account],
-        set_={name: accounts.c[name] + _added.excluded[name] for name in _AMOUNTS},
-    ),
-    ("account", *_AMOUNTS),
+    _adding(sqlite.insert(accounts)), ("account", *_AMOUNTS), on_server=_adding(postgresql.insert(accounts))
 )
 _SELECT = select(accounts).where(accounts.c.account.in_(bindparam("names", expanding=True)))
 _SET_ASIDE = Prepared(

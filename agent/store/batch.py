@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.exc import DBAPIError
+
+from agent.errors import JournalFailed
 from agent.store import audit, transitions
-from agent.store.dialect import READS, WRITES
+from agent.store.dialect import BUSY_SECONDS, READS, WRITES, fate_of, is_to_be_repeated, number_of
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Transaction
 
     from agent.store.transitions import Owner, Transition
+
+PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
+"""Seconds between attempts at a transaction that others got in the way of."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +48,10 @@ class Refused:
     error: Exception
 
 
+class FateUnknown(JournalFailed):
+    """The connection was lost while a transaction was committed, and the server does not say what became of it."""
+
+
 class Batches:
     """Carries out batches of operations on one connection, each batch in one transaction with one commit.
 
@@ -50,6 +61,7 @@ class Batches:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._late: dict[Owner, Exception] = {}
+        self._begins = READS
         self.commits = 0
 
     def carry_out(self, operations: Sequence[Operation]) -> list[Any]:
@@ -58,31 +70,77 @@ class Batches:
         When this raises, nothing of the batch was kept.
         """
         writes = any(operation.writes for operation in operations)
-        self._connection.info["begin"] = WRITES if writes else READS
-        audit.noted(self._connection).clear()
+        self._begins = WRITES if writes else READS
         outcomes = None if self._is_late(operations) else self._hopefully(operations)
         if outcomes is None:
-            audit.noted(self._connection).clear()
-            with self._connection.begin():
-                outcomes = self._exactly(operations)
-                audit.write(self._connection)
+            outcomes = self._until_done(operations)
         self.commits += writes
         return outcomes
+
+    def _until_done(self, operations: Sequence[Operation]) -> list[Any]:
+        """Do everything the exact way, again when it failed only because others came at the same time."""
+        late = dict(self._late)
+        for pause in PAUSES:
+            self._late = dict(late)
+            try:
+                return self._once(lambda: self._exactly(operations))
+            except DBAPIError as error:
+                if not is_to_be_repeated(error):
+                    raise
+            time.sleep(pause)
+        self._late = dict(late)
+        return self._once(lambda: self._exactly(operations))
+
+    def _once(self, carry_out: Callable[[], list[Any]]) -> list[Any]:
+        """Carry out one transaction; when this raises, nothing of it was kept, but for FateUnknown."""
+        connection = self._connection
+        connection.info["begin"] = self._begins
+        transaction = connection.begin()
+        try:
+            audit.noted(connection).clear()
+            outcomes = carry_out()
+            audit.write(connection)
+            number = number_of(connection) if self._begins == WRITES else None
+        except BaseException:
+            transaction.rollback()
+            raise
+        self._commit(transaction, number)
+        return outcomes
+
+    def _commit(self, transaction: Transaction, number: int | None) -> None:
+        """Commit. When the connection is lost meanwhile, ask the server what it has kept."""
+        try:
+            transaction.commit()
+        except DBAPIError as error:
+            transaction.rollback()
+            if number is None or not error.connection_invalidated:
+                raise
+            if not self._was_kept(number):
+                raise
+
+    def _was_kept(self, number: int) -> bool:
+        for pause in (*PAUSES, *(1.0 for _ in range(BUSY_SECONDS))):
+            time.sleep(pause)
+            try:
+                with self._connection.begin():
+                    fate = fate_of(self._connection, number)
+            except DBAPIError:  # it is not back yet
+                continue
+            if fate is not None:
+                return fate
+        raise FateUnknown("The journal's server went away while it wrote: nobody knows whether it kept what it got.")
 
     def _is_late(self, operations: Sequence[Operation]) -> bool:
         return bool(self._late) and any(operation.owner in self._late for operation in operations)
 
     def _hopefully(self, operations: Sequence[Operation]) -> list[Any] | None:
         """Do everything as if nothing could fail; None (and nothing kept) when something did."""
-        transaction = self._connection.begin()
         try:
-            outcomes = self._all(operations)
-            audit.write(self._connection)
-            transaction.commit()
+            return self._once(lambda: self._all(operations))
+        except FateUnknown:  # done again, it might be done twice
+            raise
         except Exception:
-            transaction.rollback()
             return None
-        return outcomes
 
     def _all(self, operations: Sequence[Operation]) -> list[Any]:
         outcomes: list[Any] = []
@@ -117,6 +175,8 @@ class Batches:
             outcome = operation.work(self._connection)
         except Exception as error:
             savepoint.rollback()
+            if is_to_be_repeated(error):
+                raise
             noted[:] = before
             return Refused(error)
         savepoint.commit()

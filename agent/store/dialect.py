@@ -7,20 +7,25 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event
+from sqlalchemy import collate, create_engine, event, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import Connection, Dialect, Engine, Table
+    from sqlalchemy import ColumnElement, Connection, Dialect, Engine, Table
     from sqlalchemy.sql.dml import UpdateBase
 
 BUSY_SECONDS = 10
+IDLE_SECONDS = 60
+DRIVER = "postgresql+psycopg"
+ADDRESS = "Give the path of an SQLite file, or an address such as postgresql://user:password@host/database."
+REPEATED = frozenset({"40001", "40P01"})  # serialisation failed, deadlock: it was nobody's fault, and nothing was kept
 READS = "BEGIN"
 WRITES = "BEGIN IMMEDIATE"
 PRAGMAS = (
@@ -38,13 +43,21 @@ def url_of(url_or_path: str | Path) -> URL:
     """Return the database's address; anything without `://` is the path of an SQLite file."""
     if isinstance(url_or_path, Path) or "://" not in url_or_path:
         return URL.create("sqlite", database=str(url_or_path))
-    url = make_url(url_or_path)
-    if url.get_backend_name() not in {"sqlite", "postgresql"}:
-        raise ConfigError(
-            f"The journal cannot be kept in {url.get_backend_name()!r}.",
-            hint="Give the path of an SQLite file, or an address that begins with postgresql+psycopg://.",
-        )
+    try:
+        url = make_url(url_or_path)
+    except ArgumentError:
+        raise ConfigError("The journal's address can't be read.", hint=ADDRESS) from None  # it may hold a password
+    kind = url.drivername.partition("+")[0]
+    if kind in {"postgresql", "postgres"}:
+        return url.set(drivername=DRIVER)
+    if kind != "sqlite":
+        raise ConfigError(f"The journal cannot be kept in {kind!r}.", hint=ADDRESS)
     return url
+
+
+def is_server(url: URL) -> bool:
+    """Tell whether the journal is kept by a database server, which other processes and machines may use too."""
+    return url.get_backend_name() == "postgresql"
 
 
 def file_of(url: URL) -> Path | None:
@@ -56,12 +69,40 @@ def file_of(url: URL) -> Path | None:
 
 def engine_of(url: URL) -> Engine:
     """Return an engine; nothing is opened yet. Values never appear in errors: they may be private."""
-    if url.get_backend_name() != "sqlite":
-        return create_engine(url, hide_parameters=True)
+    if is_server(url):
+        return _server_engine(url)
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _server_engine(url: URL) -> Engine:
+    try:
+        engine = create_engine(
+            url.difference_update_query(["application_name", "connect_timeout"]),
+            hide_parameters=True,
+            isolation_level="READ COMMITTED",
+            connect_args={
+                "application_name": url.query.get("application_name", "dirigent"),
+                "connect_timeout": url.query.get("connect_timeout", BUSY_SECONDS),
+            },
+        )
+    except ModuleNotFoundError:
+        raise ConfigError(
+            "The journal is to be kept in PostgreSQL, and its driver is not installed.",
+            hint="Install it with: pip install 'dirigent[postgres]'",
+        ) from None
+    event.listen(engine, "connect", _prepare_server)
+    return engine
+
+
+def _prepare_server(connection: Any, _record: Any) -> None:
+    # Nobody waits for ever: neither for another's lock, nor for a process that is stopped in the middle.
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
+    connection.commit()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -89,14 +130,54 @@ def insert(connection: Connection, table: Table) -> sqlite_dialect.Insert | post
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite_dialect.insert(table)
 
 
+def alone(connection: Connection, what: str) -> None:
+    """Wait until no other transaction holds this name, and hold it until this one ends.
+
+    For what no row stands for that could be locked. On SQLite a transaction that writes has the file to itself.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_ALONE, {"what": what})
+
+
+_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 5340871216))")
+# A transaction has a number only when it has written.
+_NUMBER = text("SELECT pg_current_xact_id_if_assigned()::text::bigint")
+_FATE = text("SELECT pg_xact_status(CAST(:number AS xid8))")
+
+
+def by_bytes(connection: Connection, column: ColumnElement[str]) -> ColumnElement[str]:
+    """Return a column of text as it is to be compared: by its bytes, whatever order of words the database has."""
+    return collate(column, "C") if connection.dialect.name == "postgresql" else column
+
+
+def is_to_be_repeated(error: Exception) -> bool:
+    """Tell whether a transaction failed only because others came at the same time."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) in REPEATED
+
+
+def number_of(connection: Connection) -> int | None:
+    """Return the number by which `fate_of` can ask for the transaction under way; None where nobody needs to ask."""
+    if connection.dialect.name != "postgresql":
+        return None
+    return connection.execute(_NUMBER).scalar_one_or_none()
+
+
+def fate_of(connection: Connection, number: int) -> bool | None:
+    """Tell whether the transaction with this number was committed; None while it still goes on."""
+    fate = connection.execute(_FATE, {"number": str(number)}).scalar()
+    return None if fate == "in progress" else fate == "committed"
+
+
 class Prepared:
     """A statement that is compiled once for each kind of database and then run for many rows at a time.
 
-    `names` are its parameters in the order in which the rows (tuples) hold them.
+    `names` are its parameters in the order in which the rows (tuples) hold them. `on_server` is the statement for
+    PostgreSQL, where it is another object though the words are the same.
     """
 
-    def __init__(self, statement: UpdateBase, names: Sequence[str]) -> None:
+    def __init__(self, statement: UpdateBase, names: Sequence[str], *, on_server: UpdateBase | None = None) -> None:
         self._statement = statement
+        self._on_server = statement if on_server is None else on_server
         self._names = tuple(names)
         self._compiled: dict[str, tuple[str, Callable[[tuple[Any, ...]], Any]]] = {}
 
@@ -110,7 +191,8 @@ class Prepared:
         return connection.exec_driver_sql(sql, arranged).rowcount
 
     def _compile(self, dialect: Dialect) -> tuple[str, Callable[[tuple[Any, ...]], Any]]:
-        compiled = self._statement.compile(dialect=dialect, column_keys=list(self._names))
+        statement = self._on_server if dialect.name == "postgresql" else self._statement
+        compiled = statement.compile(dialect=dialect, column_keys=list(self._names))
         arrange: Callable[[tuple[Any, ...]], Any]
         if compiled.positional:
             order = compiled.positiontup or []

@@ -14,6 +14,7 @@ from sqlalchemy import and_, delete, exists, or_, select, update
 from agent.domain.states import FINAL
 from agent.domain.trigger import FireStatus, TriggerKind
 from agent.store import accounts
+from agent.store.dialect import by_bytes
 from agent.store.tables import accounts as account_rows
 from agent.store.tables import events, inbox, outbox, runs, tasks, trigger_fires, triggers
 
@@ -72,10 +73,11 @@ def _some(connection: Connection, table: Table, old: ColumnElement[bool]) -> int
 def _days(connection: Connection, before: float) -> int:
     """Forget the accounts of days, of everybody and of single persons."""
     day = time.strftime("%Y-%m-%d", time.localtime(before))
+    account = by_bytes(connection, account_rows.c.account)
     names = select(account_rows.c.account).where(
         or_(
-            and_(account_rows.c.account >= "day:", account_rows.c.account < f"day:{day}"),
-            and_(account_rows.c.account >= "user:", account_rows.c.account < "user;"),
+            and_(account >= "day:", account < f"day:{day}"),
+            and_(account >= "user:", account < "user;"),
         )
     )
     old = [name for name in connection.execute(names).scalars() if name.rpartition(":")[2] < day]

@@ -252,7 +252,8 @@ def start_waiting(connection: Connection, fire_id: int, run: Run | None, now: fl
     row = connection.execute(select(trigger_fires).where(trigger_fires.c.id == fire_id).with_for_update()).first()
     if row is None or row.status != FireStatus.WAITING:
         return None
-    policy = connection.execute(select(triggers.c.overlap).where(triggers.c.id == row.trigger_id)).scalar()
+    standing = select(triggers.c.overlap).where(triggers.c.id == row.trigger_id).with_for_update()
+    policy = connection.execute(standing).scalar()
     if policy != Overlap.ALLOW and connection.execute(select(_ahead(row))).scalar():
         return None
     status = FireStatus.STARTED if run is not None else FireStatus.PENDING

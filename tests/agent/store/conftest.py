@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,9 @@ from agent.domain.plan import PlanStep
 from agent.domain.provenance import USER
 from agent.domain.run import Run, StepChange
 from agent.domain.states import Status
+from agent.store.dialect import engine_of, url_of
 from agent.store.sql import SqlStore
+from agent.testing.postgres import PostgresServer, binaries
 
 DEST = Destination("telegram", "4711")
 
@@ -32,9 +35,41 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[SqlStore]:
-    store = SqlStore(tmp_path / "journal.db", clock=clock)
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    if binaries() is None:
+        pytest.skip("PostgreSQL's programs are not installed (apt-get install postgresql)")
+    with PostgresServer.start() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def journal(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty journal, of each kind in turn."""
+    if request.param == "sqlite":
+        return str(tmp_path / "journal.db")
+    return request.getfixturevalue("postgres").new_database()
+
+
+@pytest.fixture
+def execute(journal: str) -> Callable[..., list[tuple[Any, ...]]]:
+    """Carry out a statement behind the journal's back and return its rows."""
+
+    def carry_out(statement: str) -> list[tuple[Any, ...]]:
+        engine = engine_of(url_of(journal))
+        try:
+            with engine.begin() as connection:
+                found = connection.exec_driver_sql(statement)
+                return [tuple(row) for row in found] if found.returns_rows else []
+        finally:
+            engine.dispose()
+
+    return carry_out
+
+
+@pytest.fixture
+async def store(journal: str, clock: Clock) -> AsyncIterator[SqlStore]:
+    store = SqlStore(journal, clock=clock)
     await store.open()
     yield store
     await store.close()

@@ -85,10 +85,10 @@ async def test_every_entry_is_sealed_with_the_one_before_it(store):
         "UPDATE audit SET id = CASE id WHEN 5 THEN -6 WHEN 6 THEN 5 ELSE id END WHERE id IN (5, 6)",
     ],
 )
-async def test_the_first_entry_that_does_not_fit_is_named(store, tmp_path, tampering):
+async def test_the_first_entry_that_does_not_fit_is_named(store, execute, tampering):
     for number in range(10):
         await store.audit("k", "s", {"n": number})
-    change(tmp_path / "journal.db", tampering)
+    execute(tampering)
 
     chain = await checked(store)
 
@@ -96,11 +96,11 @@ async def test_the_first_entry_that_does_not_fit_is_named(store, tmp_path, tampe
     assert chain.broken.id in {5, -6}
 
 
-async def test_entries_that_are_cut_off_are_missed_by_whoever_noted_the_head(store, tmp_path):
+async def test_entries_that_are_cut_off_are_missed_by_whoever_noted_the_head(store, execute):
     for number in range(3):
         await store.audit("k", "s", {"n": number})
     head = (await checked(store)).head
-    change(tmp_path / "journal.db", "DELETE FROM audit WHERE id = 3")
+    execute("DELETE FROM audit WHERE id = 3")
     await store.audit("k", "s", {"n": 4})
 
     chain = Chain(met=head)
@@ -110,11 +110,10 @@ async def test_entries_that_are_cut_off_are_missed_by_whoever_noted_the_head(sto
     assert not chain.found
 
 
-async def test_two_processes_write_one_chain(tmp_path):
-    file = tmp_path / "journal.db"
-    store = SqlStore(file)
+async def test_two_processes_write_one_chain(journal):
+    store = SqlStore(journal)
     await store.open()
-    processes = [subprocess.Popen([sys.executable, "-c", WRITE_MANY, str(file), name]) for name in ("a", "b")]
+    processes = [subprocess.Popen([sys.executable, "-c", WRITE_MANY, journal, name]) for name in ("a", "b")]
     for number in range(40):
         await store.audit("own", "s", {"n": number})
     assert [await asyncio.to_thread(process.wait, 60) for process in processes] == [0, 0]
@@ -187,7 +186,7 @@ async def test_a_message_that_comes_twice_is_noted_once(store, message):
     assert await kinds(store) == ["message"]
 
 
-async def test_secrets_are_hidden_before_anything_is_sealed(store, tmp_path):
+async def test_secrets_are_hidden_before_anything_is_sealed(store, tmp_path, execute):
     redact.add(["canary-4711-secret"])
     await store.audit("k", "s", {"args": {"key": "canary-4711-secret", "token": "sk-abcdefghijklmnop1234"}})
 
@@ -195,6 +194,7 @@ async def test_secrets_are_hidden_before_anything_is_sealed(store, tmp_path):
 
     assert entry.facts == {"args": {"key": "[hidden]", "token": "[hidden]"}}
     assert (await checked(store)).broken is None
+    assert "canary-4711" not in str(execute("SELECT * FROM audit"))
     await store.close()
     assert b"canary-4711" not in b"".join(path.read_bytes() for path in tmp_path.glob("journal.db*"))
 

@@ -214,19 +214,15 @@ async def test_a_revision_comes_with_its_comment(store, new_run, notice):
     assert await store.get_approval("a1") == decided
 
 
-async def test_a_decision_is_in_the_audit_log(store, new_run, notice, tmp_path):
+async def test_a_decision_is_in_the_audit_log(store, new_run, notice, execute):
     import json
-    import sqlite3
 
     run = await checkpoint(store, new_run, notice, choices=("allow", "revise"))
     await store.decide_approval("a1", "deny", "7")  # none of the choices
     await store.decide_approval("a1", "revise", "7", comment="shorter")
     await store.decide_approval("a1", "allow", "7")  # too late
 
-    connection = sqlite3.connect(tmp_path / "journal.db")
-    rows = connection.execute("SELECT kind, session_id, detail FROM audit WHERE kind = 'approval'").fetchall()
-    connection.close()
-    [(kind, session_id, detail)] = rows
+    [(kind, session_id, detail)] = execute("SELECT kind, session_id, detail FROM audit WHERE kind = 'approval'")
     assert (kind, session_id) == ("approval", run.session_id)
     assert json.loads(detail) == {
         "id": "a1",
