@@ -20,7 +20,7 @@ CHANGEABLE = frozenset(
     {"name", "target", "spec", "enabled", "misfire", "misfire_cap", "overlap", "priority", "project", "budget"}
     | {"approval", "session_id", "dest", "created_by", "trusted", "source"},
 )
-TIME = ("every", "cron", "zone", "at", "until")
+TIME = ("every", "cron", "zone", "at", "until", "weeks", "days", "from")
 
 
 def checked(trigger: Trigger, now: float) -> Trigger:

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from agent.automation import times
-from agent.automation.vocabulary import DAY_NAMES
+from agent.automation.repeating import every_so_many
+from agent.automation.vocabulary import A_DAY, DAY_NAMES
 from agent.errors import ConfigError
 
 DIGITS = {"零": 0, "一": 1, "二": 2, "两": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10}
@@ -22,7 +23,8 @@ _CLOCK = (
     rf"(?:(?P<hour>{_NUMBER})(?:[点點时](?:(?P<half>半)|(?P<minute>\d{{1,2}})分?)?|[:：](?P<colon>\d{{2}})))?"
 )
 _EVERY = re.compile(
-    rf"(?:请)?每(?:隔)?(?:(?P<count>{_NUMBER})?(?P<unit>分钟|个?小时)|(?P<day>天|日)|个?(?P<work>工作日)|"
+    rf"(?:请)?每(?:隔(?![一1]个?[周星礼天日]))?(?:(?:(?P<skip>隔[一1])|(?P<cycle>{_NUMBER}))个?(?P<of>周|星期|礼拜|天|日)"
+    rf"(?:的?(?:周|星期|礼拜)(?P<on>[一二三四五六日天](?:[和、,，][一二三四五六日天])*))?|(?P<count>{_NUMBER})?(?P<unit>分钟|个?小时)|(?P<day>天|日)|个?(?P<work>工作日)|"
     rf"(?:周|星期|个?星期|礼拜)(?P<week>[一二三四五六日天](?:[和、,，][一二三四五六日天])*)|个?月(?P<dom>{_NUMBER})[日号])(?:的)?{_CLOCK}"
 )
 _SPAN = re.compile(rf"(?:请)?(?:(?P<count>{_NUMBER})(?P<unit>分钟|个?小时|天)|(?P<half_hour>半个?小时))(?:之?后|以后)")
@@ -75,7 +77,7 @@ def time_of(text: str, now: datetime, zone: str) -> Found | None:
 def _made(match: re.Match[str], pattern: re.Pattern[str], there: datetime, zone: str) -> tuple[dict[str, Any], str]:
     found = {name: said for name, said in match.groupdict().items() if said}
     if pattern is _EVERY:
-        return _every(found, zone)
+        return _in_cycle(found, there, zone) if "of" in found else _every(found, zone)
     if pattern is _SPAN:
         seconds = 1800 if "half_hour" in found else _number(found["count"]) * UNITS[found["unit"]]
         at = datetime.fromtimestamp(there.timestamp() + seconds, there.tzinfo)
@@ -104,6 +106,24 @@ def _every(found: dict[str, str], zone: str) -> tuple[dict[str, Any], str]:
         days, said = f"{_number(found['dom'])} * *", f"on day {_number(found['dom'])} of each month"
     hour, minute = _clock(found)
     return {"cron": f"{minute} {hour} {days}", "zone": zone}, f"{said} at {hour}:{minute:02d} {zone}"
+
+
+def _in_cycle(found: dict[str, str], there: datetime, zone: str) -> tuple[dict[str, Any], str]:
+    """Return 每两周周一9点: one week, or day, of so many."""
+    count = 2 if "skip" in found else _number(found["cycle"])
+    unit = "days" if found["of"] in {"天", "日"} else "weeks"
+    if "on" not in found and not found.keys() & {"hour", "part"}:
+        seconds = count * (A_DAY if unit == "days" else 7 * A_DAY)
+        return {"every": seconds, "zone": zone}, every_so_many(count, unit, "")
+    numbers = sorted({WEEK[sign] for sign in found.get("on", "") if sign in WEEK}) or [there.weekday()]
+    days = "* * *" if unit == "days" else "* * " + ",".join(str((number + 1) % 7) for number in numbers)
+    hour, minute = _clock(found)
+    spec = {"cron": f"{minute} {hour} {days}", "zone": zone}
+    first = times.following(spec, 0.0, there.timestamp())
+    assert first is not None, "a day of the week always comes"
+    said = every_so_many(count, unit, " and ".join(DAY_NAMES[number] for number in numbers))
+    begins = datetime.fromtimestamp(first, there.tzinfo).date().isoformat()
+    return {**spec, unit: count, "from": begins}, f"{said} at {hour}:{minute:02d} {zone}"
 
 
 def _moment(found: dict[str, str], there: datetime) -> datetime:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agent.planning.pipeline_reading import Source
     from agent.planning.pipeline_triggers import Files, PipelineTrigger, Schedule
 
-CRON = re.compile(r"^\s*(?:[\d*/,LW#?a-zA-Z-]+\s+){4}[\d*/,LW#?a-zA-Z-]+\s*$")
+CRON = re.compile(r"^\s*[\d*][\d*/,-]*\s+(?:[\d*/,LW#?a-zA-Z-]+\s+){3}[\d*/,LW#?a-zA-Z-]+\s*$")  # minutes have no names
 DECLARED_OFF = "declared_off"
 TICKET = "ticket_id"
 ID_CHARS = 11
@@ -143,6 +143,14 @@ def _identity(name: str, one: PipelineTrigger, spec: dict[str, Any]) -> str:
         "webhook": str(spec.get("name")),
     }
     return f"{name}|{kind}|{told[kind]}"
+
+
+def steady(stored: Trigger, declared: Trigger) -> Trigger:
+    """Return what a file declares with the first day that it had: "every other Monday" goes on as it was begun."""
+    first = stored.spec.get("from")
+    if first is None or {**stored.spec, "from": ""} != {**declared.spec, "from": ""}:
+        return declared
+    return replace(declared, spec={**declared.spec, "from": first})
 
 
 def same(stored: Trigger, declared: Trigger) -> bool:

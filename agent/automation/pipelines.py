@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from agent.automation.declared import DECLARED_OFF, Declarer, fields_of, same
+from agent.automation.declared import DECLARED_OFF, Declarer, fields_of, same, steady
 from agent.automation.times import local_zone
 from agent.domain.messages import Destination, MessageKind, OutboundMessage
 from agent.domain.plan import OUTPUTS
@@ -139,7 +139,7 @@ class PipelineOrchestrator:
                         if await self.is_on(trigger.source):
                             await self._automation.create(trigger)
                             created.append(trigger.name)
-                    elif not same(old, trigger):
+                    elif not same(old, steady(old, trigger)):
                         await self._change(old, trigger)
                         changed.append(trigger.name)
                 except DirigentError as error:

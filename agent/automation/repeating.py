@@ -36,13 +36,18 @@ _WORKDAY = (
     r"jours? ouvrables?|jours? ouvrés?|jours? de (?:la )?semaine|будний день|будням|будни|рабочий день|рабочим дням)"
 )
 _FREE = r"(?:weekends?|wochenenden?|week-ends?|выходны\w+)"
-_UNIT = rf"(?P<unit>{words.one_of(words.UNITS)})(?:s|n|en)?"
+_UNIT = rf"(?P<unit>{words.one_of(words.UNITS)})(?:s|n|en|e)?"
 _DAYS = words.one_of(name + "s" for name in words.WEEKDAY if name.endswith(("day", "tag")))
 _RULES: tuple[tuple[str, str], ...] = (
+    ("other", rf"{words.EACH}\s+{words.OTHER}\s+(?P<days>{words.DAY_LIST}){words.PART}"),
+    ("other", rf"{words.EACH}\s+{words.OTHER}\s+{_UNIT}"),
+    ("other", rf"(?:le\s+)?une?\s+(?P<days>{words.DAY})\s+sur\s+deux"),
+    ("other", rf"une?\s+{_UNIT}\s+sur\s+deux"),
     (
         "other",
-        rf"{words.EACH}\s+(?:other|second|zweite[nrs]?|andere[nrs]?|deuxième|второй|вторую)\s+(?:{words.DAY}|{_UNIT})",
+        rf"{words.EACH}\s+fortnight|fortnightly|vierzehntägig|14-tägig|zweiwöchentlich|раз в (?:две|2) недели",
     ),
+    ("twofold", r"bi-?weekly"),
     ("interval", rf"{words.EACH}\s+(?:(?P<count>{words.COUNT})\s+)?{_UNIT}"),
     ("half", rf"{words.EACH}\s+(?:half(?: an)? hour|halbe(?:n)? stunde|demi-heure|полчаса)"),
     ("long", rf"{words.EACH}\s+(?:(?P<count>{words.COUNT})\s+)?(?P<long>{words.one_of(words.LONG_UNITS)})(?:s|e|en)?"),
@@ -145,9 +150,43 @@ def interval(found: Repeated) -> int:
     """Return the seconds of an interval; 0 when the phrase names none."""
     if found.kind in {"hourly", "half"}:
         return words.HOUR if found.kind == "hourly" else words.HOUR // 2
+    if found.kind == "other":
+        return 2 * words.UNITS[found.groups.get("unit", "week")]
     if found.kind != "interval":
         return 0
     return words.UNITS[found.groups["unit"]] * _number(found.groups.get("count", "1"))
+
+
+def cycle(found: Repeated) -> tuple[str, int] | None:
+    """Return ("weeks", 2) or ("days", 3) for what comes in one week or day of so many; None for anything else."""
+    seconds = interval(found)
+    for unit, size in (("weeks", words.WEEK), ("days", words.A_DAY)):
+        if seconds and seconds % size == 0:
+            return (unit, seconds // size) if seconds > size else None
+    return None
+
+
+def on_days(text: str, at: int) -> Repeated | None:
+    """Return the days of "every 2 weeks on Monday and Thursday" at `at`."""
+    match = _on_days().match(text, at)
+    return (
+        Repeated("days", match.end(), {name: said.lower() for name, said in match.groupdict().items() if said})
+        if match
+        else None
+    )
+
+
+@functools.cache
+def _on_days() -> re.Pattern[str]:
+    before = r"(?:on|am|an|le|les|по|в|во)\s+"
+    return re.compile(rf"(?:{before})?(?P<days>{words.DAY_LIST}){words.PART}(?!\w)", re.IGNORECASE)
+
+
+def every_so_many(count: int, unit: str, days: str) -> str:
+    """Return "every 2 weeks on Monday" in words; `days` as `days_of` has it."""
+    if unit == "days":
+        return f"every {count} days"
+    return f"every {count} weeks" + (f" on {days.removeprefix('every ')}" if days else "")
 
 
 def in_words(seconds: int) -> str:
@@ -249,16 +288,16 @@ def _yearly(found: Repeated, _now: datetime) -> Made | None:
     return f"{day} {month} *", f"every year on {day} {words.MONTH_NAMES[month - 1]}"
 
 
-def _other(_found: Repeated, _now: datetime) -> Made:
+def _twofold(_found: Repeated, _now: datetime) -> Made:
     raise ConfigError(
-        "I can't do every second day or week at a fixed time.",
-        hint="Name the days (“every Monday and Thursday at 9”), or say “every 2 days” without a time.",
+        "“Biweekly” may be twice a week, or every 2 weeks.",
+        hint="Say “every 2 weeks on Monday”, or name both days: “every Monday and Thursday”.",
     )
 
 
 _MAKERS: dict[str, Callable[[Repeated, datetime], Made | None]] = {
-    "other": _other,
     "interval": _interval_days,
+    "twofold": _twofold,
     "daily": _every_day,
     "part": _every_day,
     "weekly": _weekly,

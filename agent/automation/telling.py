@@ -32,8 +32,14 @@ def described(trigger: Trigger) -> str:
     if "every" in spec:
         return f"every {spec['every']:g} s"
     if "cron" in spec:
-        return f"cron {spec['cron']} {spec.get('zone', '')}".rstrip()
+        return f"cron {spec['cron']} {spec.get('zone', '')}".rstrip() + _cycle(spec)
     return day(spec["at"], spec) if "at" in spec else "by hand"
+
+
+def _cycle(spec: dict[str, Any]) -> str:
+    """Return in which weeks or days a cron expression counts, in words; "" for all."""
+    unit = next((name for name in ("weeks", "days") if spec.get(name, 1) > 1), "")
+    return f", every {spec[unit]} {unit} from {spec['from']}" if unit else ""
 
 
 def upcoming(trigger: Trigger) -> str:

@@ -1,14 +1,16 @@
 """When a schedule fires: intervals from their beginning, cron in a time zone, or one moment.
 
 Daylight saving is as in Debian's cron, which cronsim follows: a daily time that does not exist on a day is made up for
-right after the gap, a time that comes twice fires once, and what fires every hour or minute goes on by real time.
+right after the gap, a time that comes twice fires once, and what fires every hour or minute goes on by real time. An
+interval of whole days or weeks keeps its time of day, too. With `weeks` or `days` only one week (day) in so many of a
+cron expression counts, beginning with that of the date `from`.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 SHORTEST = 1.0
 NO_ZONE = "UTC"
+A_DAY = 86_400
+MOST_APART = 520
 SPECS = 'Give {"every": seconds}, {"cron": "0 9 * * 5", "zone": "Europe/Vienna"} or {"at": seconds since 1970}.'
 
 
@@ -67,25 +71,59 @@ def check(spec: dict[str, Any]) -> None:
         if not isinstance(every, int | float) or isinstance(every, bool) or every < SHORTEST:
             raise ConfigError(f"An interval of {every!r} seconds cannot be kept.", hint="Use at least 1 second.")
     elif "cron" in spec:
+        _check_cycle(spec)
         if next(_cron(spec, 0.0), None) is None:
             raise ConfigError(f"The cron expression {spec['cron']!r} never comes true.", hint="Check day and month.")
     elif not isinstance(spec.get("at"), int | float):
         raise ConfigError(f"A schedule of {spec!r} says no time.", hint=SPECS)
 
 
-def _cron(spec: dict[str, Any], start: float, *, reverse: bool = False) -> Iterator[float]:
+def _check_cycle(spec: dict[str, Any]) -> None:
+    """Raise ConfigError for "one week in so many" that cannot be counted."""
+    for unit in ("weeks", "days"):
+        count = spec.get(unit, 1)
+        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST_APART:
+            raise ConfigError(f"Every {count!r} {unit} cannot be kept.", hint=f"Use 1 to {MOST_APART}.")
+        if unit in spec and _first_day(spec) is None:
+            raise ConfigError(
+                f"A schedule of every {count} {unit} needs a first day.", hint='Give {"from": "2026-11-23"}.'
+            )
+
+
+def _first_day(spec: dict[str, Any]) -> date | None:
+    try:
+        return date.fromisoformat(str(spec.get("from")))
+    except ValueError:
+        return None
+
+
+def _counts(spec: dict[str, Any], day: date) -> bool:
+    """Tell whether a day belongs to one of the weeks, or days, that count. Weeks begin on Monday."""
+    first = _first_day(spec)
+    if first is None:
+        return True
+    days = (day - first).days
+    weeks = (days + first.weekday()) // 7
+    return days >= 0 and weeks % int(spec.get("weeks", 1)) == 0 and days % int(spec.get("days", 1)) == 0
+
+
+def _cron(spec: dict[str, Any], start: float, *, down_to: float | None = None) -> Iterator[float]:
+    """Yield the times after `start`, or, newest first, those before it down to another time."""
     from cronsim import CronSim, CronSimError
 
     begin = datetime.fromtimestamp(start, UTC).astimezone(zone(str(spec.get("zone") or NO_ZONE)))
     try:
-        times = CronSim(str(spec["cron"]), begin, reverse=reverse)
+        times = CronSim(str(spec["cron"]), begin, reverse=down_to is not None)
     except CronSimError as error:
         raise ConfigError(
             f"{spec['cron']!r} is not a cron expression: {error}.",
             hint="It has five parts: minute hour day month weekday, such as `0 9 * * 5`.",
         ) from None
     for moment in times:
-        yield moment.timestamp()
+        if down_to is not None and moment.timestamp() < down_to:
+            return
+        if _counts(spec, moment.date()):
+            yield moment.timestamp()
 
 
 def following(spec: dict[str, Any], anchor: float, after: float) -> float | None:
@@ -101,11 +139,21 @@ def _following(spec: dict[str, Any], anchor: float, after: float) -> float | Non
     if "at" in spec:
         return float(spec["at"]) if spec["at"] > after else None
     if "every" in spec:
-        every = float(spec["every"])
-        count = max(1, int((after - anchor) // every) + 1)
-        found = anchor + count * every
-        return found if found > after else found + every  # rounding must not let a time come twice
+        count = max(1, int((after - anchor) // float(spec["every"])))
+        while (found := _nth(spec, anchor, count)) <= after:  # rounding must not let a time come twice
+            count += 1
+        return found
     return next((time for time in _cron(spec, after) if time > after), None)
+
+
+def _nth(spec: dict[str, Any], anchor: float, count: int) -> float:
+    """Return the time of an interval that comes `count` after its beginning."""
+    every = float(spec["every"])
+    if every % A_DAY or not spec.get("zone"):
+        return anchor + count * every
+    there = zone(str(spec["zone"]))
+    begin = datetime.fromtimestamp(anchor, UTC).astimezone(there).replace(tzinfo=None)
+    return (begin + timedelta(seconds=count * every)).replace(tzinfo=there).timestamp()
 
 
 def passed(trigger: Trigger, due: float, now: float, most: int) -> list[float]:
@@ -115,13 +163,19 @@ def passed(trigger: Trigger, due: float, now: float, most: int) -> list[float]:
     if "at" in spec:
         return [due]
     if "every" in spec:
-        every = float(spec["every"])
-        last = int((now - due) // every)
-        return [due + n * every for n in range(max(0, last - most + 1), last + 1)]
+        return _passed_intervals(trigger, due, now, most)
     found: list[float] = []
-    for time in _cron(spec, now + 1.0, reverse=True):
-        if time < due or len(found) == most:
+    for time in _cron(spec, now + 1.0, down_to=due):
+        if len(found) == most:
             break
         if time <= now:
             found.append(time)
     return found[::-1] or [due]
+
+
+def _passed_intervals(trigger: Trigger, due: float, now: float, most: int) -> list[float]:
+    """Return the newest times of an interval, counted from its beginning as `following` does."""
+    spec, anchor = trigger.spec, trigger.created_at
+    last = int((now - anchor) // float(spec["every"])) + 1  # one more where the clocks were put forward meanwhile
+    found = [_nth(spec, anchor, count) for count in range(max(1, last - most - 1), last + 1)]
+    return [time for time in found if due <= time <= now][-most:] or [due]

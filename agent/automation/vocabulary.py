@@ -142,6 +142,7 @@ REMIND = (
     r"напоминай(?:те)?(?: мне)?)"
 )
 LINK = r"(?:\s*,)?\s*(?:to|that|about|an|daran,?|dass|de|d'|d’|que|что|о|об|:|for)?\s*"
+OTHER = r"(?:other|second|2nd|zweite[nrs]?|2\.|andere[nrs]?|deuxième|второй|вторую|второе)"
 EACH = r"(?:every|each|alle|all|jede[nrsm]?|toutes les|tous les|chaque|кажд\w{2,3}|по)"
 THE = r"(?:(?:on|am|an|le|at|in|im|в|во)\s+)?(?:the\s+|der\s+|dem\s+|den\s+|la\s+)?"
 OF_MONTH = (
@@ -161,7 +162,7 @@ _HINTS = tuple(
     "jähr hour stünd stund heure minut uhr remind erinn rappel напом busi jour woche будн выход ежедн ежен ежеч ежем "
     "heute übermorg today tonight demain aujourd après-d сегодня завтра послезавтра half halb demi abend nacht mittag "
     "vormittag nachmittag morn morg evening night afternoon matin soir nuit утр вечер ноч noon midnight minuit midi "
-    "полчаса через day tag quoti hebdo end fin ende wöch".split()
+    "полчаса через day tag quoti hebdo end fin ende wöch biweekly fortnight vierzehn zweiwö 14-täg раз un".split()
 )
 
 

@@ -162,7 +162,8 @@ def _is_sure(text: str, when: _When) -> bool:
     if not _verb().match(text):
         return False
     if isinstance(when.found, Repeated):
-        return when.clock is not None or when.hours is not None or "count" in when.found.groups
+        certain = when.hours is not None or when.also is not None or "count" in when.found.groups
+        return certain or when.clock is not None
     if when.found is None:
         return False
     return (when.clock is not None and "ahead" in when.found.groups) or when.found.is_span
@@ -188,7 +189,10 @@ def _at(text: str, start: int, *, repeats: bool) -> Iterator[_When]:
 def _completed(text: str, start: int, found: Repeated | Once) -> _When:
     """Return a phrase with what follows it: its hours, days, clock and last day."""
     end, also, hours = found.end, None, None
-    if isinstance(found, Repeated) and found.kind in {"interval", "half", "hourly"}:
+    if isinstance(found, Repeated) and repeating.cycle(found):
+        also = None if "days" in found.groups else repeating.on_days(text, _behind_gap(text, end))
+        end = also.end if also else end
+    elif isinstance(found, Repeated) and found.kind in {"interval", "half", "hourly"}:
         if window := repeating.window(text, end):
             hours, end = window[:2], window[2]
         days = repeating.phrase(text, _behind_gap(text, end))
@@ -234,6 +238,8 @@ def _spec(when: _When, now: datetime, zone: str) -> Made | None:
 
 
 def _repeated(when: _When, found: Repeated, there: datetime, zone: str) -> Made | None:
+    if (cycle := repeating.cycle(found)) and (when.clock or when.also or "days" in found.groups):
+        return _alternating(when, found, cycle, there, zone)
     seconds = repeating.interval(found)
     days = repeating.days_of(when.also, there) if when.also else None
     if when.hours is not None:
@@ -254,17 +260,36 @@ def _plain_interval(when: _When, seconds: int, zone: str) -> Made | None:
         return None
     said = repeating.in_words(seconds)
     if when.clock is not None:
-        raise ConfigError(
-            f"I can't do {said} at a given time of day.",
-            hint="Leave the time out, or name the days: “every Monday and Thursday at 9”.",
-        )
+        raise ConfigError(f"I can't do {said} at a given time of day.", hint="Leave the time out: “every 2 hours”.")
     return {"every": seconds, "zone": zone}, said
+
+
+def _alternating(when: _When, found: Repeated, cycle: tuple[str, int], there: datetime, zone: str) -> Made | None:
+    """Return "every 2 weeks on Monday at 9": a cron expression that counts in one week of two, from the next one on."""
+    unit, count = cycle
+    named = when.also or (Repeated("days", found.end, found.groups) if "days" in found.groups else None)
+    week = Repeated("weekly", found.end, {})
+    day = ("* * *", "") if unit == "days" else repeating.days_of(named or week, there)
+    if day is None:
+        return None
+    if unit == "days" and named is not None:
+        raise ConfigError(
+            "Every so many days and on certain days can't both be.", hint="Say it in weeks: “every 2 weeks on Monday”."
+        )
+    spec, said = _at_clock(when, named or found, (day[0], repeating.every_so_many(count, unit, day[1])), zone)
+    first = times.following(spec, 0.0, there.timestamp())
+    assert first is not None, "a day of the week always comes"
+    begins = datetime.fromtimestamp(first, there.tzinfo).date()
+    return {**spec, unit: count, "from": begins.isoformat()}, said
 
 
 def _daily(when: _When, found: Repeated, there: datetime, zone: str) -> Made | None:
     day = repeating.days_of(found, there)
-    if day is None:
-        return None
+    return None if day is None else _at_clock(when, found, day, zone)
+
+
+def _at_clock(when: _When, found: Repeated, day: repeating.Made, zone: str) -> Made:
+    """Return days with the time of day that was said for them, or the usual one."""
     clock = when.clock.times if when.clock else ((words.PART_HOURS.get(found.part, 9), 0),)
     minutes = {minute for _, minute in clock}
     if len(minutes) > 1:

@@ -40,9 +40,10 @@ class Overlap(StrEnum):
 class Trigger:
     """Something that fires.
 
-    `spec` by kind: schedule `{"every": seconds}`, `{"cron": "0 9 * * 5", "zone": "Europe/Vienna"}` or `{"at": seconds
-    since 1970}`; file `{"folder", "pattern", "afterwards": keep|move|ignore, "move_to", "settle": seconds}`; event and
-    webhook `{"type": "order.*", "conditions": {"total": {"ge": 100}}}`; manual `{}`. `target` is what happens:
+    `spec` by kind: schedule `{"every": seconds}`, `{"cron": "0 9 * * 5", "zone": "Europe/Vienna"}` (with `"weeks": 2`
+    or `"days": 2`, and `"from": "2026-11-27"`, for one week or day of two) or `{"at": seconds since 1970}`; file
+    `{"folder", "pattern", "afterwards": keep|move|ignore, "move_to", "settle": seconds}`; event and webhook
+    `{"type": "order.*", "conditions": {"total": {"ge": 100}}}`; manual `{}`. `target` is what happens:
     `{"request": text}` is run as if it was asked in the chat, `{"pipeline": name, "inputs": {…}}`, or
     `{"notice": text}` for a reminder, which needs no run. `misfire_cap` bounds `Misfire.ALL`. Times are
     seconds since 1970; `next_fire` is None when no further time is known. `priority` (higher first), `project` and

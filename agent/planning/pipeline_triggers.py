@@ -39,9 +39,9 @@ class Schedule(_Record):
     """Times: in words, every so often, or as cron has them."""
 
     say: str = ""
-    """In words: `every 5 minutes`, `every Friday at 9`. `schedule: every Friday at 9` is short for this."""
+    """In words: `every Friday at 9`, `every other Monday at 9`. `schedule: every Friday at 9` is short for this."""
     every: float | str | None = None
-    """Seconds, or a length such as `5 minutes` or `1d`."""
+    """Seconds, or a length such as `5 minutes`, `1d` or `2 weeks`; whole days keep their time of day."""
     interval: Annotated[float, Field(gt=0)] | None = None
     """A number of units, with `unit`."""
     unit: Literal["seconds", "minutes", "hours", "days", "weeks"] | None = None

@@ -177,6 +177,16 @@ EVERY = [
     ("every two hours", 7200),
     ("every 2 days", 172_800),
     ("every 2 weeks", 1_209_600),
+    ("every second day", 172_800),
+    ("every other week", 1_209_600),
+    ("fortnightly", 1_209_600),
+    ("every other hour", 7200),
+    ("alle 2 Tage", 172_800),
+    ("alle 14 Tage", 1_209_600),
+    ("alle 2 Wochen", 1_209_600),
+    ("toutes les 2 semaines", 1_209_600),
+    ("каждые 2 недели", 1_209_600),
+    ("每两周", 1_209_600),
     ("alle 15 Minuten", 900),
     ("alle zwei Stunden", 7200),
     ("jede Stunde", 3600),
@@ -191,6 +201,36 @@ EVERY = [
     ("每15分钟", 900),
     ("每小时", 3600),
     ("每两小时", 7200),
+]
+
+APART = [
+    ("every other Friday at 9", "0 9 * * 5", "weeks", 2, "2026-11-27"),
+    ("every other Friday at 16:00", "0 16 * * 5", "weeks", 2, "2026-11-20"),
+    ("every second Monday at 8:30", "30 8 * * 1", "weeks", 2, "2026-11-23"),
+    ("every other Monday", "0 9 * * 1", "weeks", 2, "2026-11-23"),
+    ("every 2 weeks at 9", "0 9 * * 5", "weeks", 2, "2026-11-27"),
+    ("every 2 weeks on Monday at 9", "0 9 * * 1", "weeks", 2, "2026-11-23"),
+    ("every two weeks on Monday and Thursday at 8 and 17", "0 8,17 * * 1,4", "weeks", 2, "2026-11-23"),
+    ("every other week on Tuesday at 10", "0 10 * * 2", "weeks", 2, "2026-11-24"),
+    ("every 3 weeks on Wednesday evening", "0 18 * * 3", "weeks", 3, "2026-11-25"),
+    ("every other day at 9", "0 9 * * *", "days", 2, "2026-11-21"),
+    ("every 3 days at 15:00", "0 15 * * *", "days", 3, "2026-11-20"),
+    ("every fortnight on Friday at 9", "0 9 * * 5", "weeks", 2, "2026-11-27"),
+    ("jeden zweiten Montag um 9", "0 9 * * 1", "weeks", 2, "2026-11-23"),
+    ("alle 2 Wochen am Montag um 9 Uhr", "0 9 * * 1", "weeks", 2, "2026-11-23"),
+    ("alle zwei Wochen montags um 9", "0 9 * * 1", "weeks", 2, "2026-11-23"),
+    ("alle 14 Tage am Freitag um halb neun", "30 8 * * 5", "weeks", 2, "2026-11-27"),
+    ("vierzehntägig am Freitag um 9", "0 9 * * 5", "weeks", 2, "2026-11-27"),
+    ("jeden zweiten Tag um 8", "0 8 * * *", "days", 2, "2026-11-21"),
+    ("toutes les deux semaines le lundi à 9h", "0 9 * * 1", "weeks", 2, "2026-11-23"),
+    ("un lundi sur deux à 9h", "0 9 * * 1", "weeks", 2, "2026-11-23"),
+    ("un jour sur deux à 8h", "0 8 * * *", "days", 2, "2026-11-21"),
+    ("каждый второй понедельник в 9", "0 9 * * 1", "weeks", 2, "2026-11-23"),
+    ("каждые две недели по понедельникам в 9", "0 9 * * 1", "weeks", 2, "2026-11-23"),
+    ("раз в две недели в 10", "0 10 * * 5", "weeks", 2, "2026-11-27"),
+    ("每两周周一9点", "0 9 * * 1", "weeks", 2, "2026-11-23"),
+    ("每隔一周周五上午9点", "0 9 * * 5", "weeks", 2, "2026-11-27"),
+    ("每2天9点", "0 9 * * *", "days", 2, "2026-11-21"),
 ]
 
 ONCE = [
@@ -297,6 +337,34 @@ def test_intervals_are_understood(text, seconds):
     check(made[0])
 
 
+@pytest.mark.parametrize(("text", "cron", "unit", "count", "first"), APART)
+def test_one_week_or_day_in_so_many_is_understood(text, cron, unit, count, first):
+    made = time_of(text, NOW, "Europe/Vienna")
+
+    assert made is not None
+    assert made[0] == {"cron": cron, "zone": "Europe/Vienna", unit: count, "from": first}
+    assert made[1].startswith(f"every {count} {unit}")
+    check(made[0])
+    begins = following(made[0], 0.0, NOW.timestamp())
+    assert datetime.fromtimestamp(begins, VIENNA).date().isoformat() == first
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "first"),
+    [
+        ("every other Monday at 9 send me the news", {"request": "send me the news"}, "2026-11-23"),
+        ("send me the news every 2 weeks on Monday", {"request": "send me the news"}, "2026-11-23"),
+        ("remind me every other Friday to water the plants", {"notice": "water the plants"}, "2026-11-27"),
+        ("alle 2 Wochen am Montag um 9 schick mir die Zahlen", {"request": "schick mir die Zahlen"}, "2026-11-23"),
+        ("每两周周一9点提醒我浇花", {"notice": "浇花"}, "2026-11-23"),
+    ],
+)
+def test_a_request_may_come_every_other_week(text, what, first):
+    wish = understand(text, NOW, "Europe/Vienna")
+    assert wish is not None
+    assert (wish.target, wish.spec["weeks"], wish.spec["from"]) == (what, 2, first)
+
+
 @pytest.mark.parametrize(("text", "moment"), ONCE)
 def test_what_comes_once_is_understood(text, moment):
     made = time_of(text, NOW, "Europe/Vienna")
@@ -390,10 +458,9 @@ def test_a_zone_that_is_named_counts(text, zone):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("every other Friday at 9", "second day or week"),
-        ("jeden zweiten Freitag um 9", "second day or week"),
-        ("every second day", "second day or week"),
-        ("every 2 days at 9", "every 2 days at a given time"),
+        ("every 2 days on Monday at 9", "on certain days can't both be"),
+        ("every 2 hours at 9", "every 2 hours at a given time"),
+        ("biweekly at 9", "may be twice a week, or every 2 weeks"),
         ("every day at 8 and 17:30", "One schedule can't do those times"),
         ("every day at 9 EST", "“EST” does not say which clock"),
         ("every day at 9 Gotham time", "which time zone “Gotham time” is"),
