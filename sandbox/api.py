@@ -230,13 +230,15 @@ class Policy:
 class Rung:
     """Which protection is in force: `name` (A, A-, C, E, …), `stance` in words, and the remedy for what is missing.
 
-    `own_users`: sessions run as users of their own (only where the agent is root).
+    `own_users`: sessions run as users of their own (only where the agent is root). `own_spaces`: rung C also takes
+    namespaces of its own where the kernel gives them; where it gives only a part of them, as in many containers, not.
     """
 
     name: str
     stance: str
     remedy: str = ""
     own_users: bool = False
+    own_spaces: bool = True
 
     @property
     def safe(self) -> bool:

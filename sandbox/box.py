@@ -283,7 +283,8 @@ class Box(Session):
         if self._temporary is None:
             self._temporary = Temporary("box-")
         mode = "landlock" if self.rung.name == "C" else "bare"
-        return layout.without_bubblewrap(mode, self._workspace.root, self._temporary.path, self._policy)
+        launch = layout.without_bubblewrap(mode, self._workspace.root, self._temporary.path, self._policy)
+        return launch if self.rung.own_spaces else launch.without_spaces()
 
     def _rest(self, *, data: bool) -> None:
         """Arm the timer that ends an idle process."""

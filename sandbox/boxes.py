@@ -80,7 +80,7 @@ class Boxes:
         self._policy = policy
         self._boxes: OrderedDict[tuple[str, str], Session] = OrderedDict()  # those used last are last
         self._in_use: Counter[tuple[str, str]] = Counter()
-        self._sidecar = Sidecar(policy.sidecar) if policy.sidecar is not None else None
+        self._sidecar = Sidecar(policy.sidecar, policy.on_connection) if policy.sidecar is not None else None
         self._lock = asyncio.Lock()
         self._tidying: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -100,6 +100,12 @@ class Boxes:
         """Start the session's box before its first job needs it."""
         async with self._lease(session_id, workspace) as box:
             await box.warm(data=data)
+
+    async def forget(self, session_id: str, workspace: Path) -> None:
+        """End the box of one session, if it has one and no job runs there."""
+        key = session_id, str(workspace)
+        if key in self._boxes and not self._in_use[key]:
+            await self._boxes.pop(key).close()
 
     def opened(self) -> int:
         """Return how many sessions have a box."""
@@ -143,10 +149,13 @@ class Boxes:
         """Evict idle boxes, the longest idle first: all when memory is short, else those over the number."""
         warm = sum(_warm(box) for box in self._boxes.values())
         for key, box in list(self._boxes.items()):
-            if self._in_use[key] or not isinstance(box, Box):
+            if self._in_use[key]:
+                continue
+            if isinstance(box, RemoteBox) and len(self._boxes) > OPEN_BOXES:
+                del self._boxes[key]  # nothing of it is here; the sidecar tidies up by itself
                 continue
             if _warm(box) and (short or warm > self._policy.warm_processes):
-                warm -= box.evict()
+                warm -= box.evict() if isinstance(box, Box) else 0
             if not _warm(box) and len(self._boxes) > OPEN_BOXES:
                 self._forget(key)
 

@@ -15,21 +15,30 @@ from sandbox.api import Job, Limits, Policy, Rung, SandboxError
 from sandbox.temporary import Temporary, clear_away
 
 _A = Rung("A", "bubblewrap, with memory and processes bounded by a control group")
-_A_MINUS = Rung("A-", "bubblewrap; no writable memory control group, so memory is watched instead")
+_A_MINUS = Rung(
+    "A-",
+    "bubblewrap; no writable memory control group, so memory is watched instead",
+    "To have the kernel bound memory, start it as a systemd service with Delegate=yes (systemd-run --user --scope "
+    "-p Delegate=yes ./dirigent serve), or give its container a writable /sys/fs/cgroup.",
+)
 _C = Rung(
     "C",
     "Landlock and a system-call filter, without bubblewrap; network off",
     "Install bubblewrap for the full sandbox: apt-get install bubblewrap",
 )
-_D = Rung("D", "sandbox-exec of macOS; network off, memory not bounded, each job starts anew")
+_D = Rung(
+    "D",
+    "sandbox-exec of macOS; network off, memory not bounded, each job starts anew",
+    "For the full sandbox run it on Linux, such as in a virtual machine with bubblewrap.",
+)
 _INSTALL = (
     "Install bubblewrap: apt-get install bubblewrap (Fedora: dnf install bubblewrap; Alpine: apk add bubblewrap)."
 )
 _USERNS = (
     "bubblewrap is installed but may not make user namespaces. Allow them: "
     "sysctl -w kernel.unprivileged_userns_clone=1 (Debian) or "
-    "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu); "
-    "in a container run it with --security-opt seccomp=unconfined."
+    "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu); in a container start it with "
+    "--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined."
 )
 
 # What a program inside tries. Each line that is printed is something that worked and must not.
@@ -75,7 +84,8 @@ async def _try_all(bwrap: str | None) -> Rung:
     if seatbelt.available():
         candidates.append(_D)
     if landlock.abi() >= landlock.WALL_ABI and seccomp.supported():
-        candidates.append(_C)
+        landlocked = replace(_C, remedy=_USERNS) if bwrap else _C
+        candidates += [landlocked, replace(landlocked, own_spaces=False)]
     for rung in candidates:
         problem = await _problem(rung)
         if not problem:

@@ -62,6 +62,10 @@ class Launch:
 
         return [*self.argv, json.dumps({**self.settings, "control": control, "preload": list(preload)})]
 
+    def without_spaces(self) -> Launch:
+        """Return the same without namespaces."""
+        return replace(self, settings={**self.settings, "namespaces": False})
+
     def source(self, source: str) -> str:
         """Return a tool's source as it is called inside; raise SandboxError when it is in no folder shown there."""
         if "/" not in source:

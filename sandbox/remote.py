@@ -5,34 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from sandbox import wire
-from sandbox.api import Job, JobResult, Policy, Progress, Rung, SandboxError
+from sandbox.api import Connection, Job, JobResult, Policy, Progress, Rung, SandboxError
 from sandbox.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 HELLO_S = 10.0
+_OURS = {"sidecar", "unsafe", "on_connection"}
 _REMEDY = "Start it with: python -m sandbox.sidecar --socket {path} --root FOLDER (the folder with the sessions)."
 
 
 def sent_policy(policy: Policy) -> dict[str, Any]:
-    """Return what a sidecar is told of the owner's settings."""
-    return {
-        "disk_mb": policy.disk_mb,
-        "idle_s": policy.idle_s,
-        "allow_hosts": policy.allow_hosts,
-        "tool_hosts": policy.tool_hosts,
-        "private_hosts": policy.private_hosts,
-        "traffic_mb": policy.traffic_mb,
-        "plugin_folders": [str(folder) for folder in policy.plugin_folders],
-    }
+    """Return what a sidecar is told of the owner's settings: all but what is ours alone."""
+    told = {field.name: getattr(policy, field.name) for field in fields(Policy) if field.name not in _OURS}
+    return told | {name: [str(path) for path in told[name]] for name in ("plugin_folders", "read_only")}
 
 
 class _Request:
@@ -42,10 +36,14 @@ class _Request:
 
 
 class Sidecar:
-    """A connection to a sidecar, made when it is needed and made again when it broke."""
+    """A connection to a sidecar, made when it is needed and made again when it broke.
 
-    def __init__(self, path: Path) -> None:
+    `on_connection` is told of what jobs reach from there.
+    """
+
+    def __init__(self, path: Path, on_connection: Callable[[Connection], None] | None = None) -> None:
         self._path = path
+        self._on_connection = on_connection
         self._lock = asyncio.Lock()
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -97,17 +95,25 @@ class Sidecar:
                 async with asyncio.timeout(HELLO_S):
                     reader, self._writer = await asyncio.open_unix_connection(self._path, limit=1 << 20)
                     hello = await wire.read(reader)
+                    if hello is None:  # it is just ending
+                        raise ConnectionError
             except (OSError, TimeoutError):
+                await self._let_go()
                 remedy = _REMEDY.format(path=self._path)
                 raise SandboxError(f"No sidecar answers at {self._path}.", remedy=remedy) from None
-            self._greet(hello)
+            try:
+                self._greet(hello)
+            except SandboxError:
+                await self._let_go()
+                raise
             self._reading = asyncio.get_running_loop().create_task(self._read(reader))
             return self._writer
 
     def _greet(self, hello: dict[str, Any] | None) -> None:
         rung = (hello or {}).get("rung")
         if not hello or hello.get("hello") != wire.VERSION or not isinstance(rung, dict):
-            raise SandboxError(f"What answers at {self._path} is no sidecar of this version.")
+            remedy = "Build and start the sidecar anew from the version that the agent has."
+            raise SandboxError(f"What answers at {self._path} is no sidecar of this version.", remedy=remedy)
         self._rung = Rung("B", f"a sidecar, within it {rung.get('stance', 'unknown')}", str(rung.get("remedy", "")))
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
@@ -122,6 +128,10 @@ class Sidecar:
                     request.done.set_exception(self._gone())
 
     def _hear(self, said: dict[str, Any]) -> None:
+        if "connection" in said:
+            if self._on_connection is not None:
+                self._on_connection(wire.connection(said["connection"]))
+            return
         request = self._requests.get(said.get("id", 0))
         if request is None or request.done.done():
             return
@@ -152,7 +162,7 @@ class RemoteBox(Session):
     def __init__(self, session_id: str, workspace: Path, policy: Policy, sidecar: Sidecar | None = None) -> None:
         assert sidecar is not None or policy.sidecar is not None
         self.rung = Rung("B", "a sidecar")
-        self._sidecar = sidecar or Sidecar(policy.sidecar or Path())
+        self._sidecar = sidecar or Sidecar(policy.sidecar or Path(), policy.on_connection)
         self._own = None if sidecar else self._sidecar
         self._about: dict[str, Any] = {
             "session": session_id,

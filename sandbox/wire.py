@@ -1,8 +1,9 @@
 """What the agent and a sidecar say to each other: the sandbox's own records as JSON, each with its length before it.
 
 Agent to sidecar: `run` (a job), `cancel`, `warm`, `close` (a session), each with the number of the request. Sidecar to
-agent: `hello` with its rung, then per request `progress`, and in the end `result`, `refusal` or `done`. Neither side
-believes the other's types: what does not fit a record is an error of that request alone.
+agent: `hello` with its rung, then per request `progress`, and in the end `result`, `refusal` or `done`; and each
+`connection` that a job has made or was refused. Neither side believes the other's types: what does not fit a record is
+an error of that request alone.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import json
 import struct
 from typing import TYPE_CHECKING, Any
 
-from sandbox.api import Job, JobResult, SandboxError
+from sandbox.api import Connection, Job, JobResult, SandboxError
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-VERSION = 1
+VERSION = 2
 MOST_BYTES = 64 << 20
 _LENGTH = struct.Struct(">I")
 
@@ -48,6 +49,11 @@ def job(data: Any) -> Job:
 def result(data: Any) -> JobResult:
     """Read a result; raise Broken for what is none."""
     return _read(JobResult, data)  # type: ignore[no-any-return]
+
+
+def connection(data: Any) -> Connection:
+    """Read what a job has reached; raise Broken for what is none."""
+    return _read(Connection, data)  # type: ignore[no-any-return]
 
 
 def _read(kind: type, data: Any) -> Any:

@@ -54,6 +54,11 @@ def _has_openat2() -> bool:
     return True
 
 
+def how() -> str:
+    """Say how paths are opened here: `openat2`, or `step by step` where the kernel or a container refuses that call."""
+    return "openat2" if _has_openat2() else "step by step"
+
+
 def _printable(name: str) -> bool:
     return name.isprintable() and not _UNSAFE.search(name)
 
@@ -114,7 +119,7 @@ class Workspace:
     @property
     def how(self) -> str:
         """`openat2`, or `step by step` where the kernel (or a container's filter) does not offer it."""
-        return "openat2" if _has_openat2() else "step by step"
+        return how()
 
     # -- opening ------------------------------------------------------------------------------------------------
 
@@ -145,9 +150,13 @@ class Workspace:
                 deeper = os.open(part, _FOLDER, dir_fd=folder)
                 os.close(folder)
                 folder = deeper
-            return os.open(parts[-1] if parts else ".", flags | os.O_NOFOLLOW, mode, dir_fd=folder)
+            found = os.open(parts[-1] if parts else ".", flags | os.O_NOFOLLOW, mode, dir_fd=folder)
         finally:
             os.close(folder)
+        if os.fstat(found).st_dev != self.device:  # as openat2 does: what is mounted in there is not the session's
+            os.close(found)
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return found
 
     def open_read(self, path: str) -> BinaryIO:
         """Open a regular file for reading; raise WorkspaceError for anything else, without ever waiting for it."""

@@ -95,10 +95,10 @@ def check_disk(config: AppConfig) -> Finding:
 
 async def check_store(config: AppConfig) -> Finding:
     """Open the journal, which migrates it, and read from it."""
-    from agent.parts import JOURNAL
+    from agent.parts import journal_of
     from agent.store.sql import SqlStore
 
-    store = SqlStore(config.folder / JOURNAL)
+    store = SqlStore(journal_of(config))
     try:
         await store.open()
         runs = await store.unfinished_runs()
@@ -107,7 +107,8 @@ async def check_store(config: AppConfig) -> Finding:
         return Finding("journal", "fail", str(getattr(error, "message", error)), hint)
     finally:
         await store.close()
-    return Finding("journal", "ok", f"{len(runs)} unfinished" if runs else "nothing unfinished")
+    said = f"{len(runs)} unfinished" if runs else "nothing unfinished"
+    return Finding("journal", "ok", f"{said}; kept in PostgreSQL" if config.store is not None else said)
 
 
 async def check_sandbox(config: AppConfig) -> Finding:
@@ -123,8 +124,19 @@ async def check_sandbox(config: AppConfig) -> Finding:
     hosts = config.sandbox.allow_hosts
     network = f"; programs may reach {', '.join(hosts)}" if hosts else ""
     users = "; each session is a user of its own" if rung.own_users else ""
-    state = "fail" if not rung.safe else "ok" if rung.name == "A" else "warn"
+    state = "fail" if not rung.safe else "warn" if rung.remedy else "ok"
     return Finding("sandbox", state, f"{rung.name}: {rung.stance}{users}{network}", rung.remedy)
+
+
+def check_files() -> Finding:
+    """Say how files of sessions are opened: programs may put links in their place at any moment."""
+    from sandbox.workspace import how
+
+    if how() == "openat2":
+        return Finding("files", "ok", "what programs leave is opened without following links (openat2)")
+    said = "what programs leave is opened folder by folder, for lack of openat2: as safe, and slower"
+    remedy = "Linux 5.6 or newer has openat2; in a container its seccomp profile has to let it through."
+    return Finding("files", "warn", said, remedy)
 
 
 async def check_model(config: AppConfig) -> Finding:

@@ -54,6 +54,7 @@ async def findings(config: AppConfig) -> AsyncIterator[Finding]:
         ("time", lambda: checks.check_time(config)),
         ("journal", lambda: checks.check_store(config)),
         ("sandbox", lambda: checks.check_sandbox(config)),
+        ("files", checks.check_files),
         ("plugins", lambda: checks.check_plugins(config)),
         ("model", lambda: checks.check_model(config)),
         ("telegram", lambda: checks.check_telegram(config)),

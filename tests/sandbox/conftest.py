@@ -3,11 +3,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sandbox import layout
 from sandbox.api import Policy, Rung
 from sandbox.boxes import Box
 from sandbox.canaries import probe
@@ -27,16 +25,9 @@ async def box(folder: Path) -> AsyncIterator[Box]:
 
 
 @pytest.fixture(params=["best", "C", "C without namespaces"])
-async def any_box(request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Box]:
+async def any_box(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Box]:
     """A box on every rung that this machine has: the contract is the same."""
-    rung = await probe() if request.param == "best" else C
-    if request.param == "C without namespaces":
-        whole = layout.without_bubblewrap
-
-        def plain(*arguments: Any) -> layout.Launch:
-            launch = whole(*arguments)
-            return replace(launch, settings={**launch.settings, "namespaces": False})
-
-        monkeypatch.setattr(layout, "without_bubblewrap", plain)
+    rungs = {"C": C, "C without namespaces": replace(C, own_spaces=False)}
+    rung = rungs.get(request.param) or await probe()
     async with Box("test", folder, Policy(), rung) as opened:
         yield opened

@@ -12,13 +12,12 @@ import threading
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from sandbox import layout, network, proxy
+from sandbox import network, proxy
 from sandbox.api import Connection, Job, JobStatus, Limits, Policy, Rung
 from sandbox.boxes import Box
 from sandbox.canaries import probe
@@ -284,14 +283,7 @@ async def test_without_a_network_of_its_own_a_box_refuses_with_the_reason(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Landlock tells ports apart, not addresses: a server anywhere could listen on the proxy's port."""
-    whole = layout.without_bubblewrap
-
-    def plain(*arguments: Any) -> layout.Launch:
-        launch = whole(*arguments)
-        return replace(launch, settings={**launch.settings, "namespaces": False})
-
-    monkeypatch.setattr(layout, "without_bubblewrap", plain)
-    async with Box("s", folder, Policy(allow_hosts=("b.test",)), Rung("C", "Landlock")) as box:
+    async with Box("s", folder, Policy(allow_hosts=("b.test",)), Rung("C", "Landlock", own_spaces=False)) as box:
         result = await box.run(Job("shell", "true", net=("a.test:443",)))
         assert result.status is JobStatus.REFUSED
         assert "a.test:443" in result.warnings[0]

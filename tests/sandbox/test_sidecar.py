@@ -207,7 +207,7 @@ async def test_a_sidecar_that_lies_about_its_results_is_not_believed(tmp_path: P
     path = tmp_path / "liar.sock"
 
     async def lie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(wire.message(hello=1, rung={"stance": "none"}))
+        writer.write(wire.message(hello=wire.VERSION, rung={"stance": "none"}))
         asked = await wire.read(reader)
         assert asked is not None
         writer.write(wire.message(id=asked["id"], result={"status": "splendid", "changes": 7}))

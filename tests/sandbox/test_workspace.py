@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,8 @@ import pytest
 
 from sandbox import workspace as module
 from sandbox.workspace import Workspace, WorkspaceError, safe_name
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(params=["openat2", "step by step"])
@@ -67,6 +71,26 @@ def test_a_pipe_is_refused_without_waiting_for_it(files: Workspace):
     with pytest.raises(WorkspaceError, match="no regular file"):
         files.open_read("pipe")
     assert files.snapshot().skipped == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount (fine in CI)")
+@pytest.mark.parametrize("way", ["openat2", "step by step"])
+def test_what_is_mounted_in_a_workspace_is_not_the_sessions(tmp_path: Path, way: str):
+    (tmp_path / "mounted").mkdir()
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom sandbox import kernel, workspace\n"
+        f"if {way!r} != 'openat2': workspace._has_openat2 = lambda: False\n"
+        "kernel.unshare(kernel.CLONE_NEWNS)\nkernel.mount('none', '/', '', 0x44000)\n"
+        "root = Path(sys.argv[1])\nkernel.mount('none', str(root / 'mounted'), 'tmpfs', 0)\n"
+        "(root / 'mounted' / 'secret').write_text('s')\n"
+        "with workspace.Workspace(root) as files:\n"
+        "    assert files.list_files() == ()\n"
+        "    try: print('read', files.read_bytes('mounted/secret'))\n"
+        "    except workspace.WorkspaceError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    said = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60)
+    assert said.stdout == "'mounted/secret' leads out of the workspace.\n", said.stderr
 
 
 def test_a_folder_is_no_file(files: Workspace):

@@ -17,6 +17,8 @@ from agent.cli import checks
 from agent.cli.checks import Finding
 from agent.config import load_config
 from agent.testing.openai_server import FakeOpenAI
+from sandbox import boxes
+from sandbox.api import Policy, Rung
 
 TOKEN = "123456789:AAEhBOweik6ad9r_QXMENQjcrGbqCr4K-bc"
 
@@ -115,6 +117,43 @@ def test_little_disk_is_told(home: Path, monkeypatch: pytest.MonkeyPatch, free_m
 
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: Usage)
     assert checks.check_disk(load_config()).state == state
+
+
+def test_how_files_of_sessions_are_opened_is_told(monkeypatch: pytest.MonkeyPatch):
+    from sandbox import workspace
+
+    monkeypatch.setattr(workspace, "_has_openat2", lambda: True)
+    assert checks.check_files().state == "ok"
+    monkeypatch.setattr(workspace, "_has_openat2", lambda: False)
+    found = checks.check_files()
+    assert (found.state, "5.6" in found.remedy) == ("warn", True)
+
+
+@pytest.mark.parametrize(
+    ("rung", "state"),
+    [
+        (Rung("A", "full"), "ok"),
+        (Rung("A-", "no control group", "Delegate it."), "warn"),
+        (Rung("B", "a sidecar, within it bubblewrap"), "ok"),
+        (Rung("B", "a sidecar, within it Landlock", "Let it have namespaces."), "warn"),
+        (Rung("C", "Landlock", "apt-get install bubblewrap"), "warn"),
+        (Rung("E", "nothing", "apt-get install bubblewrap"), "fail"),
+    ],
+)
+async def test_the_rung_is_named_with_its_remedy(home: Path, monkeypatch: pytest.MonkeyPatch, rung: Rung, state: str):
+    async def found(_policy: Policy) -> Rung:
+        return rung
+
+    monkeypatch.setattr(boxes, "rung_of", found)
+    told = await checks.check_sandbox(load_config())
+    assert (told.state, told.remedy) == (state, rung.remedy)
+    assert told.text.startswith(f"{rung.name}: {rung.stance}")
+
+
+async def test_a_sidecar_that_does_not_answer_is_a_failure_with_the_command(home: Path, tmp_path: Path):
+    told = await checks.check_sandbox(load_config(sandbox={"sidecar": tmp_path / "no.sock"}))
+    assert told.state == "fail"
+    assert "python -m sandbox.sidecar --socket" in told.remedy
 
 
 def test_a_clock_before_what_was_written_here_is_a_warning(home: Path, monkeypatch: pytest.MonkeyPatch):

@@ -6,13 +6,10 @@ import asyncio
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sandbox import layout
 from sandbox.api import Job, JobStatus, Policy, Rung
 from sandbox.box import Box
 from sandbox.canaries import probe
@@ -24,16 +21,8 @@ stage_module = sys.modules[next(name for name in sys.modules if name.endswith("a
 RUNGS = pytest.mark.parametrize("name", ["best", "C", "C without namespaces"])
 
 
-async def rung_called(name: str, monkeypatch: pytest.MonkeyPatch) -> Rung:
-    if name == "C without namespaces":
-        whole = layout.without_bubblewrap
-
-        def plain(*arguments: Any) -> layout.Launch:
-            launch = whole(*arguments)
-            return replace(launch, settings={**launch.settings, "namespaces": False})
-
-        monkeypatch.setattr(layout, "without_bubblewrap", plain)
-    return await probe() if name == "best" else Rung("C", "Landlock")
+async def rung_called(name: str) -> Rung:
+    return await probe() if name == "best" else Rung("C", "Landlock", own_spaces=name == "C")
 
 
 def test_there_are_enough_attacks_and_each_has_a_name_of_its_own():
@@ -55,10 +44,10 @@ def test_without_the_walls_it_works(attack, stage, tmp_path: Path):
 
 
 @RUNGS
-async def test_inside_it_does_not(attack, stage, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch):
+async def test_inside_it_does_not(attack, stage, tmp_path: Path, name: str):
     folder = tmp_path / "workspace"
     policy = Policy(allow_hosts=("*:*",)) if attack.net else Policy()
-    async with Box("abuse", folder, policy, await rung_called(name, monkeypatch)) as box:
+    async with Box("abuse", folder, policy, await rung_called(name)) as box:
         assert (await box.run(Job("shell", "true"))).ok
         result = await box.run(Job("python", stage.program(attack), limits=attack.bounds))
         said = f"{result.status} {result.stdout.text[-1500:]}\n{result.stderr.text[-1500:]}\n{result.warnings}"
@@ -89,8 +78,8 @@ def _harmless(files: Workspace, canary: str) -> None:
 
 
 @RUNGS
-async def test_one_session_cannot_reach_another(stage, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch):
-    rung = await rung_called(name, monkeypatch)
+async def test_one_session_cannot_reach_another(stage, tmp_path: Path, name: str):
+    rung = await rung_called(name)
     one, two = tmp_path / "one", tmp_path / "two"
     async with Box("one", one, Policy(), rung) as first, Box("two", two, Policy(), rung) as second:
         hold = Job(

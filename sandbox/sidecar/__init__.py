@@ -1,9 +1,11 @@
 """Rung B: the sandbox in a container of its own, next to the agent's: `python -m sandbox.sidecar --socket PATH`.
 
-The container has no secrets, no network, no capabilities and a read-only root. What it shares with the agent are the
-folder with the sessions and the socket. Inside it each session still has a box of its own, with the best walls that the
-container allows; where it allows none, `--contained` makes the container the only wall, which then does not keep one
-session from another.
+The container has no secrets, no network, no capabilities and a read-only root; `compose.yaml` and `Dockerfile` beside
+this file make it so. What it shares with the agent are the folder with the sessions and the socket. Inside it each
+session still has a box of its own, with the best walls that the container allows; where it allows none, `--contained`
+makes the container the only wall, which then does not keep one session from another.
+
+An agent's boxes live as long as its connection: when that ends, however it ends, all of them end.
 """
 
 from __future__ import annotations
@@ -14,19 +16,19 @@ import contextlib
 import os
 import signal
 import socket
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from loguru import logger
 
 from sandbox import wire
-from sandbox.api import Policy, Progress, Rung, SandboxError
-from sandbox.box import Box
+from sandbox.api import Connection, Policy, Progress, Rung, SandboxError
+from sandbox.boxes import Boxes
 from sandbox.canaries import probe
 
 MOST_JOBS = 256
-_SENT = ("disk_mb", "idle_s", "allow_hosts", "tool_hosts", "private_hosts", "traffic_mb")
+_OWN = {"plugin_folders", "read_only", "sidecar", "unsafe", "on_connection"}  # not taken over as they were sent
 
 
 class Sidecar:
@@ -35,7 +37,6 @@ class Sidecar:
     def __init__(self, root: Path, rung: Rung) -> None:
         self._root = root.resolve()
         self._rung = rung
-        self._boxes: dict[tuple[str, str], Box] = {}
         self._agents: set[asyncio.Task[None]] = set()
 
     async def serve(self, path: Path, until: asyncio.Event) -> None:
@@ -49,7 +50,6 @@ class Sidecar:
             for task in self._agents:
                 task.cancel()
             await asyncio.gather(*self._agents, return_exceptions=True)
-            await asyncio.gather(*(box.close() for box in self._boxes.values()))
             await asyncio.to_thread(path.unlink, missing_ok=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,24 +61,20 @@ class Sidecar:
         """Say which protection is in force here."""
         return wire.message(hello=wire.VERSION, rung=asdict(self._rung))
 
-    def box(self, asked: dict[str, Any]) -> Box:
-        """Return the box of a session. Raises SandboxError for a workspace that lies elsewhere."""
-        session, workspace = str(asked.get("session")), Path(str(asked.get("workspace")))
-        if not workspace.resolve().is_relative_to(self._root) or workspace.resolve() == self._root:
+    def place(self, asked: dict[str, Any]) -> tuple[str, Path]:
+        """Return the session and the workspace that are meant. Raises SandboxError for one that lies elsewhere."""
+        workspace = Path(str(asked.get("workspace")))
+        real = workspace.resolve()  # from here on no link stands in the path
+        if not real.is_relative_to(self._root) or real == self._root:
             raise SandboxError(
                 f"The workspace {workspace} is not below {self._root}, which the sidecar shares with the agent.",
                 remedy="Mount the agent's home at the same path in both containers, and start the sidecar with --root.",
             )
-        key = session, str(workspace)
-        if key not in self._boxes:
-            self._boxes[key] = Box(session, workspace, _policy(asked.get("policy")), self._rung)
-        return self._boxes[key]
+        return str(asked.get("session")), real
 
-    async def close(self, asked: dict[str, Any]) -> None:
-        """End the box of a session, if there is one."""
-        box = self._boxes.pop((str(asked.get("session")), str(asked.get("workspace"))), None)
-        if box is not None:
-            await box.close()
+    def policy(self, sent: Any) -> Policy:
+        """Read what the agent's owner has set; what is missing or of another type keeps its default."""
+        return replace(_policy(sent), unsafe=self._rung.name == "unsafe")
 
 
 def _listening(path: Path) -> socket.socket:
@@ -94,17 +90,20 @@ def _listening(path: Path) -> socket.socket:
 
 
 def _policy(sent: Any) -> Policy:
-    """Read what the agent's owner has set; what is missing or of another type keeps its default."""
     policy = Policy()
     if not isinstance(sent, dict):
         return policy
-    for name in _SENT:
+    for name in {field.name for field in fields(Policy)} - _OWN:
         value = tuple(sent[name]) if isinstance(sent.get(name), list) else sent.get(name)
         if isinstance(value, type(getattr(policy, name))):
             policy = replace(policy, **{name: value})
-    folders = sent.get("plugin_folders")
-    shown = [Path(folder) for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []
-    return replace(policy, plugin_folders=tuple(folder for folder in shown if folder.is_dir()))
+    return replace(policy, plugin_folders=_paths(sent.get("plugin_folders")), read_only=_paths(sent.get("read_only")))
+
+
+def _paths(sent: Any) -> tuple[Path, ...]:
+    """Return those of the agent's paths that are shared with this container."""
+    listed = [Path(path) for path in sent if isinstance(path, str)] if isinstance(sent, list) else []
+    return tuple(path for path in listed if path.is_absolute() and path.exists())
 
 
 class _Agent:
@@ -115,6 +114,7 @@ class _Agent:
         self._reader = reader
         self._writer = writer
         self._jobs: dict[int, asyncio.Task[None]] = {}
+        self._pools: dict[Policy, Boxes] = {}
 
     async def serve(self) -> None:
         self._writer.write(self._sidecar.hello())
@@ -128,6 +128,17 @@ class _Agent:
                 task.cancel()
             await asyncio.gather(*self._jobs.values(), return_exceptions=True)
             self._writer.transport.abort()
+            await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+
+    def _pool(self, asked: dict[str, Any]) -> Boxes:
+        """Return the boxes for what the agent's owner has set, which is the same for all of its sessions."""
+        policy = replace(self._sidecar.policy(asked.get("policy")), on_connection=self._connected)
+        if policy not in self._pools:
+            self._pools[policy] = Boxes(policy)
+        return self._pools[policy]
+
+    def _connected(self, connection: Connection) -> None:
+        self._writer.write(wire.message(id=0, connection=asdict(connection)))
 
     def _take(self, asked: dict[str, Any]) -> None:
         number = asked.get("id")
@@ -156,17 +167,16 @@ class _Agent:
     async def _do(self, number: int, asked: dict[str, Any]) -> dict[str, Any]:
         match asked.get("op"):
             case "run":
-                job = wire.job(asked.get("job"))
+                job, place = wire.job(asked.get("job")), self._sidecar.place(asked)
 
                 def progress(step: Progress) -> None:
                     self._writer.write(wire.message(id=number, progress=[step.text, step.done, step.total]))
 
-                result = await self._sidecar.box(asked).run(job, progress)
-                return {"result": wire.packed(result)}
+                return {"result": wire.packed(await self._pool(asked).run(*place, job, progress))}
             case "warm":
-                await self._sidecar.box(asked).warm(data=bool(asked.get("data")))
+                await self._pool(asked).warm(*self._sidecar.place(asked), data=bool(asked.get("data")))
             case "close":
-                await self._sidecar.close(asked)
+                await self._pool(asked).forget(*self._sidecar.place(asked))
             case other:
                 raise wire.Broken(f"The sidecar knows no request '{other}'.")
         return {"done": True}
@@ -199,7 +209,3 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="the folder with the sessions, as the agent sees it")
     parser.add_argument("--contained", action="store_true", help="run even where only the container is a wall")
     asyncio.run(_main(parser.parse_args()))
-
-
-if __name__ == "__main__":
-    main()

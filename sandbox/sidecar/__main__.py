@@ -1,0 +1,5 @@
+"""`python -m sandbox.sidecar` serves until a signal comes."""
+
+from sandbox.sidecar import main
+
+main()
