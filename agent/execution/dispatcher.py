@@ -22,7 +22,7 @@ from agent.domain.references import resolve
 from agent.domain.run import StepChange, StepNote
 from agent.domain.states import Status
 from agent.errors import DirigentError, ModelUnavailable, OverBudget, StaleLease, ToolError, reference_id
-from agent.execution.judging import judged, proposed
+from agent.execution.judging import judged, look_at_files, proposed
 from agent.execution.pausing import pause_step
 from agent.execution.people import People, Settled
 from agent.execution.pipes import Pipes, skipped_for_want
@@ -83,7 +83,7 @@ class Dispatcher:
         self._published = published
         self._people = People(store, config.limits)
         self._pipes = Pipes(config, store, catalogue)
-        self._policy = Policy(store, config.policy)
+        self._policy = Policy(store, config)
 
     async def take_through(self, ctx: RunContext, step: PlanStep) -> ExecutorResponse:
         """Carry the step to its end, or to the point where it waits for a person (`needs_input`).
@@ -178,6 +178,8 @@ class Dispatcher:
         step = request.step
         spec = self._spec(ctx, step)
         args = self._catalogue.validate(spec, request.args)
+        if leaves(spec):
+            await look_at_files(self._store, ctx, spec)
         verdict = await self._policy.decide(proposed(ctx, request, spec, args))
         if verdict.decision == "deny":
             return ExecutorResponse(step.id, ResponseStatus.BLOCKED, error=verdict.because)
@@ -213,8 +215,7 @@ class Dispatcher:
             lambda text: ctx.on_progress(step.id, text, None, None),
         )
         files = {**made, **{file.path: file for file in response.files}}
-        if spec.effect != "pure" and not spec.host:  # files may have come into the workspace since the run began
-            ctx.file_labels |= await self._store.labels(ctx.session.id)
+        await look_at_files(self._store, ctx, spec)  # they may have come into the workspace meanwhile
         labels = provenance.of_result(spec, args, request.arg_provenance, ctx.file_labels, step.id)
         return replace(response, provenance=labels, files=tuple(files.values()))
 

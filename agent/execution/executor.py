@@ -18,7 +18,7 @@ from agent.domain.provenance import Provenance
 from agent.domain.states import Status
 from agent.errors import ModelRefused, OverBudget, ToolError
 from agent.execution import pictures
-from agent.execution.judging import proposed
+from agent.execution.judging import look_at_files, proposed
 from agent.execution.people import People
 from agent.execution.services import named_services
 from agent.execution.shaped import shaped_answer, wishes
@@ -111,7 +111,7 @@ class Executor:
         self._toolbox = toolbox
         self._store = store
         self._people = People(store, config.limits)
-        self._policy = Policy(store, config.policy)
+        self._policy = Policy(store, config)
 
     def tools_of(self, ctx: RunContext, step: PlanStep) -> list[ToolSpec]:
         """Return the tools that a task may call: those it names, or, when it names none, effect-free ones."""
@@ -263,6 +263,7 @@ class Executor:
             whole, control = consent.whole(spec, args), log.labels | request.control
             exact = consent.digest(spec.full_name, whole)
             call = replace(request, arg_provenance=dict.fromkeys(args, log.labels), control=control)
+            await look_at_files(self._store, ctx, spec)
             verdict = await self._policy.decide(proposed(ctx, call, spec, args))
             labels, control = dict(verdict.labels.args), verdict.labels.control | verdict.labels.files
             if verdict.decision == "deny" or (denied and verdict.decision == "ask"):

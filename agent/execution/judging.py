@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.domain.provenance import NOTHING, Provenance
 from agent.policy.gate import Proposal
+from agent.policy.rule import leaves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from agent.domain.plan import PlanStep
     from agent.execution.context import RunContext
     from agent.policy.consent import Verdict
+    from agent.store.protocol import Store
     from plugins.api import ToolSpec
 
 
@@ -32,6 +34,12 @@ def proposed(ctx: RunContext, request: ExecutorRequest, spec: ToolSpec, args: di
         file_labels=ctx.file_labels,
         checkpoint=spec.effect == "effect" and pipe is not None and bool(pipe.approval),
     )
+
+
+async def look_at_files(store: Store, ctx: RunContext, spec: ToolSpec) -> None:
+    """Have the labels of the workspace's files as they are now, where a call may send or read them."""
+    if spec.file_parameters or leaves(spec) or (spec.effect != "pure" and not spec.host):
+        ctx.file_labels |= await store.labels(ctx.session.id)
 
 
 def judged(request: ExecutorRequest, verdict: Verdict) -> ExecutorRequest:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.provenance import NOTHING, USER, Provenance
@@ -17,7 +18,7 @@ from agent.policy.words import named, typed
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from agent.config import Consent
+    from agent.config import AppConfig
     from agent.domain.run import Run
     from agent.policy.rule import Mode
     from agent.store.protocol import Store
@@ -49,14 +50,17 @@ class Proposal:
 class Policy:
     """Decides about calls. It keeps nothing of a run; the owner's rules are read from the journal."""
 
-    def __init__(self, store: Store, settings: Consent, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, config: AppConfig, *, clock: Callable[[], float] = time.time) -> None:
         self._store = store
-        self._settings = settings
+        self._settings = config.policy
+        self._open = bool(config.sandbox.allow_hosts)
         self._clock = clock
         self._read: tuple[float, str, OwnRules] = (0.0, "", NO_RULES)
 
     async def decide(self, proposal: Proposal) -> consent.Verdict:
         """Say whether a call may be made, has to be asked about, or must not be made, and why."""
+        if self._open and proposal.spec.reads_all and not proposal.spec.host:
+            proposal = replace(proposal, spec=outgoing(proposal.spec))
         rules = await self.rules(fresh=leaves(proposal.spec))
         forbidden = rules.forbids(proposal.spec)
         if forbidden is not None:
@@ -84,6 +88,12 @@ class Policy:
     async def _denied(self, proposal: Proposal, rule: OwnRule) -> None:
         detail = {"run": proposal.run.ref, "step": proposal.step_id, "tool": proposal.spec.full_name}
         await self._store.audit("forbidden", proposal.run.session_id, {**detail, "rule": rule.in_words()})
+
+
+@functools.lru_cache(maxsize=64)
+def outgoing(spec: ToolSpec) -> ToolSpec:
+    """Return a program's tool as it is where programs may reach hosts outside (`sandbox.allow_hosts`): an effect."""
+    return replace(spec, effect="effect")
 
 
 def explained(rule: OwnRule) -> str:

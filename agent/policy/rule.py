@@ -89,7 +89,7 @@ def rule(spec: ToolSpec, labels: Labels, mode: Mode = "normal", *, unattended: b
     if not leaves(spec):
         learns = spec.host and spec.effect == "write_inside"  # memory: nothing of others gets in unasked
         return _tainted(labels, tuple(labels.args)) if learns else UNASKED
-    names = tuple(labels.args) if spec.effect == "effect" else spec.egress
+    names = tuple(labels.args) if spec.effect == "effect" else spec.egress or tuple(labels.args)
     reasons = _tainted(labels, names).reasons
     private = _private(spec, labels, names)
     if private:
@@ -102,8 +102,11 @@ def rule(spec: ToolSpec, labels: Labels, mode: Mode = "normal", *, unattended: b
 
 
 def leaves(spec: ToolSpec) -> bool:
-    """Say whether a call of the tool changes or tells the world outside anything."""
-    return spec.effect == "effect" or (spec.effect == "read" and bool(spec.egress))
+    """Say whether a call of the tool changes or tells the world outside anything.
+
+    A sandboxed tool with the network that does not say what it sends is taken to send everything.
+    """
+    return spec.effect == "effect" or (spec.effect == "read" and bool(spec.egress or spec.network))
 
 
 def is_strict(spec: ToolSpec, mode: Mode, *, unattended: bool) -> bool:

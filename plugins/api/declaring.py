@@ -36,6 +36,11 @@ def _declare(function: Callable[..., Any], name: str, effect: EffectOrRecovery |
     if effect is None:
         # Without the network a sandboxed tool can change nothing but its workspace; with it, expect the worst.
         plain = "effect" if options.get("network") or options.get("host") else "write_inside"
+    if plain in {"pure", "write_inside"} and options.get("network"):
+        raise PluginError(
+            f"{where}: effect={plain!r} and the network do not go together. A tool that asks outside is effect='read', "
+            "with egress=(…) naming the arguments that it sends; one that changes something there is 'effect'."
+        )
     if plain == "effect" and effect != "idempotent":
         once = True
     spec = ToolSpec(
