@@ -27,7 +27,6 @@ from agent.execution.people import (
     replied_to,
 )
 from agent.intake import Intake, about_files
-from agent.memory.memory import SessionMemory
 from agent.pipelines import parse_request
 from agent.planning.request import PlanRequest
 from agent.planning.suggestions import examples_for
@@ -216,7 +215,7 @@ class Reception:
         if command.name == "/stop":
             await self._say(message, await self._stop(session, message))
             return True
-        if not message.trusted and _forgets(command):
+        if not message.trusted and command.name == "/new":  # it takes something away from everybody in the chat
             await self._say(message, NOT_YOURS)
             return True
         texts = {
@@ -225,7 +224,6 @@ class Reception:
             "/new": self._new,
             "/plan": self._plan,
             "/files": self._files,
-            "/memory": self._memory,
             "/status": self._status,
             "/pipelines": self._listed_pipelines,
         }
@@ -282,15 +280,6 @@ class Reception:
             names = workspace.list_files()
         more = f"\n… and {len(names) - 50} more" if len(names) > 50 else ""
         return "\n".join(f"`{name}`" for name in names[:50]) + more if names else "There are no files here yet."
-
-    async def _memory(self, session: Session, rest: str) -> str:
-        memory = SessionMemory(session.folder)
-        word, _, query = rest.partition(" ")
-        if word == "forget":
-            gone = await memory.forget(query)
-            return "Forgotten:\n" + "\n".join(entry.line() for entry in gone) if gone else f"Nothing matches “{query}”."
-        entries = await memory.entries()
-        return "\n".join(entry.line() for entry in entries) or "I remember nothing yet."
 
     async def _status(self, session: Session, _rest: str) -> str:
         runs = await self._store.unfinished_runs(session.id)
@@ -369,11 +358,6 @@ class Reception:
                 session_id=message.dest.session_id,
             )
             await self._store.post(notice)
-
-
-def _forgets(command: commands.Command) -> bool:
-    """True for what takes something away from everybody in the chat."""
-    return command.name == "/new" or (command.name == "/memory" and command.rest.startswith("forget"))
 
 
 def _may_be_meant(question: Question, message: InboundMessage) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.channels.chat_settings import ChatSettings
 from agent.channels.forms import FormsDesk
+from agent.channels.memory_desk import MemoryDesk
 from agent.channels.redo import RedoDesk
 from agent.channels.run_desk import RunDesk
 from agent.channels.telegram.desks import desks_of
@@ -40,7 +41,8 @@ def join_chat(
     """Put the desks of chats behind `reception`. `model_name` is that of the model in use; "" without one."""
     store, sessions, hear = parts.store, orchestrator.sessions, reception.hear
     forms = FormsDesk(store, parts.catalogue, sessions, hear, zone_name)
-    reception.asking += [PictureNotes(store).note, Replies(store, sessions).note, forms.answer]
+    memory = MemoryDesk(store, sessions)
+    reception.asking += [PictureNotes(store).note, Replies(store, sessions).note, forms.answer, memory.answer]
     telegram = desks_of(
         config,
         store,
@@ -51,4 +53,4 @@ def join_chat(
         chat_settings=ChatSettings(sessions, zone_name, model_name, models),
     )
     running = RunDesk(orchestrator, store, reception.begin, config.chat.while_running, models)
-    reception.doors += [RedoDesk(store, hear, orchestrator.stop_run), forms, *telegram, running]
+    reception.doors += [RedoDesk(store, hear, orchestrator.stop_run), forms, memory, *telegram, running]
