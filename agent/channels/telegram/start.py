@@ -33,10 +33,10 @@ class Checks:
 
 
 class StartDesk:
-    """The command and its buttons `b/<what>`. `hear` takes what a button stands for as the person's message."""
+    """The command and its buttons `w/<what>`. `hear` takes what a button stands for as the person's message."""
 
     commands = frozenset({COMMAND})
-    actions = frozenset({"b"})
+    actions = frozenset({"w"})
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class StartDesk:
         if message.trusted and message.dest.chat_type == "private":
             lines += told(language, await self._checks(), json.loads(await self._store.get_value(FACTS) or "{}"))
         examples = self._examples()
-        rows = [[{"label": label, "action": f"b/{what}"} for label, what in row] for row in BUTTONS]
+        rows = [[{"label": label, "action": f"w/{what}"} for label, what in row] for row in BUTTONS]
         if not examples:
             rows = rows[1:]
         else:

@@ -196,7 +196,7 @@ async def test_a_button_stands_for_words_that_are_heard_once(store, button, text
     heard = []
     desk = _start(store, heard)
     for _ in range(2):
-        assert not await desk.press(_message(action=f"b/{button}"))
+        assert not await desk.press(_message(action=f"w/{button}"))
     assert [(message.text, message.action, message.id > 0) for message in heard] == [(text, "", True)]
 
 
