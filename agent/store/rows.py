@@ -22,8 +22,9 @@ EACH = "each"  # beside the label of a whole call: those of its arguments
 
 
 def short_id() -> str:
-    """Return 8 random characters that are safe in addresses and in buttons (48 bits)."""
-    return secrets.token_urlsafe(6)
+    """Return 8 random characters that are safe in addresses, in buttons and as words of a command (about 48 bits)."""
+    made = secrets.token_urlsafe(6)
+    return made if made[0] != "-" else f"0{made[1:]}"  # a word that begins with a dash would be an option
 
 
 def dump(value: Any) -> str:

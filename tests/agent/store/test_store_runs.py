@@ -12,6 +12,7 @@ from agent.domain.provenance import USER, Provenance
 from agent.domain.run import Origin, Run, StepChange
 from agent.domain.states import Status
 from agent.errors import IllegalTransition, NotFound, StaleLease
+from agent.store.rows import short_id
 
 DEST = Destination("telegram", "4711")
 
@@ -268,3 +269,8 @@ async def test_every_write_of_a_former_owner_is_refused(store, new_run, goes, cl
     [step] = await store.get_steps(zombie.id)
     assert step.status is Status.READY
     assert (await store.get_run(zombie.id)).title == ""
+
+
+def test_a_runs_id_can_be_typed_as_a_word_of_a_command(monkeypatch):
+    monkeypatch.setattr("agent.store.rows.secrets.token_urlsafe", lambda _: "-abUNs-P")
+    assert short_id() == "0abUNs-P"
