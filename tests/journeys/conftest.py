@@ -125,7 +125,7 @@ class Stage:
         """Return what the bot's messages in the chat show now."""
         return [message.text for message in self.telegram.bot_messages(chat)]
 
-    async def until(self, holds: Callable[[], Any], seconds: float = 20.0) -> Any:
+    async def until(self, holds: Callable[[], Any], seconds: float = 60.0) -> Any:
         """Wait until something holds that Telegram sees."""
         return await self.telegram.wait_for(holds, seconds)
 
