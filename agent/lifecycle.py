@@ -23,9 +23,10 @@ from agent.execution.dispatcher import TO_RUNNING, Dispatcher
 from agent.execution.executor import Executor
 from agent.execution.live import LivePlan
 from agent.execution.made import made_here
-from agent.execution.people import approval_message, question_message
+from agent.execution.people import question_message
 from agent.execution.posting import Outbox
 from agent.execution.scheduler import Slots, StepScheduler
+from agent.execution.together import closing_messages
 from agent.execution.toolbox import Toolbox
 from agent.leases import LEASE_SECONDS, Leases
 from agent.llm.detect import open_model
@@ -259,9 +260,9 @@ class RunLifecycle(Spending, Leases, ABC):
             return plan
         said = "(stopped)" if status is Status.CANCELLED else "(no longer needed)"
         questions = [replace(q, answer=said) for q in await self._store.questions_of(ctx.run.id) if q.answer is None]
-        approvals = [replace(a, decision=said) for a in await self._store.approvals_of(ctx.run.id) if not a.decision]
         dest = ctx.run.dest
-        return [*plan, *(question_message(dest, q) for q in questions), *(approval_message(dest, a) for a in approvals)]
+        approvals = closing_messages(dest, await self._store.approvals_of(ctx.run.id), said)
+        return [*plan, *(question_message(dest, q) for q in questions), *approvals]
 
     async def _fail(self, run: Run, message: str, hint: str, *, aside: bool = False) -> None:
         """End a run that cannot go on, and say so with a way on. What it has made is kept and named.

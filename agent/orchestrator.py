@@ -35,6 +35,7 @@ from agent.execution.people import CHANGE, wishes
 from agent.execution.posting import LastMessages, put_aside
 from agent.execution.replies import said_of_reply
 from agent.execution.scheduler import Outcome, Slots, StepScheduler
+from agent.execution.together import EDIT
 from agent.leases import LEASE_SECONDS, LeaseLost, SetAside
 from agent.memory.memory import SessionMemory
 from agent.planning.offline import OfflinePlanner
@@ -60,7 +61,7 @@ __all__ = [
 
 FILES_LISTED = 40
 FILE_NAME_CHARS = 120  # a name is text of whoever made the file; a planner reads names, not letters
-NOT_ABOUT_THE_TASK = {"recovery", "budget", CHANGE}  # questions whose answers tell the planner nothing
+NOT_ABOUT_THE_TASK = {"recovery", "budget", CHANGE, EDIT}  # questions whose answers tell the planner nothing
 
 
 class OrchestratorRunner(SingleStep):
@@ -181,6 +182,7 @@ class OrchestratorRunner(SingleStep):
         )
         scheduler.seed({step_id: result for step_id, result in ctx.results.items() if ctx.status[step_id] in FINAL})
         self._live[ctx.run.id] = scheduler
+        ctx.gathering.starting = lambda: scheduler.starting
         if await self._open_wishes(ctx):
             scheduler.want_change()
         try:

@@ -9,28 +9,21 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent import commands
+from agent import commands, presses
 from agent.domain.messages import Attachment, MessageKind, OutboundMessage
 from agent.domain.provenance import USER, Provenance
 from agent.domain.run import Origin
 from agent.domain.states import FINAL
 from agent.errors import DirigentError
-from agent.execution.people import (
-    BACK,
-    CHANGE,
-    CHECKPOINT,
-    REVISE,
-    REVISION,
-    SKIPPED,
-    YOU_DECIDE,
-    answerer,
-    replied_to,
-)
+from agent.execution.comments import replied_to
+from agent.execution.people import BACK, CHANGE, REVISION, SKIPPED, YOU_DECIDE, answerer
+from agent.execution.together import CHECKPOINT, EDIT, REVISE
 from agent.intake import Intake, about_files
 from agent.pipelines import parse_request
 from agent.planning.request import PlanRequest
 from agent.planning.suggestions import examples_for
 from agent.policy.this_task import TASK
+from agent.presses import NOT_YOURS, TOO_LATE
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -44,10 +37,8 @@ if TYPE_CHECKING:
     from agent.pipelines import Pipelines
     from agent.store.protocol import Store
 
-TOO_LATE = "Too late: this has been settled already."
-NOT_YOURS = "Only an owner may decide this."
 BUTTON_WORDS = {"approve": "allow", "allow": "allow", "reject": "deny", "deny": "deny", "revise": REVISE}
-OWNERS_ONLY = {"recovery", "budget", REVISION}
+OWNERS_ONLY = {"recovery", "budget", REVISION, EDIT}
 
 
 class Reception:
@@ -298,6 +289,8 @@ class Reception:
             return await self._press_question(message, name, choice)
         if kind == "a":
             return await self._press_approval(message, name, choice)
+        if kind == "b":
+            return await presses.together(self._orchestrator, self._store, message, name, choice)
         if kind == "r" and choice == "stop":
             return await self._press_stop(message, name)
         for door in self.doors:
@@ -313,7 +306,7 @@ class Reception:
             return "Only the person who asked may answer this."
         if question.kind in OWNERS_ONLY and not message.trusted:
             return NOT_YOURS
-        special = {"back": BACK} if question.kind in {REVISION, CHANGE} else {"you": YOU_DECIDE, "skip": SKIPPED}
+        special = {"back": BACK} if question.kind in {REVISION, CHANGE, EDIT} else {"you": YOU_DECIDE, "skip": SKIPPED}
         if choice in special:
             answer = special[choice]
         elif choice.isdecimal() and int(choice) < len(question.options):
@@ -330,6 +323,8 @@ class Reception:
         approval = await self._store.get_approval(approval_id)
         if approval is None or approval.session_id != message.dest.session_id:
             return TOO_LATE
+        if pressed := await presses.one(self._orchestrator, approval, choice, message.user_id):
+            return pressed
         if choice not in approval.choices:
             return "This choice is no longer known."
         if choice == REVISE:
@@ -362,7 +357,7 @@ class Reception:
 
 def _may_be_meant(question: Question, message: InboundMessage) -> bool:
     """True when a text may answer the question; about effects and money, an owner chooses among the options."""
-    if question.kind == REVISION:
+    if question.kind in {REVISION, EDIT}:
         return message.trusted
     if question.kind == CHANGE:
         return question.user_id == message.user_id

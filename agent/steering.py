@@ -26,6 +26,7 @@ from agent.domain.states import FINAL, Status
 from agent.errors import IllegalTransition, LimitReached, ModelError, OverBudget, PlanError
 from agent.execution import people, scene
 from agent.execution.people import CHANGE, SETTLED, WHAT_DIFFERENT, question_message
+from agent.execution.together import show
 from agent.lifecycle import details_key
 from agent.planning.changes import UNDERSTOOD, Change, Drop, Instead, StopAfter, holds, read_change, with_instead
 from agent.texts import mark, say
@@ -276,7 +277,7 @@ class Steering(Continuing):
             if approval.step_id == step_id and approval.decision is None:
                 denied = await self._store.decide_approval(approval.id, "deny", "")
                 if denied is not None:
-                    await self._store.post(people.approval_message(ctx.run.dest, denied))
+                    await show(self._store, ctx.run.dest, denied)
 
     async def _tell_wisher(self, ctx: RunContext, wish: Question, sentence: str, *more: str, **values: object) -> None:
         """Say what came of a wish, once for each wish and sentence."""

@@ -6,7 +6,6 @@ comment is for and all between them and the checkpoint; when they have ended, th
 
 from __future__ import annotations
 
-import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +16,12 @@ from agent.domain.provenance import Provenance
 from agent.domain.run import Approval, StepChange
 from agent.domain.states import Status
 from agent.errors import LimitReached
+from agent.execution.comments import comment_on
 from agent.execution.graph import skipped_response
 from agent.execution.lists import begin_steps
-from agent.execution.people import CHECKPOINT, REVISE, approval_message, comment_on, refusal
+from agent.execution.people import refusal
 from agent.execution.showing import Shown, post_files, shown_at
+from agent.execution.together import CHECKPOINT, REVISE, asked_message, new_id
 from agent.execution.values import came_to_something, current, filled, pipe_of, revision_of
 from agent.policy import consent
 
@@ -89,7 +90,7 @@ class Checkpoints:
         args["files"] = [file["path"] for file in shown.files]
         now = time.time()
         approval = Approval(
-            id=secrets.token_urlsafe(6),
+            id=new_id(),
             run_id=ctx.run.id,
             step_id=step.id,
             session_id=ctx.session.id,
@@ -104,7 +105,7 @@ class Checkpoints:
         if ctx.state_of(step) in {Status.PENDING, Status.WAITING_APPROVAL}:
             self._store.change_step_soon(StepChange(ctx.run.id, step.id, Status.READY, ctx.run.epoch))
         change = StepChange(ctx.run.id, step.id, Status.WAITING_APPROVAL, ctx.run.epoch)
-        await self._store.request_approval(approval, change, approval_message(ctx.run.dest, approval))
+        await self._store.request_approval(approval, change, asked_message(ctx.run.dest, [approval]))
         return ExecutorResponse(step.id, ResponseStatus.NEEDS_INPUT, approval_id=approval.id)
 
     # --- revising -----------------------------------------------------------------------------------------------

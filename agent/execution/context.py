@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.domain.provenance import NOTHING, Provenance
 from agent.domain.states import Status
+from agent.execution.gathering import Gathering
 
 if TYPE_CHECKING:
     from agent.domain.execution import ExecutorResponse
@@ -62,6 +63,7 @@ class RunContext:
     guards: dict[str, Provenance] = field(default_factory=dict)
     revisions: list[PlanStep] = field(default_factory=list)
     file_labels: dict[str, Provenance] = field(default_factory=dict)
+    gathering: Gathering = field(default_factory=Gathering)
     on_progress: OnProgress = _silent
     on_shortened: Callable[[str, int], None] = _untold
     """Told what a prompt had to do without, and the model's context in tokens."""

@@ -22,9 +22,10 @@ from agent.domain.references import resolve
 from agent.domain.run import StepChange, StepNote
 from agent.domain.states import Status
 from agent.errors import DirigentError, ModelUnavailable, OverBudget, StaleLease, ToolError, reference_id
+from agent.execution.editing import at_checkpoint, edit_of, relabelled
 from agent.execution.judging import judged, look_at_files, proposed
 from agent.execution.pausing import pause_step
-from agent.execution.people import People, Settled
+from agent.execution.people import NOT_AGAIN, People, Settled
 from agent.execution.pipes import Pipes, skipped_for_want
 from agent.execution.publishing import publish
 from agent.execution.retry import with_retries
@@ -93,7 +94,8 @@ class Dispatcher:
         """
         started = time.monotonic()
         try:
-            response = await self._advance(ctx, step)
+            with ctx.gathering.on_the_way(step.id):
+                response = await self._advance(ctx, step)
         except StaleLease:
             raise
         except SkippedValue as missing:
@@ -144,7 +146,7 @@ class Dispatcher:
         if step.step_type is StepType.ASK:
             return await self._people.ask(ctx, request)
         if step.step_type is StepType.TOOL:
-            return await self._tool(ctx, request, settled.allowed, once=once)
+            return await self._tool(ctx, request, settled, once=once)
         await self._start(ctx, step, durable=once or bool(settled.allowed))
         return await with_retries(
             lambda _attempt: self._with_model(ctx, request, settled),
@@ -168,16 +170,22 @@ class Dispatcher:
             async with asyncio.timeout(seconds):
                 if step.step_type is StepType.LLM:
                     return await self._executor.write(ctx, request)
-                return await self._executor.work(ctx, request, settled.allowed, settled.denied)
+                return await self._executor.work(ctx, request, settled.allowed, settled.denied, settled.edited)
         except TimeoutError:
             return ExecutorResponse(step.id, ResponseStatus.TIMEOUT, error=f"It took longer than {seconds:g} s.")
         except ModelUnavailable as error:
             return ExecutorResponse(step.id, ResponseStatus.ERROR, error=error.message, hint=error.hint)
 
-    async def _tool(self, ctx: RunContext, request: ExecutorRequest, allowed: str, *, once: bool) -> ExecutorResponse:
+    async def _tool(
+        self, ctx: RunContext, request: ExecutorRequest, settled: Settled, *, once: bool
+    ) -> ExecutorResponse:
         step = request.step
         spec = self._spec(ctx, step)
         args = self._catalogue.validate(spec, request.args)
+        edited = edit_of(spec, args, settled.edited)
+        if edited is not None:
+            args = self._catalogue.validate(spec, edited.args)
+            request = relabelled(request, edited)
         if leaves(spec):
             await look_at_files(self._store, ctx, spec)
         verdict = await self._policy.decide(proposed(ctx, request, spec, args))
@@ -185,7 +193,8 @@ class Dispatcher:
             return ExecutorResponse(step.id, ResponseStatus.BLOCKED, error=verdict.because)
         request = judged(request, verdict)
         asks = verdict.decision == "ask"
-        if asks and (asked := await self._consent(ctx, request, spec, args, verdict.because, allowed)) is not None:
+        because, allowed = verdict.because, settled.allowed
+        if asks and (asked := await self._consent(ctx, request, spec, args, because, allowed)) is not None:
             return asked
         note = _begun(ctx, step.id, spec, args, verdict) if asks or leaves(spec) else None
         await self._start(ctx, step, durable=once or asks, note=note)
@@ -217,7 +226,8 @@ class Dispatcher:
         files = {**made, **{file.path: file for file in response.files}}
         await look_at_files(self._store, ctx, spec)  # they may have come into the workspace meanwhile
         labels = provenance.of_result(spec, args, request.arg_provenance, ctx.file_labels, step.id)
-        return replace(response, provenance=labels, files=tuple(files.values()))
+        told = f"{response.text}\n{edited.told()}".strip() if edited is not None else response.text
+        return replace(response, provenance=labels, files=tuple(files.values()), text=told)
 
     async def _consent(  # noqa: PLR0917
         self,
@@ -232,16 +242,19 @@ class Dispatcher:
         step, exact = request.step, consent.whole(spec, args)
         if allowed == consent.digest(spec.full_name, exact) or await self._agreed(ctx, request, spec, args):
             return None
+        if not at_checkpoint(step) and (refused := await self._people.denied_before(ctx, spec, exact)):
+            return ExecutorResponse(step.id, ResponseStatus.BLOCKED, error=f"{refused} {NOT_AGAIN}")
         labels = {name: label for name, label in request.arg_provenance.items() if name in args}
         words, more = await self._pipes.asking(ctx, step, because)
         asking: dict[str, Any] = {"choices": this_task.choices(spec), **more}
         asking["origins"] = this_task.origins(labels.values(), request.control)
+        asking["labels"] = {**labels, "": request.control}
         return await self._people.request_approval(ctx, step.id, spec, exact, words, **asking)
 
     async def _agreed(self, ctx: RunContext, request: ExecutorRequest, spec: ToolSpec, args: dict[str, Any]) -> bool:
         """Say whether the call was agreed to before; a checkpoint asks all the same, each time."""
         step = request.step
-        if step.pipe is not None and step.pipe.approval:
+        if at_checkpoint(step):
             return False
         if ctx.run.given.get("consent") and await agreed_before(self._store, ctx, step, spec, args):
             return True
@@ -304,6 +317,7 @@ class Dispatcher:
             else:
                 self._store.change_step_soon(change)
         ctx.status[step.id] = Status.RUNNING
+        ctx.gathering.past(step.id)
 
     async def _journal(self, ctx: RunContext, step: PlanStep, response: ExecutorResponse) -> None:
         files = tuple(replace(file, provenance=response.provenance) for file in response.files)

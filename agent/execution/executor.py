@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.artifacts import Artifact
@@ -18,12 +18,14 @@ from agent.domain.provenance import Provenance
 from agent.domain.states import Status
 from agent.errors import ModelRefused, OverBudget, ToolError
 from agent.execution import pictures
+from agent.execution.editing import edit_of
 from agent.execution.judging import look_at_files, proposed
-from agent.execution.people import People
+from agent.execution.people import REFUSED, People
 from agent.execution.services import named_services
 from agent.execution.shaped import shaped_answer, wishes
 from agent.execution.standing import agreed_for_task, note_effect
 from agent.execution.toolbox import Call, fingerprint
+from agent.execution.transcript import Transcript
 from agent.execution.values import in_words
 from agent.llm.protocol import ChatMessage, Finished, LLMRequest, Notice, TextDelta, ToolRequest
 from agent.policy import consent, provenance, this_task
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from agent.domain.ledger import Usage
     from agent.domain.plan import PlanStep
     from agent.execution.context import RunContext
+    from agent.execution.people import Edited
     from agent.execution.toolbox import Toolbox
     from agent.llm.protocol import LLM
     from agent.store.protocol import Store
@@ -54,52 +57,6 @@ PREVIEW = 5_000
 MAX_INPUT = 40_000
 SAME_CALLS = 3
 REPEATED = "Not called: {tool} was just called with the same arguments. Use what it returned, or do something else."
-
-
-@dataclass(slots=True)
-class Transcript:
-    """A task's conversation so far, its files, its labels and its use. It is JSON when it is put aside.
-
-    `last` is the digest of the call made last, `times` how often in a row.
-    """
-
-    messages: list[ChatMessage]
-    pending: list[ToolRequest] = field(default_factory=list)
-    files: list[Artifact] = field(default_factory=list)
-    labels: Provenance = field(default_factory=Provenance)
-    usage: list[Usage] = field(default_factory=list)
-    rounds: int = 0
-    last: str = ""
-    times: int = 0
-
-    def times_of(self, exact: str) -> int:
-        """Return how often in a row a call has been wanted, with this time; `exact` is its digest."""
-        return self.times + 1 if exact == self.last else 1
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what is kept with the step while it waits."""
-        return {
-            "messages": [asdict(message) for message in self.messages],
-            "pending": [asdict(request) for request in self.pending],
-            "files": [file.to_json() for file in self.files],
-            "labels": self.labels.to_json(),
-            "rounds": self.rounds,
-            "last": self.last,
-            "times": self.times,
-        }
-
-    @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> Transcript:
-        """Read what `to_json` wrote."""
-        return cls(
-            messages=[_message(m) for m in stored["messages"]],
-            pending=[ToolRequest(**request) for request in stored["pending"]],
-            files=[Artifact.from_json(file) for file in stored["files"]],
-            labels=Provenance.from_json(stored["labels"]),
-            rounds=stored["rounds"],
-            last=stored.get("last", ""),
-            times=stored.get("times", 0),
-        )
 
 
 class Executor:
@@ -189,11 +146,13 @@ class Executor:
         request: ExecutorRequest,
         allowed: str,
         denied: bool,  # noqa: FBT001
+        edited: Edited | None = None,
     ) -> ExecutorResponse:
         """Carry out a `task` step: let the model call tools until it answers, `limits.task_rounds` times at most."""
         model = _model(ctx, request.step)
         tools = {spec.name: spec for spec in self.tools_of(ctx, request.step)}
         log = await self._transcript(ctx, request)
+        log.edited = edited
         try:
             return await self._rounds(ctx, request, model, tools, log, allowed, denied=denied)
         except OverBudget as refused:
@@ -257,6 +216,8 @@ class Executor:
             wanted = log.pending[0]
             try:
                 spec, args = self._checked(tools, wanted)
+                edited = edit_of(spec, args, log.edited)
+                args = self._catalogue.validate(spec, edited.args) if edited is not None else args
             except ToolError as error:
                 self._told(log, wanted, f"Error: {error}")
                 continue
@@ -266,14 +227,15 @@ class Executor:
             await look_at_files(self._store, ctx, spec)
             verdict = await self._policy.decide(proposed(ctx, call, spec, args))
             labels, control = dict(verdict.labels.args), verdict.labels.control | verdict.labels.files
-            if verdict.decision == "deny" or (denied and verdict.decision == "ask"):
-                self._told(log, wanted, "The person refused this call.")
-                denied = False
-            elif (
-                verdict.decision == "ask"
-                and exact != allowed
-                and not await agreed_for_task(self._store, ctx, request.step.id, spec, whole, labels, control)
+            asks = verdict.decision == "ask" and exact != allowed
+            if (
+                verdict.decision == "deny"
+                or (asks and denied)
+                or (asks and await self._people.denied_before(ctx, spec, whole))
             ):
+                self._told(log, wanted, REFUSED)
+                denied = False
+            elif asks and not await agreed_for_task(self._store, ctx, request.step.id, spec, whole, labels, control):
                 return await self._people.request_approval(
                     ctx,
                     request.step.id,
@@ -283,6 +245,7 @@ class Executor:
                     checkpoint=log.to_json(),
                     choices=this_task.choices(spec),
                     origins=control,
+                    labels={**labels, "": control},
                 )
             elif (times := log.times_of(exact)) > SAME_CALLS:
                 return self._ended(request, log, "", f"It kept calling {spec.name} with the same arguments.")
@@ -290,7 +253,8 @@ class Executor:
                 allowed = ""
                 repeats = times == SAME_CALLS
                 said = REPEATED.format(tool=spec.name) if repeats else await self._call(ctx, request, spec, args, log)
-                self._told(log, wanted, said)
+                self._told(log, wanted, f"{said}\n{edited.told()}" if edited is not None else said)
+                log.edited = None
                 log.last, log.times = exact, times
         return None
 
@@ -397,8 +361,3 @@ def _written(ctx: RunContext, name: str, text: str) -> Artifact:
 def _preview(value: Any, limit: int = PREVIEW) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit} characters more)"
-
-
-def _message(stored: dict[str, Any]) -> ChatMessage:
-    requests = tuple(ToolRequest(**request) for request in stored.get("tool_requests", ()))
-    return ChatMessage(**{**stored, "tool_requests": requests, "images": ()})

@@ -2,37 +2,62 @@
 
 from __future__ import annotations
 
-import re
+import json
 import secrets
 import time
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
-from agent.domain.messages import InboundMessage, MessageKind, OutboundMessage
+from agent.domain.messages import MessageKind, OutboundMessage
 from agent.domain.plan import PlanStep, StepType
 from agent.domain.provenance import NOTHING, USER, Provenance
 from agent.domain.run import Approval, Question, Run, StepChange
 from agent.domain.states import Status
 from agent.errors import LimitReached
+from agent.execution import together
+from agent.execution.together import CHECKPOINT, EDIT, REVISE, asked_message
 from agent.policy import consent, this_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from agent.config import Limits
     from agent.execution.context import RunContext
     from agent.store.protocol import Store
     from plugins.api import ToolSpec
 
-CHECKPOINT, REVISE, REVISION, CHANGE = "checkpoint", "revise", "revision", "change"
+REVISION, CHANGE = "revision", "change"
 WHAT_DIFFERENT, BACK, SETTLED = "What should be different?", "(back)", "(no longer needed)"
 RUN_AGAIN, TREAT_AS_DONE, STOP = "Run again", "Treat as done", "Stop"
 YOU_DECIDE, SKIPPED = "(you decide)", "(skipped)"
 MEMBER = "member:"
+NOT_AGAIN = "It was denied before, so it was not asked about again."
+REFUSED = "The person refused this call. Don't make it again, nor by another tool."
 GIVEN_UP = "Two calls of this plan were denied, so it was stopped."
 OWNERS_CHOICE = frozenset({"recovery", "budget"})  # kinds of questions that only an owner answers, with an option
-NUMBERS = re.compile(r"\d+")  # a message of several parts has their ids in one text
+NO_LABELS: Mapping[str, Provenance] = MappingProxyType({})
+TOLD = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What a person has made of a call: the digest and the arguments of what was asked first, and the new arguments."""
+
+    of: str
+    before: dict[str, Any]
+    args: dict[str, Any]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the arguments that are the person's own word."""
+        return [name for name in self.args if self.args[name] != self.before.get(name)]
+
+    def told(self) -> str:
+        """Return what was changed in words, for whoever reads the result."""
+        made = ", ".join(f"{name}={json.dumps(self.args[name], ensure_ascii=False)}" for name in self.names)
+        return f"(The person changed the call before it was made: {made[:TOLD]})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +65,13 @@ class Settled:
     """What the person has said so far about a step.
 
     `response` ends the step (or leaves it waiting). `allowed` is the digest of the one call that was approved; `denied`
-    is True when a call inside a task was refused.
+    is True when a call inside a task was refused. `edited` says what the person has changed in it before.
     """
 
     response: ExecutorResponse | None = None
     allowed: str = ""
     denied: bool = False
+    edited: Edited | None = None
 
 
 class People:
@@ -91,16 +117,20 @@ class People:
         seconds: float | None = None,
         choices: tuple[str, ...] = ("allow", "deny"),
         origins: Provenance = NOTHING,
+        labels: Mapping[str, Provenance] = NO_LABELS,
     ) -> ExecutorResponse:
         """Ask for consent to exactly this call; after `seconds` nobody has given it.
 
-        `checkpoint` is kept with a task step so that it can go on later; `origins` is where the call came from. Nobody
-        is asked any more about a plan that has been denied twice.
+        `checkpoint` is kept with a task step so that it can go on later; `origins` is where the call came from,
+        `labels` where each argument did and, under "", its choice. Calls that are ready at the same time are shown in
+        one message. Nobody is asked any more about a plan that has been denied twice.
         """
-        if this_task.denied_too_often(await self._store.approvals_of(ctx.run.id)):
+        if this_task.denied_too_often(_occasions(await self._store.approvals_of(ctx.run.id))):
             return _given_up(step_id)
+        by_itself = REVISE in choices  # it is commented on as a whole
+        approval_id, leads = (together.new_id(), True) if by_itself else ctx.gathering.join(step_id)
         approval = Approval(
-            id=secrets.token_urlsafe(6),
+            id=approval_id,
             run_id=ctx.run.id,
             step_id=step_id,
             session_id=ctx.session.id,
@@ -112,12 +142,49 @@ class People:
             expires_at=time.time() + (seconds or self._limits.approval_seconds),
             choices=choices,
             origins=origins,
+            labels=dict(labels),
         )
         if ctx.status.get(step_id, Status.PENDING) in {Status.PENDING, Status.WAITING_APPROVAL}:
             self._store.change_step_soon(StepChange(ctx.run.id, step_id, Status.READY, ctx.run.epoch))
         change = StepChange(ctx.run.id, step_id, Status.WAITING_APPROVAL, ctx.run.epoch, output=checkpoint)
-        await self._store.request_approval(approval, change, approval_message(ctx.run.dest, approval))
+        if by_itself:
+            await self._store.request_approval(approval, change, asked_message(ctx.run.dest, [approval]))
+        elif leads:
+            await self._lead(ctx, approval, change)
+        else:
+            await self._store.request_approval(approval, change, None)
+            if not ctx.gathering.is_open(approval.id):  # it came too late for the one that leads
+                await together.show(self._store, ctx.run.dest, approval)
         return ExecutorResponse(step_id, ResponseStatus.NEEDS_INPUT, approval_id=approval.id)
+
+    async def _lead(self, ctx: RunContext, approval: Approval, change: StepChange) -> None:
+        """Ask about a call, together with those that join it; by itself, row and message are one transaction."""
+        if not ctx.gathering.more:
+            ctx.gathering.close()
+            await self._store.request_approval(approval, change, asked_message(ctx.run.dest, [approval]))
+            return
+        try:
+            await self._store.request_approval(approval, change, None)
+            await ctx.gathering.complete()
+        finally:  # also when this step is dropped meanwhile: the others count on it
+            ctx.gathering.close()
+            await together.show(self._store, ctx.run.dest, approval)
+
+    async def denied_before(self, ctx: RunContext, spec: ToolSpec, args: Mapping[str, Any]) -> str:
+        """Say who has denied exactly this call before in this run; "" when nobody has, or has said more since.
+
+        Under whatever name it comes back, it is not asked about again.
+        """
+        asked = await self._store.approvals_of(ctx.run.id)
+        digest = consent.digest(spec.full_name, args)
+        denied = [one for one in asked if one.decision == "deny" and one.decided_by]
+        same = [one for one in denied if digest in {one.digest, together.original(asked, one).digest}]
+        if not same:
+            return ""
+        said_since = wishes(await self._store.questions_of(ctx.run.id))
+        if any((wish.answered_at or 0.0) > (same[-1].decided_at or 0.0) for wish in said_since):
+            return ""
+        return refusal(ctx.run, same[-1])
 
     async def _put(
         self,
@@ -150,7 +217,7 @@ class People:
 
     async def _question(self, ctx: RunContext, step_id: str) -> Question | None:
         asked = await self._store.questions_of(ctx.run.id)
-        mine = [q for q in asked if q.step_id == step_id and q.kind not in {REVISION, CHANGE}]
+        mine = [q for q in asked if q.step_id == step_id and q.kind not in {REVISION, CHANGE, EDIT}]
         still_open = [q for q in mine if q.answer is None]
         return (still_open or mine)[-1] if mine else None
 
@@ -160,9 +227,13 @@ class People:
         if not mine or mine[-1].decision == REVISE:  # what was to be different is done: today's call is asked about
             return Settled()
         approval = mine[-1]
+        if not ctx.gathering.is_open(approval.id):  # a crash may have come before it was shown as it is
+            await together.show(self._store, ctx.run.dest, approval)
         if approval.decision in this_task.YES:
-            return Settled(allowed=approval.digest)
-        if approval.decision == "deny" and this_task.denied_too_often(asked):
+            first = together.original(asked, approval)
+            edited = Edited(first.digest, first.args, approval.args) if first.id != approval.id else None
+            return Settled(allowed=approval.digest, edited=edited)
+        if approval.decision == "deny" and this_task.denied_too_often(_occasions(asked)):
             return Settled(_given_up(step.id))
         expired = approval.expires_at is not None and approval.expires_at < time.time()
         if approval.decision is None and not expired:
@@ -170,6 +241,18 @@ class People:
         if step.step_type is StepType.TASK:
             return Settled(denied=True)
         return Settled(ExecutorResponse(step.id, ResponseStatus.BLOCKED, error=refusal(ctx.run, approval)))
+
+
+def _occasions(approvals: Iterable[Approval]) -> list[Approval]:
+    """Return the approvals so that what was denied beside calls that were allowed counts once: it was sorted out."""
+    found: list[Approval] = []
+    by_message: dict[str, list[Approval]] = {}
+    for one in approvals:
+        by_message.setdefault(together.message_of(one.id), []).append(one)
+    for calls in by_message.values():
+        denied = [one for one in calls if one.decision == "deny" and one.decided_by]
+        found += denied[:1] if any(one.decision in this_task.YES for one in calls) else denied
+    return found
 
 
 def _given_up(step_id: str) -> ExecutorResponse:
@@ -182,73 +265,6 @@ def refusal(run: Run, approval: Approval) -> str:
         return "Nobody approved it in time."
     verb = "rejected" if approval.tool == CHECKPOINT else "denied"
     return f"{'You' if approval.decided_by in {'', run.user_id} else approval.decided_by} {verb} it."
-
-
-async def comment_on(store: Store, approval: Approval) -> Approval:
-    """Return the approval, decided if a person has said what should be different; a crash may have come in between."""
-    if approval.decision is not None or REVISE not in approval.choices:
-        return approval
-    for question in await store.questions_of(approval.run_id):
-        mine = question.kind == REVISION and question.step_id == approval.step_id
-        if mine and question.asked_at >= approval.asked_at and question.answer not in {None, BACK, SETTLED}:
-            comment, by = str(question.answer), question.answered_by
-            return await store.decide_approval(approval.id, REVISE, by, comment=comment) or approval
-    return approval
-
-
-async def ask_for_revision(store: Store, run: Run, approval: Approval, user_id: str) -> Question | None:
-    """Ask what should be different about what is to be approved; None when that is decided or has expired.
-
-    Asked again, the question that is open already is returned.
-    """
-    if approval.decision is not None or (approval.expires_at or 0) <= time.time():
-        return None
-    open_already = await _open_revision(store, approval)
-    if open_already is not None:
-        return open_already
-    question = Question(
-        id=secrets.token_urlsafe(6),
-        run_id=approval.run_id,
-        step_id=approval.step_id,
-        session_id=approval.session_id,
-        text=WHAT_DIFFERENT,
-        kind=REVISION,
-        user_id=user_id,
-        asked_at=max(time.time(), approval.asked_at),
-    )
-    await store.ask(question, None, question_message(run.dest, question))
-    return question
-
-
-async def close_revision(store: Store, run: Run, approval: Approval) -> None:
-    """Close the question what should be different, once the approval is decided: nothing that is typed answers it."""
-    question = await _open_revision(store, approval)
-    closed = await store.answer_question(question.id, SETTLED, approval.decided_by) if question is not None else None
-    if closed is not None:
-        await store.post(question_message(run.dest, closed))
-
-
-async def replied_to(store: Store, message: InboundMessage) -> Approval | None:
-    """Return what may be revised and is shown in the message that this one replies to."""
-    for run in await store.unfinished_runs(message.dest.session_id):
-        for approval in await store.approvals_of(run.id):
-            shown = await store.get_message(f"approval:{approval.id}") if REVISE in approval.choices else None
-            if shown is not None and message.reply_to in {shown.message_id, *NUMBERS.findall(shown.message_id)}:
-                return approval
-    return None
-
-
-async def _open_revision(store: Store, approval: Approval) -> Question | None:
-    asked = await store.questions_of(approval.run_id)
-    mine = [q for q in asked if (q.kind, q.step_id, q.answer) == (REVISION, approval.step_id, None)]
-    return mine[-1] if mine else None
-
-
-def too_late(run: Run, question: Question) -> OutboundMessage:
-    """Return the words for a comment that came when nothing was to be decided any more."""
-    text = "That came too late: it has been decided already."
-    key = f"question:{question.id}:late"
-    return OutboundMessage(run.dest, MessageKind.NOTICE, key, {"text": text}, session_id=run.session_id, run_id=run.id)
 
 
 def label_of_answer(answered_by: str) -> Provenance:
@@ -288,11 +304,12 @@ def _recovered(step: PlanStep, question: Question) -> ExecutorResponse:
 def question_message(dest: Any, question: Question) -> OutboundMessage:
     """Return the message that asks, or, once answered, the same message without its buttons."""
     payload: dict[str, Any] = {"id": question.id, "question": question.text, "options": list(question.options)}
-    if question.kind == REVISION or (question.kind == CHANGE and dest.chat_type == "private"):
-        payload["buttons"] = [[{"label": "↩ Back", "action": f"q/{question.id}/back"}]]
+    if question.kind in {REVISION, EDIT} or (question.kind == CHANGE and dest.chat_type == "private"):
+        names = [[{"label": name, "action": f"q/{question.id}/{n}"}] for n, name in enumerate(question.options)]
+        payload["buttons"] = [*names, [{"label": "↩ Back", "action": f"q/{question.id}/back"}]]
     if question.kind in OWNERS_CHOICE:  # nobody else decides it, and it is not skipped
-        names = enumerate(question.options)
-        payload["buttons"] = [[{"label": name, "action": f"q/{question.id}/{n}"} for n, name in names]]
+        choices = enumerate(question.options)
+        payload["buttons"] = [[{"label": name, "action": f"q/{question.id}/{n}"} for n, name in choices]]
     if question.answer is not None:
         payload.pop("buttons", None)
         payload["answered"] = question.answer
@@ -304,38 +321,3 @@ def question_message(dest: Any, question: Question) -> OutboundMessage:
         session_id=question.session_id,
         run_id=question.run_id,
     )
-
-
-def approval_message(dest: Any, approval: Approval) -> OutboundMessage:
-    """Return the message that shows the exact call; built from the exact values, never by a model."""
-    payload: dict[str, Any] = {
-        "id": approval.id,
-        "title": approval.tool,
-        "details": approval.args,
-        "because": approval.because,
-        "expires": approval.expires_at,
-        "choices": list(approval.choices),
-    }
-    if approval.tool == CHECKPOINT:
-        payload |= _at_checkpoint(approval.args)
-    if approval.decision is not None:
-        payload |= {"decided": approval.decision, "by": approval.decided_by, "at": approval.decided_at}
-        payload |= {"comment": approval.comment} if approval.comment else {}
-    return OutboundMessage(
-        dest,
-        MessageKind.APPROVAL,
-        f"approval:{approval.id}",
-        payload,
-        session_id=approval.session_id,
-        run_id=approval.run_id,
-    )
-
-
-def _at_checkpoint(args: dict[str, Any]) -> dict[str, Any]:
-    """Return how a checkpoint looks: its name, the step that waits, the pipeline's words, what is to be approved."""
-    details = {"before": args.get("before", ""), "text": args.get("text", "")}
-    shown = args.get("shown") or {}
-    details |= {f"{name} (result)" if name in details else name: text for name, text in shown.items()}
-    if args.get("files"):
-        details["files"] = ", ".join(map(str, args["files"]))
-    return {"title": str(args.get("name") or "Checkpoint"), "details": details, "checkpoint": True}

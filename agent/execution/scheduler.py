@@ -179,6 +179,11 @@ class StepScheduler:
         self._settle(step, response)
         return True
 
+    @property
+    def starting(self) -> bool:
+        """Whether a step is ready and about to start."""
+        return bool(self._ready)
+
     def is_running(self, step_id: str) -> bool:
         """Say whether a step is being worked on at this moment."""
         return any(step.id == step_id for step in self._running.values())

@@ -5,13 +5,22 @@ No I/O and no Telegram library: everything here is a function of the message.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from agent.channels.telegram.exact import (
+    DETAILS,
+    because_line,
+    defanged,
+    exact_text,
+    expiry,
+    on_a_line,
+    several,
+    whole,
+)
 from agent.channels.telegram.formatting import formatted
-from agent.channels.telegram.texts import CONTINUES, LIMIT, Document, Part, Text, Writer, cut, plain_words, width
+from agent.channels.telegram.texts import CONTINUES, LIMIT, Part, Text, Writer, cut, plain_words, width
 from agent.domain.messages import MessageKind
 from agent.domain.states import Status
 from agent.texts import mark, retell, say, say_n
@@ -24,7 +33,6 @@ if TYPE_CHECKING:
 DATA_BYTES = 64
 LABEL = 60
 ROW = 34
-DETAILS = 2400
 STEP_LINE = 160
 NOTE = 200
 REMARK = 300
@@ -103,7 +111,7 @@ def _plan(message: OutboundMessage) -> View:
     writer = Writer().add("🗺 ").add(cut(str(payload.get("title") or say(language, "Plan")), 200), "bold")
     facts += [say(language, STATES[state])] if (state := str(payload.get("state"))) in STATES else []
     writer.add(f"  {' · '.join(facts)}")
-    details = [plain_words(" ".join(str(one).split())) for one in payload.get("details") or ()]
+    details = [on_a_line(str(one)) for one in payload.get("details") or ()]
     note = cut(retell(language, str(payload.get("note") or "")), NOTE) if payload.get("state") == "running" else ""
     shown = 0
     for number, step in enumerate(steps, start=1):
@@ -126,7 +134,7 @@ def _plan(message: OutboundMessage) -> View:
 
 def _step_line(number: int, step: dict[str, Any]) -> str:
     note = f" — {step['note']}" if step.get("note") else ""
-    text = " ".join(f"{step.get('number', number)} {step.get('label') or step.get('id', '')}{note}".split())
+    text = on_a_line(f"{step.get('number', number)} {step.get('label') or step.get('id', '')}{note}")
     return f"{MARKS.get(str(step.get('status')), '▫️')} {cut(text, STEP_LINE)}"
 
 
@@ -155,7 +163,8 @@ def _question(message: OutboundMessage) -> View:
         return View((Writer().add(f"{cut(name, 1000)}: ").add(cut(answered, 2000), "bold").build(),))
     of = int(payload.get("of") or 1)
     language = message.dest.language
-    writer = Writer().add("❓ ").add(cut(retell(language, asked), 3000), "bold")
+    asked = plain_words(retell(language, asked))
+    writer = Writer().add("❓ ").add(cut(defanged(asked) if payload.get("tainted") else asked, 3000), "bold")
     writer.add("  " + say(language, "({number} of {of})", number=payload.get("number", 1), of=of) if of > 1 else "")
     options = [str(option) for option in payload.get("options") or ()]
     long = [option for option in options if len(option) > LABEL]
@@ -179,32 +188,35 @@ def _choices(payload: dict[str, Any], options: list[str]) -> Rows:
 def _approval(message: OutboundMessage) -> View:
     payload = message.payload
     language = message.dest.language
-    title = plain_words(retell(language, str(payload.get("title") or mark("May I?"))))
+    if payload.get("calls"):
+        text, file = several(payload, language)
+        return View((text, *([file] if file is not None else [])), _buttons(payload))
+    title = on_a_line(retell(language, str(payload.get("title") or mark("May I?"))))
     writer = Writer().add("🔐 ").add(cut(title, 600), "bold")
     if payload.get("asker"):
         writer.line(say(language, "Asked by {name}.", name=cut(plain_words(str(payload["asker"])), 100)))
     if payload.get("decided") is not None:
         private = message.dest.chat_type == "private" and str(payload.get("by") or "") in {"", message.dest.chat_id}
         return View((_decided(writer, payload, language, private=private),))
-    exact = _exact(payload.get("details"))
+    exact = exact_text(payload.get("details"), payload.get("tainted") or ())
     details = plain_words(exact)
     files: tuple[Part, ...] = ()
     if details.strip():
         # A quote is drawn by Telegram: nothing inside it can pose as a line of ours.
         writer.line(cut(details, DETAILS), "expandable_blockquote")
     if width(details) > DETAILS:
-        files = (Document("request.txt", exact.encode("utf-8", "replace"), say(language, "The whole request")),)
+        files = (whole(language, exact_text(payload.get("details"))),)
         writer.line(say(language, "Shortened … the whole is in request.txt."), "italic")
     if payload.get("because"):
-        writer.line(say(language, "Because:") + " ").add(
-            cut(plain_words(retell(language, str(payload["because"]))), 500)
-        )
-    writer.line(_expiry(language, payload.get("expires")))
+        writer.line(say(language, "Because:") + " ").add(because_line(language, payload["because"]))
+    writer.line(say(language, mark("Which argument?")) if payload.get("editing") else "", "italic")
+    writer.line(expiry(language, payload.get("expires")))
     writer.line(say(language, AGAIN if payload.get("again") else ""), "italic")
     name = f"a/{payload.get('id', '')}"
     words = CHECKPOINT if payload.get("checkpoint") else CONSENT
     choices = payload.get("choices") or ("allow", "deny")
     asked = _rows([(words[choice], f"{name}/{choice}") for choice in choices if choice in words])
+    asked += (((mark("✏️ Edit"), f"{name}/edit"),),) if payload.get("editable") else ()
     return View((writer.build(), *files), _buttons(payload, asked))
 
 
@@ -220,25 +232,6 @@ def _decided(writer: Writer, payload: dict[str, Any], language: str, *, private:
     if payload.get("comment"):
         writer.line(cut(plain_words(str(payload["comment"])), 1000), "expandable_blockquote")
     return writer.build()
-
-
-def _exact(details: Any) -> str:
-    """Return what is asked for, one argument a line; the lines of a longer text are set in, so that none can pose."""
-    if not isinstance(details, dict):
-        return str(details or "")
-    lines = []
-    for name, value in details.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        lines.append(f"{name}: " + "\n    ".join(text.splitlines() or [""]))
-    return "\n".join(lines)
-
-
-def _expiry(language: str, expires: Any) -> str:
-    if not expires:
-        return ""
-    known = isinstance(expires, (int, float))
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(expires)) if known else expires
-    return say(language, "Expires {when}.", when=when)
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

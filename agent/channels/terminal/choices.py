@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KEYS = {"you": "d", "skip": "s", "allow": "y", "deny": "n", "revise": "r", "back": "b", "task": "t"}
+KEYS |= {"edit": "e", "each": "o", "all": "l"}
+SIGNS = "✅❌🔎✏\ufe0f "  # a terminal shows words
 SPOKEN = {"yes": "y", "allow": "y", "approve": "y", "no": "n", "deny": "n", "reject": "n"}
 CONSENT = {"allow": "Allow", "task": "For this task", "revise": "Revise", "deny": "Deny"}
 CHECKPOINT = {"allow": "Approve", "revise": "Revise", "deny": "Reject"}
@@ -32,7 +34,7 @@ def choices_of(payload: dict[str, Any]) -> tuple[Choice, ...]:
         if not key or any(choice.key == key for choice in choices):
             number += 1
             key = str(number)
-        choices.append(Choice(key, str(button["label"]), str(button["action"])))
+        choices.append(Choice(key, str(button["label"]).lstrip(SIGNS), str(button["action"])))
     return tuple(choices)
 
 
@@ -45,7 +47,8 @@ def _buttons(payload: dict[str, Any]) -> list[list[dict[str, str]]]:
     if "details" in payload:
         words = CHECKPOINT if payload.get("checkpoint") else CONSENT
         choices = payload.get("choices") or ("allow", "deny")
-        return [[_button(words[choice], f"a/{asked_id}/{choice}") for choice in choices if choice in words]]
+        said = [_button(words[choice], f"a/{asked_id}/{choice}") for choice in choices if choice in words]
+        return [[*said, *([_button("Edit", f"a/{asked_id}/edit")] if payload.get("editable") else [])]]
     return []
 
 

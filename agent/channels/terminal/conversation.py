@@ -21,9 +21,10 @@ from agent.channels.terminal.named_files import named_files, take_in
 from agent.domain.messages import InboundMessage, MessageKind
 from agent.domain.states import FINAL, Status
 from agent.errors import DirigentError
+from agent.execution.together import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from agent.channels.base import Hearer
@@ -82,6 +83,7 @@ class Terminal:
     _hearer: Hearer | None = None
     _stir: asyncio.Event = field(default_factory=asyncio.Event)
     _seen: dict[str, Asked] = field(default_factory=dict)
+    _keys: dict[str, str] = field(default_factory=dict)
     _versions: dict[str, int] = field(default_factory=dict)
     _runs: set[int] = field(default_factory=set)
     _failed: bool = False
@@ -217,17 +219,20 @@ class Terminal:
             self._offer(payload)
 
     def _show_asked(self, message: OutboundMessage) -> None:
-        """Show a question once; its later edits only say what was answered, which the person knows."""
-        asked_id = str(message.payload.get("id", message.key))
-        if asked_id in self._seen or {"answered", "decided"} & message.payload.keys():
+        """Show a question once, and calls again when others of them are to be decided; the person knows the rest."""
+        payload = message.payload
+        state = _state(payload)
+        over = {"answered", "decided"} & payload.keys() or (payload.get("calls") and not payload.get("open"))
+        if state in self._seen or over:
             return
-        choices = choices_of(message.payload)
-        asked = Asked(asked_id, message.kind, message.message_id or message.key, choices)
-        self._seen[asked_id] = asked
+        choices = choices_of(payload)
+        asked_id = str(payload.get("id", message.key))
+        self._seen[state] = Asked(asked_id, message.kind, message.message_id or message.key, choices)
+        self._keys |= dict.fromkeys([asked_id, *(call["id"] for call in payload.get("calls") or ())], message.key)
         if message.run_id is not None:
             self._runs.add(message.run_id)
         show = self.face.question if message.kind is MessageKind.QUESTION else self.face.approval
-        show(message.payload, [(choice.key, choice.label) for choice in choices])
+        show(payload, [(choice.key, choice.label) for choice in choices])
 
     def _offer(self, payload: dict[str, Any]) -> None:
         """Show a message's buttons as `/1`, `/2`, …: what can be done next."""
@@ -314,16 +319,19 @@ class Terminal:
 
     async def _open(self) -> list[Asked]:
         """Return what is open and was shown, oldest first; what was shown elsewhere is shown here first."""
-        ids = [question.id for question in await self.store.open_questions(self._session)]
+        states = [_state({"id": question.id}) for question in await self.store.open_questions(self._session)]
         for run in await self.store.unfinished_runs(self._session):
-            ids += [each.id for each in await self.store.approvals_of(run.id) if each.decision is None]
-        if unseen := set(ids) - self._seen.keys():
+            for each in await self.store.approvals_of(run.id):
+                if each.decision is None:
+                    shown = await self.store.get_message(self._keys.get(each.id, key_of(each.id)))
+                    states.append(_state(shown.payload if shown is not None else {"id": each.id}))
+        if unseen := set(states) - self._seen.keys():
             await self._show_again(unseen)
-        return [self._seen[each] for each in ids if each in self._seen]
+        return [self._seen[each] for each in states if each in self._seen]
 
-    async def _show_again(self, ids: set[str]) -> None:
+    async def _show_again(self, states: set[str]) -> None:
         for message in reversed(await self.store.messages_of(self._session)):
-            if str(message.payload.get("id")) in ids and message.sent_version >= message.version:
+            if _state(message.payload) in states and message.sent_version >= message.version:
                 self._show_asked(message)
 
     async def _quiet(self) -> bool:
@@ -371,6 +379,11 @@ class Terminal:
             language=(os.environ.get("LC_ALL") or os.environ.get("LANG") or "en")[:2].lower().replace("c.", "en"),
             received_at=time.time(),
         )
+
+
+def _state(payload: Mapping[str, Any]) -> str:
+    """Return what tells one request for an answer from another, also when it is the same message a moment later."""
+    return "|".join(str(payload.get(name) or "") for name in ("id", "set", "each", "page", "editing"))
 
 
 def _status(runs: Sequence[Run], *, failed: bool) -> str:

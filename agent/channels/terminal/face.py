@@ -108,11 +108,41 @@ def step_text(step: dict[str, Any]) -> str:
 
 def details_lines(payload: dict[str, Any]) -> list[str]:
     """Return everything that a person must read before consenting, whatever shape the details have."""
+    if payload.get("calls"):
+        return [line for call in _to_decide(payload) for line in _call(call)]
     details = payload.get("details") or ""
     named = details.items() if isinstance(details, dict) else [("", details)]
-    lines = [line for name, value in named for line in _argument(clean(name), value)]
+    lines = [line for name, value in named for line in _argument(on_a_line(name), value)]
     because = payload.get("because")
-    return [*lines, *([f"Because: {clean(because)}"] if because else [])]
+    return [*lines, *([f"Because: {on_a_line(because)}"] if because else [])]
+
+
+def title_of(payload: dict[str, Any]) -> str:
+    """Return what is asked for, in a line."""
+    if not payload.get("calls"):
+        return on_a_line(payload.get("title", ""))
+    if payload.get("each"):
+        return f"Call {payload.get('now')} of {len(payload['calls'])}"
+    return f"{payload.get('open')} calls wait for your word"
+
+
+def on_a_line(text: Any) -> str:
+    """Return a text that others may have a hand in as one line."""
+    return " ".join(clean(text).split())
+
+
+def _to_decide(payload: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the calls that a person is to decide about now."""
+    calls: list[dict[str, Any]] = payload["calls"]
+    if payload.get("each"):
+        return [calls[int(payload["now"]) - 1]]
+    return [call for call in calls if call.get("decided") is None]
+
+
+def _call(call: dict[str, Any]) -> list[str]:
+    """Return one of several calls; its lines are indented under its number and name."""
+    which = f"{call['number']}. {on_a_line(call['title'])}"
+    return [which, *(f"    {line}" for line in details_lines(call))]
 
 
 def _argument(name: str, value: Any) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from agent.channels.terminal.face import clean, details_lines, figures, step_text, still, symbol
+from agent.channels.terminal.face import clean, details_lines, figures, step_text, still, symbol, title_of
 
 if TYPE_CHECKING:
     import contextlib
@@ -44,7 +44,7 @@ class PlainFace:
         self._choices(keys)
 
     def approval(self, payload: dict[str, Any], keys: Sequence[tuple[str, str]]) -> None:
-        self._say(f"? {clean(payload.get('title', ''))}")
+        self._say(f"? {title_of(payload)}")
         for line in details_lines(payload):
             self._say(f"    {line}")
         self._choices(keys)

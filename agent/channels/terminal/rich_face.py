@@ -7,7 +7,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from agent.channels.terminal.face import clean, details_lines, figures, step_text, symbol
+from agent.channels.terminal.face import clean, details_lines, figures, step_text, symbol, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,7 +56,7 @@ class RichFace:
         from rich.text import Text
 
         body = Text("\n".join(details_lines(payload)))
-        title = Text(clean(payload.get("title", "")), style="bold")
+        title = Text(title_of(payload), style="bold")
         self._stay(Panel(body, title=title, title_align="left", border_style="yellow"), *self._choices(keys))
 
     def answer(self, text: str, *, final: bool) -> None:
