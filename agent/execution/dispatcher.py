@@ -23,7 +23,7 @@ from agent.domain.run import StepChange, StepNote
 from agent.domain.states import Status
 from agent.errors import DirigentError, ModelUnavailable, OverBudget, StaleLease, ToolError, reference_id
 from agent.execution.editing import at_checkpoint, edit_of, relabelled
-from agent.execution.judging import judged, look_at_files, proposed
+from agent.execution.judging import judged, labelled, look_at_files, proposed
 from agent.execution.pausing import pause_step
 from agent.execution.people import NOT_AGAIN, People, Settled
 from agent.execution.pipes import Pipes, skipped_for_want
@@ -224,10 +224,10 @@ class Dispatcher:
             lambda text: ctx.on_progress(step.id, text, None, None),
         )
         files = {**made, **{file.path: file for file in response.files}}
-        await look_at_files(self._store, ctx, spec)  # they may have come into the workspace meanwhile
+        await look_at_files(self._store, ctx, spec, made=bool(files))  # they may have come into the workspace meanwhile
         labels = provenance.of_result(spec, args, request.arg_provenance, ctx.file_labels, step.id)
         told = f"{response.text}\n{edited.told()}".strip() if edited is not None else response.text
-        return replace(response, provenance=labels, files=tuple(files.values()), text=told)
+        return replace(response, provenance=labels, files=labelled(ctx, spec, files.values()), text=told)
 
     async def _consent(  # noqa: PLR0917
         self,
@@ -320,7 +320,7 @@ class Dispatcher:
         ctx.gathering.past(step.id)
 
     async def _journal(self, ctx: RunContext, step: PlanStep, response: ExecutorResponse) -> None:
-        files = tuple(replace(file, provenance=response.provenance) for file in response.files)
+        files = tuple(replace(file, provenance=response.provenance | file.provenance) for file in response.files)
         ctx.file_labels.update({file.path: file.provenance for file in files})
         if files:
             await self._store.add_artifacts(ctx.session.id, ctx.run.id, step.id, files)

@@ -19,7 +19,7 @@ from agent.domain.states import Status
 from agent.errors import ModelRefused, OverBudget, ToolError
 from agent.execution import pictures
 from agent.execution.editing import edit_of
-from agent.execution.judging import look_at_files, proposed
+from agent.execution.judging import labelled, look_at_files, proposed
 from agent.execution.people import REFUSED, People
 from agent.execution.services import named_services
 from agent.execution.shaped import shaped_answer, wishes
@@ -286,15 +286,17 @@ class Executor:
         log.usage += response.usage
         labels = provenance.of_result(spec, args, dict.fromkeys(args, log.labels), ctx.file_labels, step_id)
         log.labels |= labels
-        files = [replace(file, provenance=labels) for file in response.files]
+        await look_at_files(self._store, ctx, spec, made=bool(response.files))
+        made = labelled(ctx, spec, response.files)
+        files = [replace(file, provenance=labels | file.provenance) for file in made]
         log.files += files
-        ctx.file_labels.update({file.path: labels for file in files})
+        ctx.file_labels.update({file.path: file.provenance for file in files})
         if not labels.trusted:  # whatever becomes of the task, what its files hold stays known
             await self._store.add_artifacts(ctx.session.id, ctx.run.id, step_id, files)
         if not response.success:
             return f"Error: {response.error} {response.hint}".strip()
-        made = f"\nFiles: {', '.join(f.path for f in response.files)}" if response.files else ""
-        return (response.text[:PREVIEW] or _preview(response.output)) + made
+        told = f"\nFiles: {', '.join(f.path for f in response.files)}" if response.files else ""
+        return (response.text[:PREVIEW] or _preview(response.output)) + told
 
     def _checked(self, tools: dict[str, ToolSpec], wanted: ToolRequest) -> tuple[ToolSpec, dict[str, Any]]:
         if wanted.name not in tools:

@@ -10,8 +10,9 @@ from agent.policy.gate import Proposal
 from agent.policy.rule import leaves
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from agent.domain.artifacts import Artifact
     from agent.domain.execution import ExecutorRequest, ExecutorResponse
     from agent.domain.plan import PlanStep
     from agent.execution.context import RunContext
@@ -36,10 +37,22 @@ def proposed(ctx: RunContext, request: ExecutorRequest, spec: ToolSpec, args: di
     )
 
 
-async def look_at_files(store: Store, ctx: RunContext, spec: ToolSpec) -> None:
-    """Have the labels of the workspace's files as they are now, where a call may send or read them."""
-    if spec.file_parameters or leaves(spec) or (spec.effect != "pure" and not spec.host):
+async def look_at_files(store: Store, ctx: RunContext, spec: ToolSpec, *, made: bool = False) -> None:
+    """Have the labels of the files as they are now, where a call may send or read them, or has `made` some."""
+    if made or spec.file_parameters or leaves(spec) or (spec.effect != "pure" and not spec.host):
         ctx.file_labels |= await store.labels(ctx.session.id)
+
+
+def labelled(ctx: RunContext, spec: ToolSpec, files: Iterable[Artifact]) -> tuple[Artifact, ...]:
+    """Return files that a call has made, with the labels that were theirs before.
+
+    What runs inside the walls may have added to a file that was there; and one that came from outside while it ran
+    looks as if it were its work.
+    """
+    if spec.host:
+        return tuple(files)
+    before = ctx.file_labels
+    return tuple(replace(file, provenance=file.provenance | before.get(file.path, NOTHING)) for file in files)
 
 
 def judged(request: ExecutorRequest, verdict: Verdict) -> ExecutorRequest:
