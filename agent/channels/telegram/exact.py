@@ -35,9 +35,11 @@ def defanged(text: str) -> str:
 
 
 def _dead(link: str) -> str:
-    scheme, mark_, rest = link.rpartition("://")
+    scheme, between, rest = link.rpartition("://")
     host, slash, path = rest.partition("/")
-    return scheme.replace("http", "hxxp").replace("HTTP", "HXXP") + mark_ + host.replace(".", "[.]") + slash + path
+    dead = re.sub("http", lambda found: "hxxp" if found[0].islower() else "HXXP", scheme, flags=re.IGNORECASE)
+    between = between if dead != scheme else between.replace(":", "[:]")  # a chat knows other schemes than the web's
+    return dead + between + host.replace(".", "[.]") + slash + path
 
 
 def on_a_line(text: str) -> str:
