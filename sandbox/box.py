@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from sandbox.proxy import Grant
     from sandbox.snapshots import Snapshot
 
+# A box comes up with next to nothing loaded; what most programs want follows when its first job is done.
 LIGHT: tuple[str, ...] = ()
+COMMON = ("linecache", "traceback", "dataclasses", "pathlib", "typing", "tempfile")
 TOOLS = ("pydantic", "plugins.api", "sandbox.tools", "asyncio")
 # The tools that come with us, and what each of their calls would import anew.
 BUILT_IN = (
@@ -36,12 +38,18 @@ BUILT_IN = (
     *("plugins.documents.reading", "plugins.documents.finding", "plugins.documents.plain", "plugins.documents.mail"),
     *("plugins.documents.office", "plugins.documents.pages", "plugins.documents.pictures", "plugins.data"),
 )
-# What a chart or a sum needs is there first; what only SQL and programs need follows when the first job is done.
+# What a sum needs is there first. The large libraries, tens of megabytes each, follow in the sessions that use them:
+# when a job has imported one by itself.
 DATA = (
-    *(*TOOLS, "numpy", "matplotlib", "matplotlib.pyplot", "plugins.data", "plugins.data.overview"),
-    *("plugins.data.answers", "plugins.data.charts", "plugins.data.listing", "plugins.python"),
+    *(*TOOLS, "numpy", "plugins.data", "plugins.data.overview", "plugins.data.answers", "plugins.data.charts"),
+    *("plugins.data.listing", "plugins.data.sql", "plugins.python", "plugins.files"),
 )
-MORE_DATA = ("pandas", "duckdb", "plugins.data.sql", "plugins.files")
+LARGE = {
+    "pandas": ("pandas",),
+    "duckdb": ("duckdb",),
+    "matplotlib.figure": ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"),
+    "matplotlib.pyplot": ("matplotlib", "matplotlib.pyplot"),
+}
 SCAN_INLINE = 300
 GUARD_EVERY_S = 0.25
 ASK_AFTER_S = 30.0
@@ -63,7 +71,8 @@ class Box(Session):
         self._users = {False: 0, True: 0}
         self._rested = {False: 0.0, True: 0.0}
         self._tools_loaded = False
-        self._all_loaded = False
+        self._common_loaded = False
+        self._loaded: set[str] = set()  # of the large libraries
         self._files = 0
         self._closed = False
         self._pure = Pure(rung)
@@ -102,14 +111,29 @@ class Box(Session):
             try:
                 return await self._run_in(cell, job, before, room, on_progress)
             finally:
-                if job.data and not self._all_loaded and not cell.broken:
-                    self._all_loaded = True
-                    await cell.preload(MORE_DATA)
+                if not job.data:
+                    await self._load_common(cell)
+
+    async def _load_common(self, cell: Cell) -> None:
+        if not self._common_loaded and not cell.broken:
+            self._common_loaded = True
+            await cell.preload(COMMON)
+
+    async def _load_large(self, cell: Cell, imported: list[str]) -> None:
+        """Have what a job has imported there for the next one."""
+        fresh = [name for name in imported if name in LARGE and name not in self._loaded]
+        if fresh and not cell.broken:
+            self._loaded |= set(fresh)
+            await cell.preload(tuple(module for name in fresh for module in LARGE[name]))
 
     async def _load_tools(self, cell: Cell) -> None:
         if not self._tools_loaded:
             self._tools_loaded = True
             await cell.preload((*TOOLS, *BUILT_IN))
+
+    def _absent(self, job: Job) -> tuple[str, ...]:
+        """Return the large libraries that a job is to tell of when it imports them."""
+        return tuple(name for name in LARGE if name not in self._loaded) if job.data else ()
 
     def _room(self, job: Job, before: Snapshot) -> int:
         """Return the bytes that the workspace may grow by."""
@@ -145,7 +169,7 @@ class Box(Session):
         try:
             door = await self._let_out(cell, grant)
             outcome = await cell.run(
-                orders.order(job, launch, door, grouped=group is not None),
+                orders.order(job, launch, door, grouped=group is not None, large=self._absent(job)),
                 job.stdin.encode(),
                 job.limits,
                 group=group,
@@ -153,6 +177,8 @@ class Box(Session):
                 progress=on_progress,
                 on_start=started,
             )
+            if job.data:
+                await self._load_large(cell, outcome.imported)
             after = await self._look()
             grown = after.used > bounds.used or after.entries > bounds.entries
             changes = await self._changes(before, after)
@@ -237,6 +263,7 @@ class Box(Session):
         if self.rung.name != "E":
             async with self._lease(data=data) as cell:
                 if not data:
+                    await self._load_common(cell)
                     await self._load_tools(cell)
 
     @contextlib.asynccontextmanager
@@ -268,9 +295,9 @@ class Box(Session):
 
     async def _fresh(self, *, data: bool) -> Cell:
         if data:
-            self._all_loaded = False
+            self._loaded.clear()
         else:
-            self._tools_loaded = False
+            self._tools_loaded = self._common_loaded = False
         self._cells[data] = await Cell.start(self._launch(), self._session_id, DATA if data else LIGHT)
         return self._cells[data]
 

@@ -9,25 +9,34 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from sandbox import kernel, landlock, seccomp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _MS_REC_PRIVATE, _MS_BIND = 0x44000, 0x1000
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
-@dataclass(frozen=True, slots=True)
 class Walls:
     """What is in force. `own_processes`: this is the init of a process namespace (and of a network) of its own."""
 
-    name: str
-    own_processes: bool
-    rules: int | None = None
-    allowed: tuple[tuple[str, int], ...] = ()
-    own_user: bool = False
+    def __init__(
+        self,
+        name: str,
+        *,
+        own_processes: bool,
+        rules: int | None = None,
+        allowed: tuple[tuple[str, int], ...] = (),
+        own_user: bool = False,
+    ) -> None:
+        self.name = name
+        self.own_processes = own_processes
+        self.rules = rules
+        self.allowed = allowed
+        self.own_user = own_user
 
     def enter(self, port: int = 0) -> None:
         """Called by each job after its fork: everything that is not already in force for the init itself.
@@ -74,7 +83,7 @@ def _inside_bubblewrap(user: int | None) -> Walls:
         rules = landlock.fence()
     if seccomp.supported():
         seccomp.install("own")
-    return Walls("bwrap", os.getpid() == 1, rules, own_user=user is not None)
+    return Walls("bwrap", own_processes=os.getpid() == 1, rules=rules, own_user=user is not None)
 
 
 def _become(user: int) -> None:
@@ -99,7 +108,7 @@ def _landlock(settings: dict[str, Any]) -> Walls:
         allowed.append(("/proc", landlock.READ))
     rules = landlock.wall(allowed)
     seccomp.install("tcp" if own else "still")
-    return Walls("landlock", own, rules, tuple(allowed))
+    return Walls("landlock", own_processes=own, rules=rules, allowed=tuple(allowed))
 
 
 def _only_these_writable(writable: list[str]) -> None:
@@ -123,9 +132,9 @@ def _new_namespaces(writable: list[str]) -> bool:
     except OSError:
         return False
     with contextlib.suppress(OSError):
-        Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"1000 {user} 1")
-    Path("/proc/self/gid_map").write_text(f"1000 {group} 1")
+        _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"1000 {user} 1")
+    _write("/proc/self/gid_map", f"1000 {group} 1")
     _stay_behind()
     kernel.mount("none", "/", "", _MS_REC_PRIVATE)
     kernel.mount("proc", "/proc", "proc", 0)
@@ -134,6 +143,11 @@ def _new_namespaces(writable: list[str]) -> bool:
         kernel.loopback_up()
     kernel.drop_capabilities()
     return True
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:  # noqa: PTH123 - no pathlib here
+        file.write(text)
 
 
 def _stay_behind() -> None:

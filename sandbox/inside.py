@@ -7,21 +7,22 @@ The order (JSON) comes in the memory file `request`: `kind`, `code`, `tool`, `en
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import json
-import linecache
 import os
 import resource
 import signal
 import sys
 import threading
-import traceback
-import types
-from typing import TYPE_CHECKING, Any
 
 from sandbox import frames, kernel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import types
+    from typing import Any
+
     from sandbox.confine import Walls
 
 SOURCE = "<program>"
@@ -71,6 +72,9 @@ def perform(order: dict[str, Any], events: Events) -> int:
     _refresh_randomness()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code = _python(order, events) if order["kind"] == "python" else _tool(order, events)
+    if imported := [name for name in order.get("large", ()) if name in sys.modules]:
+        with contextlib.suppress(OSError):
+            events.send(imported=imported)
     return _leave(code)
 
 
@@ -174,7 +178,10 @@ def _shell(order: dict[str, Any]) -> None:
 def _python(order: dict[str, Any], events: Events) -> int:
     """Run the code as `__main__` would be run; the traceback of a failure goes to stderr with the code's own lines."""
     os.environ.update(order["secrets"])
-    main = types.ModuleType("__main__")
+    import linecache
+    import traceback
+
+    main = type(sys)("__main__")
     sys.modules["__main__"] = main
     sys.argv = ["program.py"]
     sys.path[:0] = [order["workdir"], *_session_libraries()]

@@ -9,10 +9,10 @@ from __future__ import annotations
 import ctypes
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from sandbox import kernel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

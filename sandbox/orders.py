@@ -19,8 +19,11 @@ def no_network(job: Job) -> str:
     )
 
 
-def order(job: Job, launch: Launch, door: dict[str, Any], *, grouped: bool) -> bytes:
-    """Return the order; `door` is what opens the way to the network. With control groups the limits are theirs."""
+def order(job: Job, launch: Launch, door: dict[str, Any], *, grouped: bool, large: tuple[str, ...] = ()) -> bytes:
+    """Return the order; `door` is what opens the way to the network. With control groups the limits are theirs.
+
+    Of the `large` libraries the job says afterwards which it has imported.
+    """
     limits = job.limits
     tool = job.tool
     return json.dumps(
@@ -31,6 +34,7 @@ def order(job: Job, launch: Launch, door: dict[str, Any], *, grouped: bool) -> b
             "port": door.get("port", 0),
             "secrets": dict(job.secrets),
             "workdir": launch.workdir,
+            "large": large,
             "limits": {
                 "cpu_s": limits.cpu_s,
                 "files": limits.files,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from pathlib import Path
 
 
 def _parents() -> dict[int, int]:
@@ -14,9 +13,13 @@ def _parents() -> dict[int, int]:
     for entry in os.listdir("/proc"):  # noqa: PTH208 - a fraction of the cost, and this runs on every kill
         if entry.isdecimal():
             with contextlib.suppress(OSError, ValueError, IndexError):
-                stat = Path("/proc", entry, "stat").read_text(errors="replace")
-                found[int(entry)] = int(stat.rpartition(")")[2].split()[1])
+                found[int(entry)] = int(_read(f"/proc/{entry}/stat").rpartition(")")[2].split()[1])
     return found
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - no pathlib here
+        return file.read()
 
 
 class Tree:
@@ -24,12 +27,12 @@ class Tree:
 
     def __init__(self, root: int) -> None:
         self._root = root
-        self._children = Path(f"/proc/self/task/{root}/children")
+        self._children = f"/proc/self/task/{root}/children"
 
     def children(self) -> set[int]:
         """Return the root's own children; the root is the calling process."""
         try:
-            return {int(pid) for pid in self._children.read_text().split()}
+            return {int(pid) for pid in _read(self._children).split()}
         except OSError:  # a kernel without CONFIG_PROC_CHILDREN
             return {pid for pid, parent in _parents().items() if parent == self._root}
 
@@ -66,7 +69,7 @@ def _resident(pid: int) -> int:
     """Return RssAnon + RssShmem in bytes: pages of files can be dropped and do not count."""
     total = 0
     with contextlib.suppress(OSError, ValueError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        for line in _read(f"/proc/{pid}/status").splitlines():
             if line.startswith(("RssAnon:", "RssShmem:")):
                 total += int(line.split()[1]) * 1024
     return total

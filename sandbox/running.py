@@ -38,6 +38,7 @@ class Outcome:
     err: Capture | None = None
     record: dict[str, Any] = field(default_factory=dict)
     note: str = ""
+    imported: list[str] = field(default_factory=list)
 
 
 class _Pipe:
@@ -142,6 +143,8 @@ class Running:
                     self._progress(Progress(text, done, total))
             case {"note": str(note)}:
                 self.outcome.note = note
+            case {"imported": list(names)}:
+                self.outcome.imported = [name for name in names if isinstance(name, str)]
             case {"result": dict()} | {"failure": dict()}:
                 self.outcome.record = record
             case _:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import platform
-from pathlib import Path
-from typing import TYPE_CHECKING
+import os
 
 from sandbox import kernel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.filters.build import Network
 
@@ -20,13 +19,13 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
 
 
-def _file(network: Network) -> Path:
-    return Path(__file__).parent / "filters" / f"{platform.machine()}-{network}.bpf"
+def _file(network: Network) -> str:
+    return f"{__file__.rpartition('/')[0]}/filters/{os.uname().machine}-{network}.bpf"
 
 
 def supported() -> bool:
     """Tell whether there is a filter for this machine."""
-    return _file("own").is_file()
+    return os.path.isfile(_file("own"))  # noqa: PTH113 - no pathlib here
 
 
 def install(network: Network) -> None:
@@ -34,7 +33,8 @@ def install(network: Network) -> None:
 
     `network`: `own` where the box has a network namespace, `tcp` for TCP only, `none` for connected pairs only.
     """
-    code = _file(network).read_bytes()
+    with open(_file(network), "rb") as file:  # noqa: PTH123 - no pathlib here
+        code = file.read()
     program = _Program(len(code) // _INSTRUCTION_BYTES, code)
     kernel.no_new_privileges()
     kernel.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(program))

@@ -21,24 +21,26 @@ import site
 import socket
 import sys
 import time
-from dataclasses import dataclass, field
-from typing import Any
 
 from sandbox import confine, frames, inside
 from sandbox.processes import Tree
+
+TYPE_CHECKING = False  # typing, dataclasses and pathlib would take a third of the time that a box needs to come up
+if TYPE_CHECKING:
+    from typing import Any
 
 WATCH_EVERY_S = 0.05
 DRAIN_S = 0.15
 
 
-@dataclass
 class _Running:
-    number: int
-    pid: int
-    memory: int = 0
-    processes: int = 0
-    cause: str = ""
-    started: float = field(default_factory=time.monotonic)
+    def __init__(self, number: int, pid: int, memory: int = 0, processes: int = 0) -> None:
+        self.number = number
+        self.pid = pid
+        self.memory = memory
+        self.processes = processes
+        self.cause = ""
+        self.started = time.monotonic()
 
 
 class Init:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import platform
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -150,5 +150,5 @@ def test_families_and_kinds_of_sockets(machine: str):
 
 def test_a_machine_without_a_program_has_no_filter(monkeypatch: pytest.MonkeyPatch):
     assert seccomp.supported()
-    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(seccomp.os, "uname", lambda: SimpleNamespace(machine="riscv64"))
     assert not seccomp.supported()
