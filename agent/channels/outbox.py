@@ -37,6 +37,7 @@ IDLE = 30.0
 CROWDED = 50  # messages
 BREATH = 0.1  # seconds
 SLOWEST = 60.0
+RECALLED = 60.0  # seconds, after which every limit is as if nothing had been sent
 SLOWEST_UNKNOWN = 900.0
 TRIES_OF_A_BUG = 5
 SAYS_SO = frozenset({MessageKind.QUESTION, MessageKind.APPROVAL})
@@ -82,6 +83,7 @@ class OutboxSender:
     async def run(self) -> None:
         """Send what is due until cancelled; then let what is under way finish for a moment, and close the channels."""
         try:
+            await self._recall()
             while True:
                 self._store.outbox_changed.clear()
                 pause = await self._round()
@@ -103,6 +105,15 @@ class OutboxSender:
         await self._store.set_value(_asked_about(int(number)), "")
         await self._settle(int(number), json.loads(noted), again=verb == "again")
         return "Sending it again." if verb == "again" else "Good."
+
+    async def _recall(self) -> None:
+        """Take over from an earlier process: its delays, and what it has sent just now, since the limits are the chats'."""
+        for name, pace in self._paces.items():
+            self._retry_at |= await self._store.delayed_messages(name)
+            now = self._wall()
+            for message, sent_at in await self._store.sent_lately(name, RECALLED):
+                for _ in range(min(message.sent_version, 2)):  # what was edited was sent before
+                    pace.recall(message.dest, max(0.0, now - sent_at))
 
     # --- one round ----------------------------------------------------------------------------------------------
     async def _round(self) -> float:

@@ -117,17 +117,22 @@ class Pace:
         self._chat(message.dest, self._rates).take(now)
         _keep(self._touched, message.id, now)
 
+    def recall(self, dest: Destination, ago: float) -> None:
+        """Note a call of an earlier process, so many seconds ago; the oldest first."""
+        if self._rates is not None:
+            self._chat(dest, self._rates, ago).take(self._clock() - ago)
+
     def close(self, dest: Destination, seconds: float) -> None:
         """Leave a chat alone for a while; the others go on."""
         self._closed_until[chat_of(dest)] = self._clock() + seconds
 
-    def _chat(self, dest: Destination, rates: Rates) -> Allowance:
+    def _chat(self, dest: Destination, rates: Rates, ago: float = 0.0) -> Allowance:
         name = chat_of(dest)
         known = self._chats.get(name)
         if known is None:
             group = dest.chat_type != "private"
             bears = (rates.group, rates.group_burst) if group else (rates.private, rates.private_burst)
-            known = Allowance(*bears, self._clock())
+            known = Allowance(*bears, self._clock() - ago)
             _keep(self._chats, name, known)
         return known
 

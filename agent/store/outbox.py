@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import and_, bindparam, func, not_, or_, select, update
 
 from agent.errors import NotFound
 from agent.store.dialect import insert
@@ -15,7 +15,7 @@ from agent.store.tables import outbox
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Subquery
 
     from agent.domain.messages import OutboundMessage
 
@@ -23,6 +23,7 @@ PENDING = "pending"
 SENDING = "sending"
 SENT = "sent"
 FAILED = "failed"
+HELD_SECONDS = 60.0  # what is to be tried later than that may be overtaken
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,44 @@ def due(connection: Connection, channel: str, limit: int, now: float) -> list[Ou
         outbox.c.not_before <= now,
         or_(outbox.c.sent_version < outbox.c.version, outbox.c.state == SENDING),
     )
-    query = select(outbox).where(*waiting).order_by(outbox.c.id).limit(limit)
+    held = _held(channel, now)
+    overtakes = and_(outbox.c.message_id == "", outbox.c.id > held.c.first)
+    query = (
+        select(outbox)
+        .outerjoin(held, held.c.session_id == outbox.c.session_id)
+        .where(*waiting, or_(held.c.first.is_(None), not_(overtakes)))
+        .order_by(outbox.c.id)
+        .limit(limit)
+    )
     return [outbound(row) for row in connection.execute(query)]
+
+
+def _held(channel: str, now: float) -> Subquery:
+    """Return where something that was never seen is soon tried again: what comes later there must not overtake it."""
+    soon = (
+        outbox.c.channel == channel,
+        outbox.c.state == PENDING,
+        outbox.c.not_before > now,
+        outbox.c.not_before <= now + HELD_SECONDS,
+        outbox.c.message_id == "",
+        outbox.c.sent_version < outbox.c.version,
+    )
+    first = func.min(outbox.c.id).label("first")
+    return select(outbox.c.session_id, first).where(*soon).group_by(outbox.c.session_id).subquery()
+
+
+def lately(connection: Connection, channel: str, since: float) -> list[tuple[OutboundMessage, float]]:
+    """Return the messages that were sent or changed since a time, with that time, oldest first."""
+    query = select(outbox).where(outbox.c.channel == channel, outbox.c.sent_at >= since).order_by(outbox.c.sent_at)
+    return [(outbound(row), row.sent_at) for row in connection.execute(query)]
+
+
+def delayed(connection: Connection, channel: str, now: float) -> dict[int, float]:
+    """Return when what is tried again later is due, in seconds since 1970, by the messages' ids."""
+    waits = (outbox.c.channel == channel, outbox.c.state == PENDING, outbox.c.not_before > now)
+    return {
+        row.id: row.not_before for row in connection.execute(select(outbox.c.id, outbox.c.not_before).where(*waits))
+    }
 
 
 def sending(connection: Connection, message_ids: Sequence[int]) -> None:

@@ -261,6 +261,12 @@ class SqlStore(Automation, Registry):
     async def due_messages(self, channel: str, limit: int = 100) -> list[OutboundMessage]:
         return await self._read(outbox.due, channel, limit, self._clock())
 
+    async def sent_lately(self, channel: str, seconds: float) -> list[tuple[OutboundMessage, float]]:
+        return await self._read(outbox.lately, channel, self._clock() - seconds)
+
+    async def delayed_messages(self, channel: str) -> dict[int, float]:
+        return await self._read(outbox.delayed, channel, self._clock())
+
     async def mark_sending(self, message_ids: Sequence[int]) -> None:
         await self._do(outbox.sending, tuple(message_ids))
 

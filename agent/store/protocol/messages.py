@@ -52,8 +52,15 @@ class Outbox(Protocol):
     async def due_messages(self, channel: str, limit: int = 100) -> list[OutboundMessage]:
         """Return messages whose `sent_version` is behind and whose `not_before` has come, oldest first.
 
-        State `sending` (a send that was under way when the process died) is returned too; the sender decides by kind.
+        What was never seen is left out while an earlier message of its session is tried again within a minute. State
+        `sending` (a send that was under way when the process died) is returned too; the sender decides by kind.
         """
+
+    async def sent_lately(self, channel: str, seconds: float) -> list[tuple[OutboundMessage, float]]:
+        """Return what was sent or changed in the last `seconds`, and when (seconds since 1970), oldest first."""
+
+    async def delayed_messages(self, channel: str) -> dict[int, float]:
+        """Return when what is tried again later is due (seconds since 1970), by the messages' ids."""
 
     async def mark_sending(self, message_ids: Sequence[int]) -> None:
         """Note that these are about to be sent for the first time."""

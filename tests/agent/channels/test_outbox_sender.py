@@ -343,6 +343,43 @@ def test_a_private_chat_gets_one_a_second_after_a_burst():
     assert 60 <= len(sent) <= 65
 
 
+@pytest.mark.parametrize("chat_type", ["private", "supergroup"])
+def test_a_restart_gives_no_new_burst(chat_type):
+    clock = Clock()
+    chat = replace(notice("x"), id=1, dest=Destination("telegram", "-1", chat_type=chat_type))
+    sent = allowed(Pace(clock), chat, clock=clock, seconds=1)
+    restarted = Pace(clock)
+    for at in sent:
+        restarted.recall(chat.dest, clock.now - at)
+    sent += allowed(restarted, chat, clock=clock, seconds=90)
+    uninterrupted = Clock()
+    expected = allowed(Pace(uninterrupted), chat, clock=uninterrupted, seconds=91)
+    assert abs(len(sent) - len(expected)) <= 1
+
+
+async def test_the_next_process_neither_overtakes_nor_hurries(store):
+    """What is tried again later keeps its place behind a restart, and the chat its pace."""
+    wall = [1_000.0]
+    store._clock = lambda: wall[0]
+    channel = Script()
+    channel.raises["first"] = [DeliveryDelayed("busy", retry_after=20.0)]
+    await store.post(notice("first", key="a"))
+    async with running(OutboxSender(store, [channel], wall=lambda: wall[0]).run()):
+        async with asyncio.timeout(30):
+            while not await store.delayed_messages("telegram"):
+                await asyncio.sleep(0.01)
+    await store.post(notice("second", key="b"))
+    sender = OutboxSender(store, [channel], wall=lambda: wall[0])
+    async with running(sender.run()):
+        store.outbox_changed.set()
+        await asyncio.sleep(0.05)
+        assert channel.log == []
+        wall[0] += 21.0
+        store.outbox_changed.set()
+        await channel.until(lambda: len(channel.log) == 2)
+    assert [text for _, text in channel.log] == ["first", "second"]
+
+
 def test_a_group_gets_twenty_a_minute():
     clock = Clock()
     group = replace(notice("x"), id=1, dest=Destination("telegram", "-1", chat_type="supergroup"))

@@ -103,6 +103,38 @@ async def test_a_delayed_message_is_due_when_its_time_has_come(store, notice, cl
     assert (again.state, again.error, again.attempts) == ("pending", "slow down", 1)
 
 
+async def test_what_comes_later_in_a_chat_does_not_overtake_what_is_soon_tried_again(store, notice, clock):
+    for key in ("a", "b"):
+        await store.post(notice(key))
+    elsewhere = dataclasses.replace(notice("c"), dest=Destination("telegram", "22"), session_id="telegram:22")
+    await store.post(elsewhere)
+    first, second, _ = await due(store)
+    await store.mark_failed(first.id, "busy", retry_at=clock.now + 30)
+    assert [message.key for message in await due(store)] == ["c"]
+    assert await store.delayed_messages("telegram") == {first.id: clock.now + 30}
+
+    await store.mark_sent(second.id, 1, "77")
+    await store.post(notice("b", text="changed"))
+    assert [message.key for message in await due(store)] == ["b", "c"]  # what is seen already may change
+    clock.now += 30
+    assert [message.key for message in await due(store)] == ["a", "b", "c"]
+    await store.mark_failed(first.id, "unknown", retry_at=clock.now + 300)
+    await store.post(notice("d"))
+    assert [message.key for message in await due(store)] == ["b", "c", "d"]  # nobody waits for that long
+
+
+async def test_what_was_sent_lately_is_known_to_the_next_process(store, notice, clock):
+    await store.post(notice("a"))
+    await store.post(notice("b"))
+    first, second = await due(store)
+    await store.mark_sent(first.id, 1, "1")
+    clock.now += 5
+    await store.mark_sent(second.id, 1, "2")
+    found = await store.sent_lately("telegram", 60)
+    assert [(message.key, at) for message, at in found] == [("a", clock.now - 5), ("b", clock.now)]
+    assert [message.key for message, _ in await store.sent_lately("telegram", 4)] == ["b"]
+
+
 async def test_a_message_that_was_given_up_comes_back_only_with_another_payload(store, notice):
     await store.post(notice(text="1"))
     [message] = await due(store)
