@@ -107,7 +107,7 @@ class OutboxSender:
         return "Sending it again." if verb == "again" else "Good."
 
     async def _recall(self) -> None:
-        """Take over from an earlier process: its delays, and what it has sent just now, since the limits are the chats'."""
+        """Take over an earlier process's delays, and count what it has sent just now: the limits are the chats'."""
         for name, pace in self._paces.items():
             self._retry_at |= await self._store.delayed_messages(name)
             now = self._wall()
