@@ -256,7 +256,8 @@ class RunLifecycle(Spending, Leases, ABC):
         shown = live.worth_showing or await self._store.get_message(live.key) is not None
         plan = [live.message()] if shown else live.remarked()
         asked = ctx.run.id in self._asked_for_changes
-        if Status.WAITING_APPROVAL not in {*ctx.status.values(), ctx.run.status} and not asked:
+        waited = ctx.run.epoch > 1  # what has expired meanwhile still has its buttons
+        if Status.WAITING_APPROVAL not in {*ctx.status.values(), ctx.run.status} and not asked and not waited:
             return plan
         said = "(stopped)" if status is Status.CANCELLED else "(no longer needed)"
         questions = [replace(q, answer=said) for q in await self._store.questions_of(ctx.run.id) if q.answer is None]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agent.channels.chat_settings import ChatSettings
 from agent.channels.forms import FormsDesk
 from agent.channels.memory_desk import MemoryDesk
+from agent.channels.plugins_desk import PluginsDesk
 from agent.channels.redo import RedoDesk
 from agent.channels.run_desk import RunDesk
 from agent.channels.telegram.desks import desks_of
@@ -53,4 +54,5 @@ def join_chat(
         chat_settings=ChatSettings(sessions, zone_name, model_name, models),
     )
     running = RunDesk(orchestrator, store, reception.begin, config.chat.while_running, models)
-    reception.doors += [RedoDesk(store, hear, orchestrator.stop_run), forms, memory, *telegram, running]
+    redo, plugins_listed = RedoDesk(store, hear, orchestrator.stop_run), PluginsDesk(store, parts.catalogue)
+    reception.doors += [redo, forms, memory, plugins_listed, *telegram, running]

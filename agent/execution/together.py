@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from agent.domain.run import Approval
     from agent.store.protocol import Store
 
+EXPIRED = mark("(expired)")
 CHECKPOINT, REVISE, EDIT = "checkpoint", "revise", "edit"
 PAGE = 8  # calls on a page of a message
 NUMBERED = re.compile(r"([^.~]+)(?:\.(\d+))?(?:~(\d+))?")
@@ -123,7 +125,11 @@ def closing_messages(dest: Destination, approvals: Iterable[Approval], said: str
     """Return what is still asked of a run as it looks when nothing is to be decided any more, and why."""
     asked = list(approvals)
     still_open = {message_of(one.id) for one in asked if one.decision is None}
-    closed = [replace(one, decision=said) if one.decision is None else one for one in asked]
+    now = time.time()
+    closed = [
+        one if one.decision else replace(one, decision=EXPIRED if (one.expires_at or now) < now else said)
+        for one in asked
+    ]
     return asked_messages(dest, (one for one in closed if message_of(one.id) in still_open))
 
 

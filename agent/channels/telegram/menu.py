@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 KEPT = "telegram:menu"
 MOST_OWNERS = 20
 IN_GROUPS = ("/stop", "/plan", "/files", "/status", "/help")
-OWNERS = {"/users": mark("who may use me (owners)")}
+OWNERS = {"/users": mark("who may use me (owners)"), "/plugins": mark("the plugins and their tools (owners)")}
 GROUP = {"/group": mark("when I answer in this group (owners)")}
 MORE_SAYS = mark("more commands")
 
