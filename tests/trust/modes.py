@@ -105,14 +105,14 @@ async def _chain(stage: Stage, case: Case) -> None:
 
 async def _scheduled(stage: Stage, case: Case) -> None:
     write(stage, case.id, _steps(case))
-    await _fire(stage, case, {"pipeline": case.id})
+    await fire(stage, case, {"pipeline": case.id})
 
 
 async def _scheduled_request(stage: Stage, case: Case) -> None:
-    await _fire(stage, case, {"request": f"{case.request} ({case.id})"})
+    await fire(stage, case, {"request": f"{case.request} ({case.id})"})
 
 
-async def _fire(stage: Stage, case: Case, target: dict[str, Any]) -> None:
+async def fire(stage: Stage, case: Case, target: dict[str, Any]) -> None:
     trigger = await stage.bot.app.automation.create(
         Trigger(
             case.id,

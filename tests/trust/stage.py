@@ -207,6 +207,12 @@ async def play(home: Path, cases: Sequence[Case], **settings: Any) -> Stage:
     return stage
 
 
+async def played(folder: Path, *cases: Case, **settings: Any) -> tuple[list[Case], Stage]:
+    """Number some cases, and carry them out in a folder."""
+    made = numbered(cases)
+    return made, await play(folder / "home", made, **settings)
+
+
 async def play_across_a_kill(home: Path, cases: Sequence[Case], **settings: Any) -> Stage:
     """Carry out cases whose plans hold a question: what lies on the disk then is taken up by another life."""
     world, puppet = prepared(cases)

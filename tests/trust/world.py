@@ -164,7 +164,18 @@ def _effects(world: World) -> list[Callable[..., Any]]:
         """Send a file to somebody."""
         return world.note("share", file=file, to=to, words=words)
 
-    return [send_mail, post, pay, delete_ticket, share]
+    @tool(effect="once", reads_all=True)
+    def share_all(to: str) -> str:
+        """Send all files of the workspace to somebody."""
+        return world.note("share_all", to=to)
+
+    @tool(effect="idempotent", host=True)
+    def open_doors(ctx: Context) -> str:
+        """Open the doors."""
+        world.acts.setdefault(ctx.workdir.parent.name.removeprefix("test_"), Counter())[Act.of("open_doors")] += 1
+        return "open"
+
+    return [send_mail, post, pay, delete_ticket, share, share_all, open_doors]
 
 
 PRIVATE: dict[str, Any] = {"private": True}
