@@ -1,6 +1,6 @@
 """Lives of a run that asks about three calls at once: killed right after its n-th commit, then taken up again.
 
-Started as `consent_lives.py ROOT`; prints one JSON line for each n with how the run ended. The person changes one call,
+Started as `consent_lives.py ROOT [STRIDE]`; prints one JSON line for each n, or each STRIDE-th, with how the run ended. The person changes one call,
 denies another, and allows what is left with one press.
 """
 
@@ -120,8 +120,9 @@ def one(home: Path, commits: int) -> dict[str, Any]:
 def main() -> None:
     """Live until nothing is left to be killed."""
     commits, killed = 0, True
+    stride = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     while killed:
-        commits += 1
+        commits += stride
         end = one(Path(sys.argv[1]) / str(commits), commits)
         killed = end["killed"]
         print(json.dumps(end), flush=True)
