@@ -41,6 +41,7 @@ from agent.memory.memory import SessionMemory
 from agent.planning.offline import OfflinePlanner
 from agent.planning.planner import Planner, plan_steps
 from agent.planning.request import Answering, Direct, Dropped, Note, Planned, PlanRequest, Titled
+from agent.policy.own_rules import permitted, rules_of, told_planner
 from agent.policy.words import said_of_files
 from agent.single_step import TASK_KEY, SingleStep
 from sandbox.workspace import Workspace
@@ -262,11 +263,14 @@ class OrchestratorRunner(SingleStep):
             names = [name for name in workspace.list_files() if len(name) <= FILE_NAME_CHARS]
         seen, looked_at = await pictures.of_request(self._store, self._toolbox, ctx)
         memory = await SessionMemory(ctx.session.folder).context()
+        tools, rules = self._catalogue.tools(ctx.session.profile), await rules_of(self._store)
         read = [ctx.plan_control, self._history_label(known, TASK_KEY), looked_at, MEMORY if memory else NOTHING]
         return PlanRequest(
             user_text=ctx.run.request,
-            tools=tuple(self._catalogue.tools(ctx.session.profile)),
-            context=self._build_orchestrator_context(known, TASK_KEY) + await said_of_reply(self._store, ctx.run),
+            tools=permitted(tools, rules),
+            context=self._build_orchestrator_context(known, TASK_KEY)
+            + await said_of_reply(self._store, ctx.run)
+            + told_planner(tools, rules),
             memory=memory,
             files=tuple(names[:FILES_LISTED]),
             progress=tuple(records) if replanning else (),

@@ -26,6 +26,7 @@ COMMANDS = {
     "schedules": "list what runs by itself; run, pause, edit or delete it; watch a folder; make a webhook",
     "projects": "work with a budget of its own: make, pause, resume projects",
     "events": "list what has happened, publish events, handle dead ones again",
+    "rules": "what is never done, what is always allowed, and who is known",
     "audit": "what was done and on whose word; check that the log is as it was written",
     "pair": "make a code that lets one person in",
     "web": "print a link to the pages that show and steer it all",

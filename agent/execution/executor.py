@@ -233,7 +233,7 @@ class Executor:
                 or (asks and denied)
                 or (asks and await self._people.denied_before(ctx, spec, whole))
             ):
-                self._told(log, wanted, REFUSED)
+                self._told(log, wanted, verdict.because if verdict.decision == "deny" else REFUSED)
                 denied = False
             elif asks and not await agreed_for_task(self._store, ctx, request.step.id, spec, whole, labels, control):
                 return await self._people.request_approval(

@@ -220,3 +220,9 @@ async def _write(store: Store, rules: OwnRules, what: str, told: Mapping[str, An
 def permitted(specs: Iterable[ToolSpec], rules: OwnRules) -> tuple[ToolSpec, ...]:
     """Return the tools that no rule forbids."""
     return tuple(spec for spec in specs if rules.forbids(spec) is None)
+
+
+def told_planner(specs: Iterable[ToolSpec], rules: OwnRules) -> str:
+    """Return what a planner is told of the tools that it does not have; "" when none is forbidden."""
+    gone = [spec.full_name for spec in specs if rules.forbids(spec) is not None]
+    return f"\n\nThe owner's rules forbid these tools; say so where one is needed: {', '.join(gone)}." if gone else ""

@@ -215,13 +215,35 @@ async def test_what_a_page_named_is_asked_about_and_reading_it_is_logged(bot: Bo
     assert [told["tool"] for told in await logged(bot, "sent")] == ["test.fetch"]
 
 
-async def test_a_forbidden_tool_is_not_called_and_the_person_learns_why(bot: Bot):
+async def test_a_planner_does_not_have_a_forbidden_tool_and_is_told(bot: Bot):
     await own_rules.forbid(bot.app.store, "test.mail", bot.app.catalogue.tools(), "owner")
     bot.llm.will_plan(step("s1", "mail", to="ada@home.example"))
-    answer = await bot.hears("mail ada@home.example")
-    assert bot.statuses == {"s1": "FAILED"}
-    assert "rule 1 forbids it: never test.mail" in answer.text
-    assert [told["tool"] for told in await logged(bot, "forbidden")] == ["test.mail"]
+    await bot.hears("mail ada@home.example")
+    assert bot.statuses == {}
+    assert "forbid these tools; say so where one is needed: test.mail." in str(bot.llm.requests[0].messages)
+
+
+async def test_a_rule_that_is_made_while_a_run_works_holds_at_once_and_is_told(tmp_path: Path):
+    @tool(effect="pure", host=True)
+    async def forbid() -> str:
+        """Make a rule."""
+        await own_rules.forbid(bot.app.store, "test.mail", bot.app.catalogue.tools(), "owner")
+        return "made"
+
+    async with Bot(tmp_path / "home", [mail, forbid]) as bot:
+        bot.llm.will_plan(step("s1", "forbid"), step("s2", "mail", after=("s1",), to="ada@home.example"))
+        answer = await bot.hears("mail ada@home.example")
+        assert bot.statuses == {"s1": "COMPLETED", "s2": "FAILED"}
+        assert "rule 1 forbids it: never test.mail" in answer.text
+        assert [told["tool"] for told in await logged(bot, "forbidden")] == ["test.mail"]
+        await own_rules.remove(bot.app.store, 1, "owner")
+
+        bot.llm.will_plan(step("t1", task="write", tools=("forbid", "mail")))
+        bot.llm.will_call("forbid")
+        bot.llm.will_call("mail", to="ada@home.example")
+        bot.llm.will_say("task", "I may not.")
+        await bot.hears("mail ada@home.example")
+        assert "The owner's rule 2 forbids it" in str(bot.llm.requests)
 
 
 def test_a_value_without_a_label_is_a_constant():
