@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent.app import App
 from agent.channels.pairing import make_code
 from agent.domain.people import Role
+from agent.execution import gathering
 from agent.testing import step
 from agent.testing.telegram_world import Shown
 from tests.journeys.conftest import OWNER, SECOND_OWNER, Stage
@@ -133,3 +136,29 @@ async def test_an_owners_own_request_in_a_group_is_approved_there(stage: Stage):
         stage.says("@dirigent_bot write to Ada", chat=GROUP, user_id=OWNER)
         await stage.sees("effects.send_mail", chat=GROUP, button="✅ Allow", seconds=LATE)
         assert stage.texts() == []
+
+
+async def test_several_calls_of_a_member_are_one_message_to_the_owner(stage: Stage, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gathering, "TOGETHER_SECONDS", 60.0)
+    stage.telegram.chat(SECOND_OWNER)
+    letters = [
+        step(f"s{n}", "send_mail", title=f"Letter {n}", to=f"{name}@example.org", subject="Hi", text="secret words")
+        for n, name in enumerate(("ada", "bob"), start=1)
+    ]
+    stage.will_plan(*letters, title="Letters")
+    stage.will("answer", "It is done.")
+    async with stage.up() as app:
+        await let_in(stage, app)
+        stage.says("@dirigent_bot write to both", chat=GROUP, user_id=FRIEND)
+        request = await stage.sees("2 calls wait for your word", button="✅ Allow all", seconds=LATE)
+        assert request.text.count(f"Asked by User {FRIEND} ({FRIEND}).") == 2
+        await stage.sees("🔐 2 calls: I have asked an owner in private.", chat=GROUP, seconds=LATE)
+        await stage.presses(request, "🔎 One by one")
+        one = await stage.sees("(1 of 2)", button="✅ Allow", seconds=LATE)
+        assert "✏️ Edit" not in one.labels  # what is typed for it would have to be typed in the group
+        await stage.presses(one, "✅ Allow")
+        two = await stage.sees("(2 of 2)", button="❌ Deny", seconds=LATE)
+        await stage.presses(two, "❌ Deny")
+        await stage.sees("It is done.", chat=GROUP, seconds=LATE)
+        assert all("secret words" not in text for text in stage.texts(GROUP))
+    assert mails(stage, GROUP) == "ada@example.org|Hi|secret words\n"

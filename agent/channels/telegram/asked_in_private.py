@@ -66,7 +66,11 @@ class AskedInPrivate:
         payload = {name: value for name, value in message.payload.items() if name != "editable"}
         if "buttons" in payload:
             payload["buttons"] = _without_editing(payload["buttons"])
-        payload |= {"asker": self._named(asker)} if asker else {}
+        if asker:
+            payload |= {"asker": self._named(asker)}
+        if asker and "calls" in payload:  # of several, each says it
+            said = f" · Asked by {self._named(asker)}."
+            payload["calls"] = [{**call, "because": f"{call.get('because', '')}{said}"} for call in payload["calls"]]
         key = f"{message.key}{TO}{owner}"
         return OutboundMessage(dest, message.kind, key, payload, session_id=dest.session_id, run_id=message.run_id)
 
