@@ -9,6 +9,8 @@ from agent.engine.local import LocalEngine
 from sandbox.api import Policy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agent.catalogue import Catalogue
     from agent.config import AppConfig
     from agent.engine.protocol import Engine
@@ -45,6 +47,11 @@ def sandbox_policy(config: AppConfig) -> Policy:
     )
 
 
+def journal_of(config: AppConfig) -> str | Path:
+    """Return where the journal is: the path of its file, or the address of its database."""
+    return config.store.get_secret_value() if config.store is not None else config.folder / JOURNAL
+
+
 def make_parts(
     config: AppConfig,
     *,
@@ -61,7 +68,7 @@ def make_parts(
 
     config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     limits = config.limits
-    store = store or SqlStore(config.folder / JOURNAL)
+    store = store or SqlStore(journal_of(config))
     return Parts(
         store,
         catalogue or Catalogue.load(config),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from agent.config import AppConfig, load_config
 from agent.logs import set_up_logs
@@ -55,5 +56,8 @@ def secrets_of(config: AppConfig) -> Iterator[str]:
     for secret in (*tokens, *config.secrets.values()):
         if secret is not None:
             yield secret.get_secret_value()
+    if config.store is not None:
+        yield config.store.get_secret_value()
+        yield urlsplit(config.store.get_secret_value()).password or ""
     for settings in config.plugins.values():
         yield from (value for name, value in settings.items() if any(word in name.lower() for word in TELLING))

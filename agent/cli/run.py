@@ -116,7 +116,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 async def _ready(config: AppConfig, catalogue: Catalogue, name: str | Path) -> Ready:
     """Return what is to be run; the journal is opened only for a chain."""
-    from agent.parts import JOURNAL
+    from agent.parts import journal_of
     from agent.pipelines import Pipelines
     from agent.store.sql import SqlStore
 
@@ -124,7 +124,7 @@ async def _ready(config: AppConfig, catalogue: Catalogue, name: str | Path) -> R
     pipelines = Pipelines(folder, catalogue)
     if isinstance(name, Path) or name in pipelines.places():
         return pipelines.load(name)
-    store = SqlStore(config.folder / JOURNAL)
+    store = SqlStore(journal_of(config))
     await store.open()
     try:
         return await Pipelines(folder, catalogue, store).ready(name)

@@ -214,6 +214,9 @@ class AppConfig(BaseSettings):
 
     home: Path = Path("~/.dirigent")
     """All data of an installation: dirigent.toml, the journal, sessions, plugins, logs. `DIRIGENT_HOME`."""
+    store: SecretStr | None = None
+    """Where the journal is kept when not in `journal.db` of the home: `postgresql://user:password@host/database`, which
+    `dirigent migrate-store` fills from the file. `DIRIGENT_STORE`, or `DIRIGENT_STORE_FILE` for a file with it."""
     telegram_token: SecretStr | None = None
     """The bot's token from @BotFather. `DIRIGENT_TELEGRAM_TOKEN`."""
     telegram_base_url: Url = "https://api.telegram.org"

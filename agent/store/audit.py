@@ -1,7 +1,7 @@
 """The audit log: only ever appended to, and a chain: every row seals itself and the seal of the row before it.
 
-What is noted in a transaction is written at its end, by one statement, so the chain is linear however many processes
-write: on SQLite a transaction that writes has the file to itself, on PostgreSQL it takes a lock of its own here.
+What is noted in a transaction is written at its end, by one statement. Transactions that write come one after the
+other, so the chain is linear however many processes write.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 NONE: Mapping[str, str] = {}
 PENDING = "audit"  # in the connection's own dictionary: the rows of the transaction under way
-LOCK = 5_340_871_215
 _COLUMNS = ("kind", "session_id", "detail", "at", "hash")
 _INSERT = Prepared(plain_insert(audit).values({name: bindparam(name) for name in _COLUMNS}), _COLUMNS)
 _NEWEST = "SELECT hash FROM audit WHERE id = (SELECT max(id) FROM audit)"
@@ -77,7 +76,6 @@ def _newest(connection: Connection) -> str:
     if connection.dialect.name == "sqlite":  # this is run in most transactions: the long way costs as much as a row
         found = driver_of(connection).execute(_NEWEST).fetchone()
         return str(found[0]) if found else GENESIS
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
     return str(connection.execute(text(_NEWEST)).scalar() or GENESIS)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from agent.errors import JournalFailed
 from agent.store import audit, transitions
-from agent.store.dialect import BUSY_SECONDS, READS, WRITES, fate_of, is_to_be_repeated, number_of
+from agent.store.dialect import BUSY_SECONDS, READS, WRITES, fate_of, number_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from agent.store.transitions import Owner, Transition
 
-PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
-"""Seconds between attempts at a transaction that others got in the way of."""
+PAUSES = (0.0, 0.05, 0.1, 0.2, *(1.0 for _ in range(BUSY_SECONDS)))
+"""Seconds between looks at what became of a transaction."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,23 +73,9 @@ class Batches:
         self._begins = WRITES if writes else READS
         outcomes = None if self._is_late(operations) else self._hopefully(operations)
         if outcomes is None:
-            outcomes = self._until_done(operations)
+            outcomes = self._once(lambda: self._exactly(operations))
         self.commits += writes
         return outcomes
-
-    def _until_done(self, operations: Sequence[Operation]) -> list[Any]:
-        """Do everything the exact way, again when it failed only because others came at the same time."""
-        late = dict(self._late)
-        for pause in PAUSES:
-            self._late = dict(late)
-            try:
-                return self._once(lambda: self._exactly(operations))
-            except DBAPIError as error:
-                if not is_to_be_repeated(error):
-                    raise
-            time.sleep(pause)
-        self._late = dict(late)
-        return self._once(lambda: self._exactly(operations))
 
     def _once(self, carry_out: Callable[[], list[Any]]) -> list[Any]:
         """Carry out one transaction; when this raises, nothing of it was kept, but for FateUnknown."""
@@ -100,7 +86,7 @@ class Batches:
             audit.noted(connection).clear()
             outcomes = carry_out()
             audit.write(connection)
-            number = number_of(connection) if self._begins == WRITES else None
+            number = number_of(connection)
         except BaseException:
             transaction.rollback()
             raise
@@ -111,17 +97,17 @@ class Batches:
         """Commit. When the connection is lost meanwhile, ask the server what it has kept."""
         try:
             transaction.commit()
-        except DBAPIError as error:
-            transaction.rollback()
-            if number is None or not error.connection_invalidated:
-                raise
-            if not self._was_kept(number):
+        except Exception as error:
+            self._connection.rollback()
+            lost = isinstance(error, DBAPIError) and error.connection_invalidated
+            if not lost or number is None or not self._was_kept(number):
                 raise
 
     def _was_kept(self, number: int) -> bool:
-        for pause in (*PAUSES, *(1.0 for _ in range(BUSY_SECONDS))):
+        for pause in PAUSES:
             time.sleep(pause)
             try:
+                self._connection.info["begin"] = READS
                 with self._connection.begin():
                     fate = fate_of(self._connection, number)
             except DBAPIError:  # it is not back yet
@@ -175,8 +161,6 @@ class Batches:
             outcome = operation.work(self._connection)
         except Exception as error:
             savepoint.rollback()
-            if is_to_be_repeated(error):
-                raise
             noted[:] = before
             return Refused(error)
         savepoint.commit()

@@ -11,7 +11,7 @@ from sqlalchemy import collate, create_engine, event, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from agent.errors import ConfigError
 
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.dml import UpdateBase
 
 BUSY_SECONDS = 10
-IDLE_SECONDS = 60
+IDLE_SECONDS = 20  # of a process that was stopped in the middle of a transaction
+TURN_SECONDS = 30  # until it is another's turn
 DRIVER = "postgresql+psycopg"
 ADDRESS = "Give the path of an SQLite file, or an address such as postgresql://user:password@host/database."
-REPEATED = frozenset({"40001", "40P01"})  # serialisation failed, deadlock: it was nobody's fault, and nothing was kept
+# Whoever writes has the journal to itself until it has committed, as with the file: nothing that is read before it is
+# written can be overtaken, and nobody ever locks another out. Reading waits for nobody.
+ALONE = "SELECT pg_current_xact_id()::text::bigint FROM pg_advisory_xact_lock(5340871214)"
 READS = "BEGIN"
 WRITES = "BEGIN IMMEDIATE"
 PRAGMAS = (
@@ -94,15 +97,27 @@ def _server_engine(url: URL) -> Engine:
             hint="Install it with: pip install 'dirigent[postgres]'",
         ) from None
     event.listen(engine, "connect", _prepare_server)
+    event.listen(engine, "begin", _begin_server)
     return engine
 
 
 def _prepare_server(connection: Any, _record: Any) -> None:
     # Nobody waits for ever: neither for another's lock, nor for a process that is stopped in the middle.
     with connection.cursor() as cursor:
-        cursor.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
+        cursor.execute(f"SET lock_timeout = '{TURN_SECONDS}s'")
         cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
     connection.commit()
+
+
+def _begin_server(connection: Connection) -> None:
+    connection.info["number"] = None
+    if connection.info.get("begin", WRITES) == WRITES:
+        try:
+            connection.info["number"] = connection.exec_driver_sql(ALONE).scalar()
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                connection.connection.rollback()
+            raise
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -130,41 +145,20 @@ def insert(connection: Connection, table: Table) -> sqlite_dialect.Insert | post
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite_dialect.insert(table)
 
 
-def alone(connection: Connection, what: str) -> None:
-    """Wait until no other transaction holds this name, and hold it until this one ends.
-
-    For what no row stands for that could be locked. On SQLite a transaction that writes has the file to itself.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.execute(_ALONE, {"what": what})
-
-
-_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 5340871216))")
-# A transaction has a number only when it has written.
-_NUMBER = text("SELECT pg_current_xact_id_if_assigned()::text::bigint")
-_FATE = text("SELECT pg_xact_status(CAST(:number AS xid8))")
-
-
 def by_bytes(connection: Connection, column: ColumnElement[str]) -> ColumnElement[str]:
     """Return a column of text as it is to be compared: by its bytes, whatever order of words the database has."""
     return collate(column, "C") if connection.dialect.name == "postgresql" else column
 
 
-def is_to_be_repeated(error: Exception) -> bool:
-    """Tell whether a transaction failed only because others came at the same time."""
-    return getattr(getattr(error, "orig", None), "sqlstate", None) in REPEATED
-
-
 def number_of(connection: Connection) -> int | None:
-    """Return the number by which `fate_of` can ask for the transaction under way; None where nobody needs to ask."""
-    if connection.dialect.name != "postgresql":
-        return None
-    return connection.execute(_NUMBER).scalar_one_or_none()
+    """Return the number of the transaction under way for `fate_of`; None where nobody needs to ask."""
+    number: int | None = connection.info.get("number")
+    return number
 
 
 def fate_of(connection: Connection, number: int) -> bool | None:
     """Tell whether the transaction with this number was committed; None while it still goes on."""
-    fate = connection.execute(_FATE, {"number": str(number)}).scalar()
+    fate = connection.execute(text("SELECT pg_xact_status(CAST(:number AS xid8))"), {"number": str(number)}).scalar()
     return None if fate == "in progress" else fate == "committed"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
 from agent.errors import DirigentError, JournalFailed, JournalUnusable, NotFound
-from agent.store.dialect import BUSY_SECONDS, file_of
+from agent.store.dialect import BUSY_SECONDS, TURN_SECONDS, file_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,9 +55,10 @@ def _integrity(said: str) -> DirigentError:
 def _known(said: str, where: str, file: Path | None) -> DirigentError | None:
     if any(word in said for word in DAMAGED):
         return JournalUnusable(f"The journal {where} is damaged ({said}).", hint=_way_back(file))
-    if "locked" in said:
+    if "locked" in said or "lock timeout" in said:
+        seconds = BUSY_SECONDS if file else TURN_SECONDS
         return JournalFailed(
-            f"Another process has kept the journal {where} locked for {BUSY_SECONDS} seconds.",
+            f"Another process has kept the journal {where} locked for {seconds} seconds.",
             hint="Look for another Dirigent or a database tool that has it open.",
         )
     if any(word in said for word in FULL):

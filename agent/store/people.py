@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy import insert as plain_insert
 
 from agent.domain.people import Pairing, Person, Role
-from agent.store.dialect import alone, insert
+from agent.store.dialect import insert
 from agent.store.people_tables import pairing_attempts, pairing_codes, people
 from agent.store.rows import plain
 
@@ -94,7 +94,6 @@ def pair(connection: Connection, digest: str, row: dict[str, Any], now: float) -
 
 def _too_many(connection: Connection, channel: str, user_id: str, now: float) -> bool:
     """Tell whether this person, or everybody together, has tried often enough for now."""
-    alone(connection, "pairing")  # tries at the same moment are counted, too
     tries = pairing_attempts.c
     connection.execute(delete(pairing_attempts).where(tries.at < now - WINDOW))
     of_one = select(func.count()).where(tries.channel == channel, tries.user_id == user_id)

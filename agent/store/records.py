@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, false, func, select, true, update
 from sqlalchemy import insert as plain_insert
 
-from agent.store.dialect import alone, insert
+from agent.store.dialect import insert
 from agent.store.rows import artifact as read_artifact
 from agent.store.rows import dump_provenance, load_provenance, plain
 from agent.store.tables import artifacts, ledger, sessions, values
@@ -80,8 +80,6 @@ def add_artifacts(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Record files; what was known of the same paths is history from now on."""
     if not rows:
         return
-    for session_id in sorted({row["session_id"] for row in rows}):
-        alone(connection, f"files:{session_id}")  # of two who record the same path only one may be the newest
     former = (
         artifacts.c.session_id == bindparam("of_session"),
         artifacts.c.current == true(),

@@ -10,7 +10,7 @@ from agent.domain.provenance import Provenance
 from agent.domain.states import FINAL, Status, check_transition, sources_of
 from agent.errors import IllegalTransition, NotFound
 from agent.store import accounts, audit, inbox
-from agent.store.dialect import alone, insert
+from agent.store.dialect import insert
 from agent.store.rows import dump, dump_provenance, plain, short_id
 from agent.store.rows import run as read
 from agent.store.tables import runs, tasks
@@ -129,9 +129,6 @@ def lease(connection: Connection, run_id: int, owner: str, seconds: float, now: 
     None, too, while another owner works on a run of the same project: they must not overlap.
     What a former worker of it has set aside and never settled counts as used.
     """
-    project = connection.execute(select(runs.c.project).where(runs.c.id == run_id)).scalar()
-    if project:
-        alone(connection, f"project:{project}")  # who leases another run of it at this moment is not to be seen yet
     free = or_(runs.c.lease_owner.in_(["", owner]), runs.c.lease_until <= now)
     row = connection.execute(
         update(runs)

@@ -5,10 +5,10 @@ A journal that is up to date costs one query; Alembic is imported only when ther
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,6 @@ HEAD = "0005"
 MIGRATIONS = Path(__file__).parent / "migrations"
 BACKUPS_KEPT = 3
 LOCK_SECONDS = 60
-ADVISORY_LOCK = 5_340_871_214
 
 # The same table that Alembic would make.
 _version = Table("alembic_version", MetaData(), Column("version_num", Text, primary_key=True))
@@ -48,16 +47,15 @@ def open_journal(url: URL) -> Connection:
     file = file_of(url)
     with _alone(file):
         engine = engine_of(url)
-        try:
-            connection = engine.connect()
+        with contextlib.ExitStack() as opened:
+            opened.callback(engine.dispose)
+            connection = opened.enter_context(engine.connect())
             _bring_up_to_date(connection, file)
-        except BaseException:
-            engine.dispose()
-            raise
+            opened.pop_all()
         return connection
 
 
-@contextmanager
+@contextlib.contextmanager
 def _alone(file: Path | None) -> Iterator[None]:
     """Keep other processes from creating or migrating the same file meanwhile."""
     if file is None:
@@ -99,17 +97,10 @@ def _found(connection: Connection) -> tuple[str | None, list[str]]:
 
 def _create(connection: Connection) -> None:
     with connection.begin():
-        _serialise(connection)
         if _found(connection)[0] is None:
             metadata.create_all(connection)
             connection.execute(sql(_CREATE_VERSION))
             connection.execute(_version.insert().values(version_num=HEAD))
-
-
-def _serialise(connection: Connection) -> None:
-    """Wait for other processes that create or migrate; for a file `_alone` has done that."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sql("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
 
 
 def _migrate(connection: Connection, revision: str, file: Path | None) -> None:
@@ -124,8 +115,8 @@ def _migrate(connection: Connection, revision: str, file: Path | None) -> None:
     if is_sqlite:  # a table that is rebuilt would otherwise take the rows that point to it along
         _pragma(connection, "PRAGMA foreign_keys=OFF")
     with connection.begin():
-        _serialise(connection)
-        command.upgrade(config, "head")
+        if _found(connection)[0] != HEAD:  # another process may have done it while this one waited
+            command.upgrade(config, "head")
     if is_sqlite:
         _pragma(connection, "PRAGMA foreign_keys=ON")
 
