@@ -11,6 +11,7 @@ MARKS = " .!。！"
 HELP = {
     "/new": mark("start afresh: forget the conversation so far (files and memory stay)"),
     "/stop": mark("stop what is running"),
+    "/undo": mark("bring the files back to before the last request"),
     "/plan": mark("show the present plan"),
     "/run": mark("carry out a pipeline: `/run NAME input=value`"),
     "/pipelines": mark("list the pipelines"),

@@ -35,6 +35,7 @@ from agent.parts import Parts, make_parts
 from agent.spending import Spending
 from agent.store.tidying import tidy_daily
 from agent.texts import mark, say
+from agent.versions.versions import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,8 +78,15 @@ class RunLifecycle(Spending, Leases, ABC):
         self._bot: Bot = bot or Outbox(used.store)
         toolbox = self._toolbox = Toolbox(config, used.catalogue, used.boxes)
         self._executor = Executor(config, used.store, used.catalogue, toolbox)
+        self.versions = Versions(used.store, config.chat.undo_runs, config.chat.undo_mb)
         self._dispatcher = Dispatcher(
-            config, used.store, used.catalogue, toolbox, self._executor, published=self._tell_published
+            config,
+            used.store,
+            used.catalogue,
+            toolbox,
+            self._executor,
+            published=self._tell_published,
+            before_writing=lambda ctx: self.versions.before(ctx.run, ctx.session),
         )
         self._started = False
         self._tidier: asyncio.Task[None] | None = None
@@ -107,8 +115,10 @@ class RunLifecycle(Spending, Leases, ABC):
         await self._store.open()
         if self._own is not None and self._llm is None:
             self._llm = await open_model(self._config)
+        await self.versions.finish_interrupted(self.sessions.open)
         await self._engine.start(self._work)
-        self._tidier = asyncio.create_task(tidy_daily(self._store, self._config.limits.keep_days), name="tidy")
+        tidying = tidy_daily(self._store, self._config.limits.keep_days, self.versions.forget_older)
+        self._tidier = asyncio.create_task(tidying, name="tidy")
 
     async def resume(self, channel: str = "") -> None:
         """Take up the runs of a channel ("" for all) that the journal says are unfinished.
@@ -249,6 +259,7 @@ class RunLifecycle(Spending, Leases, ABC):
     ) -> None:
         last = [*await self._last_look(ctx, live, status), *messages]
         await self._store.finish_run(ctx.run.id, ctx.run.epoch, status=status, answer=text, error=error, messages=last)
+        await self.versions.after(ctx.run, ctx.session)
 
     async def _last_look(self, ctx: RunContext, live: LivePlan, status: Status) -> list[OutboundMessage]:
         """Return the plan, if it is or was shown, and what the run still asks, as they look at its end: no buttons."""
@@ -283,6 +294,7 @@ class RunLifecycle(Spending, Leases, ABC):
             await self._store.finish_run(
                 run.id, run.epoch, status=Status.FAILED, answer=answer, error=message, messages=messages
             )
+            await self.versions.after(run, await self.sessions.open(run.session_id))
         except StaleLease:
             self._log.warning("run {} was taken over by another worker", run.id)
         except DirigentError as error:  # it has ended already, or the journal can't be written

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import functools
 import hashlib
+import io
 import os
 import re
 import secrets
@@ -178,13 +179,18 @@ class Workspace:
 
     def write_bytes(self, path: str, data: bytes) -> None:
         """Write a file whole or not at all, with the folders above it."""
+        self.put(path, io.BytesIO(data))
+
+    def put(self, path: str, source: BinaryIO, mode: int = 0o644) -> None:
+        """Write a file whole or not at all from what `source` holds, with the folders above it."""
         folder, name = self._parent(path)
         temporary = f".{secrets.token_hex(8)}.part"
         try:
             descriptor = os.open(temporary, _CREATE, 0o644, dir_fd=folder)
             with os.fdopen(descriptor, "wb") as file:
                 self._hand_over(descriptor)
-                file.write(data)
+                shutil.copyfileobj(source, file, 1 << 20)
+                os.fchmod(descriptor, mode & 0o777)
             os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError as error:
             with contextlib.suppress(OSError):

@@ -11,6 +11,7 @@ from agent.channels.plugins_desk import PluginsDesk
 from agent.channels.redo import RedoDesk
 from agent.channels.run_desk import RunDesk
 from agent.channels.telegram.desks import desks_of
+from agent.channels.undo_desk import UndoDesk
 from agent.domain.session import Profile
 from agent.execution.pictures import PictureNotes
 from agent.execution.replies import Replies
@@ -53,6 +54,7 @@ def join_chat(
         plugins=plugins,
         chat_settings=ChatSettings(sessions, zone_name, model_name, models),
     )
+    undo = UndoDesk(store, sessions, orchestrator.versions)
     running = RunDesk(orchestrator, store, reception.begin, config.chat.while_running, models)
     redo, plugins_listed = RedoDesk(store, hear, orchestrator.stop_run), PluginsDesk(store, parts.catalogue)
-    reception.doors += [redo, forms, memory, plugins_listed, *telegram, running]
+    reception.doors += [redo, forms, memory, undo, plugins_listed, *telegram, running]

@@ -123,6 +123,10 @@ class Chat(_Section):
     """What becomes of a message that comes while a request is being worked on: `queue` (it comes next), `steer` (the
     plan is changed in its sense), or `ask` (it comes next, with a button to have it used at once). A reply to the plan
     always changes the plan."""
+    undo_runs: Annotated[int, Field(ge=0, le=100)] = 10
+    """How many requests of a chat can be undone with /undo, one after the other; 0 keeps no earlier files."""
+    undo_mb: Annotated[int, Field(ge=1)] = 512
+    """Megabytes that a chat's earlier files may take on disk; the oldest go first, and larger ones are not kept."""
 
 
 class Telegram(_Section):

@@ -38,7 +38,7 @@ from agent.policy.gate import Policy
 from agent.policy.rule import leaves
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from agent.catalogue import Catalogue
     from agent.config import AppConfig
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from agent.execution.toolbox import Toolbox
     from agent.store.protocol import Store
     from plugins.api import ToolSpec
-    from sandbox.api import Progress
 
 OPTION_CHARS = 200
 # What leads from where a step stands to RUNNING, in the state machine's own steps.
@@ -63,7 +62,7 @@ TO_RUNNING: dict[Status, tuple[Status, ...]] = {
 class Dispatcher:
     """Carries out single steps of any run. It keeps nothing between calls; the journal does.
 
-    `published` is called when an event may have been stored.
+    `published` is called when an event may have been stored, `before_writing` before a step that may change files.
     """
 
     def __init__(
@@ -75,6 +74,7 @@ class Dispatcher:
         executor: Executor,
         *,
         published: Callable[[], None] = lambda: None,
+        before_writing: Callable[[RunContext], Awaitable[None]] | None = None,
     ) -> None:
         self._config = config
         self._store = store
@@ -82,6 +82,7 @@ class Dispatcher:
         self._toolbox = toolbox
         self._executor = executor
         self._published = published
+        self._before_writing = before_writing
         self._people = People(store, config.limits)
         self._pipes = Pipes(config, store, catalogue)
         self._policy = Policy(store, config)
@@ -147,7 +148,8 @@ class Dispatcher:
             return await self._people.ask(ctx, request)
         if step.step_type is StepType.TOOL:
             return await self._tool(ctx, request, settled, once=once)
-        await self._start(ctx, step, durable=once or bool(settled.allowed))
+        writes = step.step_type is StepType.TASK or bool(step.outputs)
+        await self._start(ctx, step, durable=once or bool(settled.allowed), writes=writes)
         return await with_retries(
             lambda _attempt: self._with_model(ctx, request, settled),
             0 if once else step.retries,
@@ -197,14 +199,14 @@ class Dispatcher:
         if asks and (asked := await self._consent(ctx, request, spec, args, because, allowed)) is not None:
             return asked
         note = _begun(ctx, step.id, spec, args, verdict) if asks or leaves(spec) else None
-        await self._start(ctx, step, durable=once or asks, note=note)
+        await self._start(ctx, step, durable=once or asks, note=note, writes=spec.effect != "pure")
         call = Call(
             session=ctx.session,
             spec=spec,
             args=args,
             step_id=step.id,
             seconds=self._toolbox.seconds(spec, step.timeout),
-            report=lambda progress: _report(ctx, step.id, progress),
+            report=lambda at: ctx.on_progress(step.id, at.text, at.done, at.total),
             memory=ctx.memory,
             budget=ctx.budget,
             services=named_services(ctx.run.given),
@@ -300,8 +302,12 @@ class Dispatcher:
         return step.step_type is StepType.TASK and any(t.once for t in self._executor.tools_of(ctx, step))
 
     # --- the journal --------------------------------------------------------------------------------------------
-    async def _start(self, ctx: RunContext, step: PlanStep, *, durable: bool, note: StepNote | None = None) -> None:
+    async def _start(
+        self, ctx: RunContext, step: PlanStep, *, durable: bool, note: StepNote | None = None, writes: bool = False
+    ) -> None:
         """Note the start; before an effect that must not happen twice, the note is committed first."""
+        if writes and self._before_writing is not None:
+            await self._before_writing(ctx)
         way = list(TO_RUNNING[ctx.state_of(step)])
         if ctx.state_of(step) is Status.RUNNING:  # left over from a worker that died
             way = [Status.READY, Status.RUNNING]
@@ -378,10 +384,6 @@ def _begun(ctx: RunContext, step_id: str, spec: ToolSpec, args: dict[str, Any], 
     detail["because"] = verdict.because or consent.YOURS
     kind = "effect begun" if verdict.decision == "ask" or spec.effect == "effect" else "sent"
     return StepNote(kind, ctx.session.id, detail, {"digest": digest})
-
-
-def _report(ctx: RunContext, step_id: str, progress: Progress) -> None:
-    ctx.on_progress(step_id, progress.text, progress.done, progress.total)
 
 
 def response_of(step_id: str, stored: Any) -> ExecutorResponse:

@@ -19,7 +19,7 @@ from sqlalchemy import text as sql
 from agent.errors import ConfigError
 from agent.store.dialect import READS, WRITES, driver_of, engine_of, file_of
 from agent.store.faults import backups_of
-from agent.store.people_tables import metadata
+from agent.store.version_tables import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration; `metadata` describes the tables after it."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -19,6 +19,7 @@ from agent.store.registry import Registry
 from agent.store.rows import dump, plain
 from agent.store.transitions import change as change_one
 from agent.store.transitions import transition
+from agent.store.versions import VersionRecords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from agent.store.protocol import Store
 
 
-class SqlStore(Automation, Registry):
+class SqlStore(Automation, Registry, VersionRecords):
     """The journal in an SQLite file (`path`) or a database (`url`). `clock` gives seconds since 1970.
 
     It belongs to the event loop that called `open()`.

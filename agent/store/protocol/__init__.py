@@ -14,6 +14,7 @@ from agent.store.protocol.messages import Inbox, Outbox, Sessions
 from agent.store.protocol.people import Answers, People
 from agent.store.protocol.records import Audit, Money, Values
 from agent.store.protocol.runs import Artifacts, Runs, Steps
+from agent.store.protocol.versions import Versions
 
 
 class Store(
@@ -31,6 +32,7 @@ class Store(
     Money,
     Audit,
     Values,
+    Versions,
     Protocol,
 ):
     """The journal. Raises IllegalTransition, StaleLease or NotFound; nothing of a refused write is kept."""

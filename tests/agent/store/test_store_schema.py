@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
+from agent.domain.versions import Snapshot
 from agent.errors import ConfigError, DirigentError
 from agent.store import schema
 from agent.store.dialect import engine_of, url_of
@@ -308,3 +309,22 @@ async def test_a_journal_of_schema_0002_is_upgraded_with_all_that_is_in_it(tmp_p
     assert (of_run.money, of_run.tokens) == (0.3, 150)
     assert (of_session.money, of_session.tokens) == (of_month.money, of_month.tokens) == (0.3, 155)
     assert len(schema.backups_of(file)) == 1
+
+
+async def test_a_journal_of_schema_0005_is_upgraded_and_keeps_earlier_states_from_then_on(tmp_path: Path):
+    file = tmp_path / "journal.db"
+    by_migrations(file, "0005")
+    execute(
+        file,
+        "INSERT INTO runs (id, ref, session_id, user_id, origin, request, dest, status, provenance, created_at) "
+        "VALUES (1, 'r', 's', '7', 'message', 'do it', '{}', 'COMPLETED', '{\"sources\":[]}', 1)",
+        "INSERT INTO artifacts (session_id, run_id, step_id, path, size, current, created_at) "
+        "VALUES ('s', 1, 'x', 'a.csv', 3, 1, 1)",
+    )
+    store = await opened(file)
+    await store.add_snapshot(Snapshot("s", 1, "digest"))
+    (found,) = await store.snapshots("s")
+    rows = await store.label_rows("s")
+    await store.close()
+    assert (found.before, found.state) == ("digest", "taken")
+    assert list(rows) == ["a.csv"]
