@@ -13,7 +13,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.held import descendants
+
 _ROOT = Path("/sys/fs/cgroup")
+_MEMORY, _PIDS = "memory", "pids"
+_ASIDE = "dirigent-self-"
 _serial = itertools.count()
 _left: set[Path] = set()
 
@@ -126,19 +130,53 @@ def _version_2(own: dict[str, str]) -> _Hierarchy | None:
     if "" not in own or not (_ROOT / "cgroup.controllers").exists():
         return None
     parent = _ROOT / own[""].lstrip("/")
-    for candidate in (parent, _ROOT):
+    if parent.name.startswith(_ASIDE):  # started by somebody whom an earlier process of ours took along
+        parent = parent.parent
+    for candidate in dict.fromkeys((parent, _ROOT)):
         enabled = _enabled(candidate)
-        if "memory" in enabled and (place := _made(candidate)) and "memory" in _enabled(place):
-            return _Hierarchy(place, place if "pids" in _enabled(place) else None, 2)
+        if _MEMORY not in enabled and candidate == parent and _step_aside(parent):
+            enabled = _enabled(candidate)
+        if _MEMORY in enabled and (place := _made(candidate)) and _MEMORY in _enabled(place):
+            return _Hierarchy(place, place if _PIDS in _enabled(place) else None, 2)
     return None
+
+
+def _step_aside(parent: Path) -> bool:
+    """Move what runs in our own group into one below it; return whether that was done.
+
+    Version 2 gives controllers only to groups that are not beside processes. Where somebody else's processes are there,
+    too, the group is not ours to arrange.
+    """
+    leaf = parent / f"{_ASIDE}{os.getpid()}"
+    try:
+        running = {int(pid) for pid in (parent / "cgroup.procs").read_text().split()}
+        if _MEMORY not in (parent / "cgroup.controllers").read_text().split() or not running <= _own_tree():
+            return False
+        leaf.mkdir(exist_ok=True)
+        for pid in running:
+            with contextlib.suppress(ProcessLookupError):
+                (leaf / "cgroup.procs").write_text(str(pid))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _own_tree() -> set[int]:
+    """Return this process, those above it and those below it."""
+    found, above = descendants(os.getpid()), os.getppid()
+    while above > 0:
+        found.add(above)
+        stat = Path(f"/proc/{above}/stat").read_text(errors="replace")
+        above = int(stat.rpartition(")")[2].split()[1])
+    return found
 
 
 def _enabled(place: Path) -> set[str]:
     """Return the controllers that groups below `place` have, after asking for those that we use."""
     control = place / "cgroup.subtree_control"
-    for controller in ("+memory", "+pids"):
+    for controller in (_MEMORY, _PIDS):
         with contextlib.suppress(OSError):
-            control.write_text(controller)
+            control.write_text(f"+{controller}")
     try:
         return set(control.read_text().split())
     except OSError:
