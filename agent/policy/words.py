@@ -25,7 +25,7 @@ def typed(value: Any, words: str) -> bool:
     An address has to stand there as a whole (`https://` may be left out); of a text every word has to. Such a value
     tells others nothing else, whoever picked it.
     """
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, bool) or value == "":
         return True
     if isinstance(value, dict):
         return all(typed(part, words) for part in value.values()) and all(typed(name, words) for name in value)

@@ -19,6 +19,7 @@ from agent.policy.words import named, said_of_files, stands_in, typed
         (5, "give me 5 of them"),
         (True, "go"),
         (None, "go"),
+        ("", "go"),
         (["example.org"], "read example.org"),
     ],
 )
