@@ -23,6 +23,7 @@ HELP = {
     "/events": "show events that wait or could not be handled",
     "/tools": mark("show the menus and forms of the plugins"),
     "/schedules": mark("list what runs by itself; run, pause or delete it"),
+    "/grants": mark("list what I may do without asking again; take it back"),
     "/status": mark("show the model, the sandbox and what is going on"),
     "/settings": mark("choose the language"),
     "/help": mark("show this"),

@@ -11,6 +11,7 @@ from agent.automation.bell import Bell
 from agent.automation.chains import Chains
 from agent.automation.chat import ScheduleDesk
 from agent.automation.desks import ChainsDesk, EventsDesk, PipelinesDesk, ProjectsDesk
+from agent.automation.grants_desk import GrantsDesk
 from agent.automation.pipelines import PipelineOrchestrator
 from agent.automation.saving import RunSaver
 from agent.automation.saving_desk import SavingDesk
@@ -57,6 +58,7 @@ def join_automation(
         EventsDesk(store, scheduler, zone_name),
         ChainsDesk(store, chains, zone_name),
         PipelinesDesk(store, pipelines, scheduled),
+        GrantsDesk(store, pipelines),
         SavingDesk(saver, store, schedules, Awaited(store)),
         schedules,
     ]

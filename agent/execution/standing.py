@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from agent.domain.plan import PlanStep
     from agent.domain.provenance import Provenance
+    from agent.domain.run import Approval
     from agent.execution.context import RunContext
     from agent.store.protocol import Store
     from plugins.api import ToolSpec
@@ -58,7 +60,7 @@ async def agreed_for_task(  # noqa: PLR0917
     """
     if not this_task.admits(spec):
         return False
-    given = await store.approvals_of(ctx.run.id)
+    given = await standing_for_task(store, ctx.run.id)
     found = next((one for one in given if this_task.covers(one, spec, args, labels, control)), None)
     if found is None:
         return False
@@ -66,6 +68,29 @@ async def agreed_for_task(  # noqa: PLR0917
     digest = consent.digest(spec.full_name, args)
     await store.audit("covered", ctx.session.id, {**detail, "digest": digest, "approval": found.id})
     return True
+
+
+async def standing_for_task(store: Store, run_id: int) -> list[Approval]:
+    """Return the yeses of a run that cover further calls and were not taken back."""
+    given = [one for one in await store.approvals_of(run_id) if one.decision == this_task.TASK]
+    return [one for one in given if await store.get_value(_taken_back(one.id)) is None]
+
+
+async def take_back_for_task(store: Store, approval_id: str, by: str) -> bool:
+    """Let a yes for a task cover no further call; False when it did not stand any more."""
+    approval = await store.get_approval(approval_id)
+    if approval is None or approval.decision != this_task.TASK or await store.get_value(_taken_back(approval_id)):
+        return False
+    told = {"approval": approval_id, "tool": approval.tool, "by": by}
+    # Requested at once, they share a commit.
+    await asyncio.gather(
+        store.set_value(_taken_back(approval_id), by), store.audit("taken back", approval.session_id, told)
+    )
+    return True
+
+
+def _taken_back(approval_id: str) -> str:
+    return f"taken back:{approval_id}"
 
 
 async def note_effect(store: Store, ctx: RunContext, step_id: str, spec: ToolSpec, what: str) -> None:
