@@ -309,3 +309,78 @@ async def test_a_film_that_is_killed_while_its_pictures_are_made_goes_on(
     assert len({fields["prompt"] for fields in asked}) == 4
     assert 4 <= len(asked) <= 4 + min(before, 2)  # what was on its way when it was killed is made again, no more
     assert len([text for text in stage.texts() if "4 shots are planned" in text]) == 1
+
+
+def revising(request: dict[str, Any]) -> str:
+    """Play the model as `writer` does, and revise the script."""
+    prompt = str(request["messages"][-1]["content"])
+    if prompt.startswith("A person has notes"):
+        return json.dumps(
+            {"notes": [{"number": "2.1", "seconds": 2, "change": "tear it", "description": "A torn map"}]}
+        )
+    if not prompt.startswith("Revise this script"):
+        return writer(request)
+    scenes = [
+        {"heading": name, "beats": [{"who": "", "text": "Ana runs."}]}
+        for name in ("EXT. BEACH - DAWN", "INT. BOAT - DAY")
+    ]
+    people = [{"name": "ANA", "description": "a diver of thirty, red suit"}]
+    return json.dumps(
+        {
+            "title": "The Reef II",
+            "logline": "",
+            "style": "warm",
+            "characters": people,
+            "locations": [],
+            "scenes": scenes,
+        }
+    )
+
+
+ASKED = {
+    "script": "the script is written",
+    "shots": "shots are planned",
+    "preview": "the preview is ready",
+    "final": "the film is ready",
+}
+READY = {"scene_written", "shot_planned", "preview_video_ready", "final_video_ready"}
+REVISED = {
+    "script": {"revise_script", "write_script", "check_script"},
+    "shots": {"revise_shots", "write_shot_list", "check_shots", "estimate_cost", "draw_storyboard"},
+    "preview": {"sort_notes", "edit_image", "redraw_keyframe", "redraw_keyframe__0", "generate_preview_video"},
+    "final": {
+        *("sort_final_notes", "remake_video", "retouch", "redraw", "redraw__0"),
+        *("assemble_final_video", "draw_poster", "check_final_video"),
+    },
+}
+
+
+@pytest.mark.timeout(300)
+async def test_a_revision_at_each_checkpoint_has_done_anew_exactly_what_follows_from_it(
+    telegram: FakeTelegram, tmp_path: Path
+):
+    async with FakeOpenAI(revising) as model:
+        stage = stage_of(tmp_path, telegram, None, model)
+        async with filming(stage) as app:
+            stage.says('/run film name=Reef "idea=A diver looks for a reef" seconds=20')
+            for name, said in ASKED.items():
+                first = await checkpoint(stage, said)
+                await stage.presses(first, "✏️ Revise")
+                await stage.sees("What should be different?")
+                stage.says(f"Otherwise at the {name}.")
+                revised = f"To be different\nOtherwise at the {name}."
+                await stage.until(lambda revised=revised: [text for text in stage.texts() if revised in text], WAIT)
+                await approve(stage, said)
+            await stage.sees("reef is done", seconds=WAIT)
+
+            runs = {run.source.removeprefix("pipeline:film-"): run for run in await app.store.recent_runs()}
+            for name, wanted in REVISED.items():
+                records = await app.store.get_steps(runs[name].id)
+                assert {one.step.id.replace("-r2", "") for one in records if "-r2" in one.step.id} == wanted
+                (ready,) = [one for one in records if one.step.id in READY]
+                assert (ready.status, runs[name].status) == ("COMPLETED", "COMPLETED")
+        wishes = [asked for asked in stage.asked("step") if "Otherwise at the" in asked]
+        assert [f"Otherwise at the {name}." in wish for name, wish in zip(REVISED, wishes, strict=True)] == [True] * 4
+        film = stage.workspace() / "films" / "reef"
+        assert "Ana runs." in (film / "script.md").read_text()
+        assert "Ana runs, as wished" in (film / "shots.csv").read_text()
