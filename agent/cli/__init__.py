@@ -35,10 +35,11 @@ COMMANDS = {
     "export": "write everything of an installation into one file",
     "import": "make an installation of such a file",
     "settings": "list every setting with its default and what it means",
+    "migrate-store": "copy the journal into another database, such as PostgreSQL, and prove the copy equal",
     "test": "run Dirigent's own tests",
     "version": "say which version this is",
 }
-MODULES = {"test": "testing", "export": "exporting", "import": "importing"}
+MODULES = {"test": "testing", "migrate-store": "migrating", "export": "exporting", "import": "importing"}
 
 EXAMPLES = """\
 examples:

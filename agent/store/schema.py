@@ -73,7 +73,7 @@ def _alone(file: Path | None) -> Iterator[None]:
 def _bring_up_to_date(connection: Connection, file: Path | None) -> None:
     connection.info["begin"] = READS
     with connection.begin():
-        revision, tables = _found(connection)
+        revision, tables = found(connection)
     if revision == HEAD:
         return
     if revision is None and tables:
@@ -88,7 +88,8 @@ def _bring_up_to_date(connection: Connection, file: Path | None) -> None:
         _migrate(connection, revision, file)
 
 
-def _found(connection: Connection) -> tuple[str | None, list[str]]:
+def found(connection: Connection) -> tuple[str | None, list[str]]:
+    """Return the schema's revision (None when there is no journal) and the names of the tables that are there."""
     tables = inspect(connection).get_table_names()
     if _version.name not in tables:
         return None, tables
@@ -97,10 +98,15 @@ def _found(connection: Connection) -> tuple[str | None, list[str]]:
 
 def _create(connection: Connection) -> None:
     with connection.begin():
-        if _found(connection)[0] is None:
-            metadata.create_all(connection)
-            connection.execute(sql(_CREATE_VERSION))
-            connection.execute(_version.insert().values(version_num=HEAD))
+        if found(connection)[0] is None:
+            create_tables(connection)
+
+
+def create_tables(connection: Connection) -> None:
+    """Make all tables of a new journal within the transaction under way."""
+    metadata.create_all(connection)
+    connection.execute(sql(_CREATE_VERSION))
+    connection.execute(_version.insert().values(version_num=HEAD))
 
 
 def _migrate(connection: Connection, revision: str, file: Path | None) -> None:
@@ -115,7 +121,7 @@ def _migrate(connection: Connection, revision: str, file: Path | None) -> None:
     if is_sqlite:  # a table that is rebuilt would otherwise take the rows that point to it along
         _pragma(connection, "PRAGMA foreign_keys=OFF")
     with connection.begin():
-        if _found(connection)[0] != HEAD:  # another process may have done it while this one waited
+        if found(connection)[0] != HEAD:  # another process may have done it while this one waited
             command.upgrade(config, "head")
     if is_sqlite:
         _pragma(connection, "PRAGMA foreign_keys=ON")
