@@ -32,6 +32,7 @@ COMMANDS = {
     "web": "print a link to the pages that show and steer it all",
     "people": "list who may talk to the bot; remove, block, make them owner or member",
     "plugins": "list plugins, tools and commands",
+    "service": "print a unit for systemd: starts with the machine, comes back after a crash",
     "export": "write everything of an installation into one file",
     "import": "make an installation of such a file",
     "settings": "list every setting with its default and what it means",

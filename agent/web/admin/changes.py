@@ -225,7 +225,7 @@ async def _run_pipeline(house: House, path: Path, form: Form) -> Went:
         session.id,
         f"/run {ready.name}",
         dest,
-        origin=Origin.API,
+        origin=Origin.COMMAND,
         user_id=dest.chat_id,
         title=ready.name,
         given=await asyncio.to_thread(ready.given, given, session.workspace),
