@@ -15,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from agent.domain.chain import Chain
 from agent.domain.messages import InboundMessage
 from agent.domain.states import FINAL, Status
 from agent.store.batch import Batches
@@ -53,7 +54,29 @@ steps:
   - {id: tell, use: publish, depends_on: [nested, lost], args: {type: told, payload: {lost: "{{ steps.lost.output }}"}}}
 outputs: {r: "{{ steps.one.output.said }}{{ steps.nested.output | select | map(attribute='said') | join }}"}
 """
-SCENARIOS = {"revision": REVISION, "lists": LISTS}
+LINK = """
+name: link
+inputs: {about: text}
+steps:
+  - {id: a, use: mark, args: {text: "{{ inputs.about }}+"}}
+  - {id: b, use: mark, args: {text: "{{ steps.a.output }}+"}}
+outputs: {about: "{{ steps.b.output }}"}
+"""
+BAD = """
+name: bad
+inputs: {about: text}
+steps:
+  - {id: a, use: mark, args: {text: "{{ inputs.about }}?"}}
+  - {id: b, use: mark, args: {text: bad}, depends_on: [a]}
+outputs: {about: "{{ steps.b.output }}"}
+"""
+LAST = """
+inputs: {about: text}
+steps: [{id: z, use: mark, args: {text: "{{ inputs.about }} in the end"}}]
+outputs: {about: "{{ steps.z.output }}"}
+"""
+SCENARIOS = {"revision": REVISION, "lists": LISTS, "chain": LAST, "broken": LAST}
+CHAINS = {"chain": ("link", "link", "p"), "broken": ("link", "bad", "p")}
 
 
 class Model(ScriptedLLM):
@@ -91,11 +114,15 @@ def kill_after(commits: int) -> None:
     Batches.carry_out = deadly
 
 
-async def live(home: Path) -> dict[str, Any]:
+async def live(home: Path, scenario: str) -> dict[str, Any]:
     """Be the person until the run has ended: ask for it, want it red once, then agree."""
     async with Bot(home, [marking(home)], llm=Model()) as bot:
         store = bot.app.store
-        start = InboundMessage("test", "start", bot.dest, user_id="1", text="/run p about=doors")
+        asked = "p"
+        if scenario in CHAINS:
+            asked = "chained"
+            await store.create_chain(Chain("c1", asked, CHAINS[scenario]))
+        start = InboundMessage("test", "start", bot.dest, user_id="1", text=f"/run {asked} about=doors")
         await store.receive([start])
         while True:
             for message in await store.unheard("test"):
@@ -128,8 +155,17 @@ async def result(bot: Bot) -> dict[str, Any]:
         "steps": {record.step.id: record.status for record in await bot.steps()},
         "decisions": [[one.decision, one.comment] for one in asked],
         "questions": [question.answer for question in await bot.app.store.questions_of(run.id)],
+        "history": await history(bot),
         "events": [event.payload for event in await bot.app.store.events("new")],
     }
+
+
+async def history(bot: Bot) -> list[Any]:
+    """Return how often the chain has succeeded and failed, and how its runs ended; [] where there is none."""
+    if not await bot.app.chains.list():
+        return []
+    found = await bot.app.chains.history("c1")
+    return [found.succeeded, found.failed, [run.status for run in found.executions]]
 
 
 async def done(home: Path) -> list[Any]:
@@ -159,18 +195,19 @@ def in_a_life_of_its_own(work: Any, file: Path) -> Any:
 def one(home: Path, scenario: str, commits: int) -> dict[str, Any]:
     (home / "pipelines").mkdir(parents=True)
     (home / "pipelines" / "p.yaml").write_text(f"name: p{SCENARIOS[scenario]}")
-    (home / "pipelines" / "inner.yaml").write_text(INNER)
+    for name, text in (("inner", INNER), ("link", LINK), ("bad", BAD)):
+        (home / "pipelines" / f"{name}.yaml").write_text(text)
 
     async def cut_short() -> Any:
         kill_after(commits)
-        return await live(home)
+        return await live(home, scenario)
 
     ended = in_a_life_of_its_own(cut_short, home / "first")
     if ended is not None:
         return {"killed": False, "ran_again": [], **ended}
     finished = in_a_life_of_its_own(lambda: done(home), home / "done")
     before = Counter((home / "log").read_text().split("\n") if (home / "log").exists() else [])
-    ended = in_a_life_of_its_own(lambda: live(home), home / "second")
+    ended = in_a_life_of_its_own(lambda: live(home, scenario), home / "second")
     after = Counter((home / "log").read_text().split("\n"))
     again = [text for text in finished if isinstance(text, str) and text in after and after[text] != before[text]]
     return {"killed": True, "ran_again": again, **(ended or {"status": "lost"})}

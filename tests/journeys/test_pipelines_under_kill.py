@@ -28,13 +28,13 @@ async def lives_of(folder: Path, scenario: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.splitlines()]
 
 
-def same_end(lives: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the end that all lives have come to."""
+def same_end(lives: list[dict[str, Any]], *, but: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the end that all lives have come to, but for some of what is told of it."""
     last = lives[-1]
     assert not last["killed"]
     assert len(lives) > 20
     for life in lives[:-1]:
-        assert life == {**last, "killed": True, "commits": life["commits"]}
+        assert life == {**last, "killed": True, "commits": life["commits"], **{name: life[name] for name in but}}
     return last
 
 
@@ -58,3 +58,26 @@ async def test_lists_and_nested_pipelines_that_are_killed_after_any_commit_come_
     assert (end["status"], end["answer"], end["runs"]) == ("COMPLETED", "doors!x0!z2!", 1)
     assert end["events"] == [{"lost": [{"index": 1, "item": "bad", "error": "bad it is"}]}]
     assert end["ran_again"] == []
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(600)
+async def test_a_chain_that_is_killed_after_any_commit_carries_out_each_step_once_and_counts_once(tmp_path: Path):
+    end = same_end(await lives_of(tmp_path, "chain"))
+
+    assert (end["status"], end["answer"], end["runs"]) == ("COMPLETED", "doors++++ in the end", 1)
+    assert end["history"] == [1, 0, ["COMPLETED"]]
+    assert end["ran_again"] == []
+    assert set(end["steps"].values()) == {"COMPLETED"}
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(600)
+async def test_a_chain_that_fails_stops_there_and_has_failed_once_whenever_it_is_killed(tmp_path: Path):
+    lives = await lives_of(tmp_path, "broken")
+    end = same_end(lives, but=("answer",))  # whether it lists the outputs that there are not, depends on the moment
+
+    assert (end["status"], end["runs"], end["history"]) == ("FAILED", 1, [0, 1, ["FAILED"]])
+    assert all("bad it is" in life["answer"] for life in lives)
+    assert end["ran_again"] == []
+    assert end["steps"]["p__z"] == "CANCELLED"
