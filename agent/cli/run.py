@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,7 @@ def _show(arguments: argparse.Namespace) -> int:
     from agent.catalogue import Catalogue
     from agent.cli.opening import open_config
     from agent.llm.prices import price
-    from agent.planning.pipeline_preview import draw, lines, look_at
+    from agent.planning.pipeline_preview import AT_YOUR_WORD, draw, lines, look_at
 
     if arguments.old:
         raise DirigentError("--dry-run shows a pipeline, not an old run.", hint="dirigent run FILE|NAME --dry-run")
@@ -103,6 +104,7 @@ def _show(arguments: argparse.Namespace) -> int:
         catalogue.find,
         lambda read, wrote: price(config.model, read, wrote, config.llm.prices),
         config.plugins,
+        replace(AT_YOUR_WORD, mode=config.policy.mode, open_hosts=bool(config.sandbox.allow_hosts)),
     )
     title = ready.name
     if arguments.picture:

@@ -15,6 +15,8 @@ from agent.execution.details import Timing, details_of
 from agent.texts import mark, say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from agent.domain.messages import Bot
     from agent.domain.plan import PlanStep
     from agent.domain.run import Run, StepRecord
@@ -55,6 +57,7 @@ class LivePlan:
         self._timing: dict[str, Timing] = {}
         self._done = 0
         self.detailed = False  # the person has unfolded tools, arguments, times and costs
+        self.foretell: Callable[[Sequence[PlanStep]], str] = lambda _: ""  # what steps will do and ask, in words
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.title = run.title or run.request[:60]
@@ -185,6 +188,7 @@ class LivePlan:
         }
         if self.detailed:
             payload["details"] = details_of([self._steps[name] for name in self._shown()], self._timing)
+            payload["foretold"] = self.foretell(list(self._steps.values()))
         if self.state in {"running", "waiting"}:
             payload["buttons"] = [self._buttons()]
         return OutboundMessage(

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.copies import copied, renaming
+from agent.domain.messages import Destination
 from agent.domain.plan import EACH, PlanStep, StepType
+from agent.domain.run import Run
 from agent.planning.pipeline_plan import levels
 from agent.policy.estimate import model_calls, model_tokens, step_cost
+from agent.policy.forecast import Situation, foretell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +23,7 @@ DOES = {"pure": "computes", "read": "reads", "write_inside": "writes here", "eff
 COLOURS = {"computes": "#e8eef7", "reads": "#e3f3e6", "writes here": "#fdf3d8", "changes something outside": "#fbe0dd"}
 Price = Callable[[int, int], float | None]
 NO_SETTINGS: Mapping[str, Mapping[str, str]] = {}
+AT_YOUR_WORD = Situation(Run("", "", Destination("terminal", "main")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +71,21 @@ def look_at(
     find: Callable[[str], ToolSpec],
     price: Price,
     settings: Mapping[str, Mapping[str, str]] = NO_SETTINGS,
+    situation: Situation = AT_YOUR_WORD,
 ) -> Preview:
     """Return what the steps would do, and cost by the same estimate as a run's budget is checked against.
 
     A list counts once: how long it is, is not known before. `settings` are those of the plugins, by their names.
+    `situation` is what is known of the run: what it could ask is judged by the rule of consent.
     """
     steps = [shown for step in steps for shown in _with_body(step)]
     known = {step.id for step in steps}
     needs = {step.id: frozenset(_needs(step)) & known for step in steps}
     place = {name: n for n, level in enumerate(levels(needs), start=1) for name in level}
-    views = tuple(_view(step, place[step.id], sorted(needs[step.id]), find) for step in steps)
+    foretold = foretell(steps, find, situation)
+    views = tuple(
+        _view(step, place[step.id], sorted(needs[step.id]), find, asks=foretold[step.id].asks) for step in steps
+    )
     costs = {step.id: step_cost(step, find, price, settings) for step in steps}
     asking = {step.id for step in steps if model_calls(step)}
     asked = [costs[name] for name in asking]
@@ -106,9 +115,9 @@ def _needs(step: PlanStep) -> tuple[str, ...]:
     return (*step.depends_on, *(step.pipe.after if step.pipe else ()))
 
 
-def _view(step: PlanStep, level: int, needs: list[str], find: Callable[[str], ToolSpec]) -> StepView:
+def _view(step: PlanStep, level: int, needs: list[str], find: Callable[[str], ToolSpec], *, asks: bool) -> StepView:
     pipe = step.pipe
-    does, asks = _does(step, find)
+    does = _does(step, find)
     return StepView(
         id=step.id,
         level=level,
@@ -121,20 +130,19 @@ def _view(step: PlanStep, level: int, needs: list[str], find: Callable[[str], To
     )
 
 
-def _does(step: PlanStep, find: Callable[[str], ToolSpec]) -> tuple[str, bool]:
+def _does(step: PlanStep, find: Callable[[str], ToolSpec]) -> str:
     if step.step_type is StepType.ASK:
-        return "asks", True
+        return "asks"
     if step.step_type is StepType.VALUE:
-        return DOES["pure"], False
+        return DOES["pure"]
     if step.step_type is StepType.PUBLISH:
-        return "publishes an event", False
+        return "publishes an event"
     if step.step_type is StepType.LLM:
-        return "asks the model", False
+        return "asks the model"
     if step.step_type is StepType.TASK:
         effects = [find(name).effect for name in step.allowed_tools]
-        return (DOES["effect"], True) if "effect" in effects else ("lets the model work", False)
-    effect = find(step.tool or "").effect
-    return DOES[effect], effect == "effect"
+        return DOES["effect"] if "effect" in effects else "lets the model work"
+    return DOES[find(step.tool or "").effect]
 
 
 def lines(preview: Preview, title: str) -> list[str]:

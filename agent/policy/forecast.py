@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agent.domain.copies import INSIDE
 from agent.domain.plan import PlanStep, StepType
 from agent.domain.provenance import NOTHING, Provenance
 from agent.domain.references import find_references
@@ -20,6 +21,7 @@ from agent.policy.gate import UNATTENDED, outgoing
 from agent.policy.provenance import source_name
 from agent.policy.rule import leaves
 from agent.policy.words import typed
+from agent.texts import mark, say, say_n
 
 if TYPE_CHECKING:
     from agent.policy.rule import Mode
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 Find = Callable[[str], "ToolSpec"]
 UNKNOWN = Provenance.of("unknown", trusted=False)
 TEMPLATE = ("{{", "{%")
+READS, WRITES, SENDS = mark("Reads: {what}."), mark("Writes here: {what}."), mark("Sends: {what}.")
+SPENDS, ASKS_FIRST = mark("Spends about {money}."), mark("asks first")
+NOTHING_OUTSIDE = mark("Changes and sends nothing outside.")
 SHOWN = 3
 VALUE_CHARS = 60
 
@@ -68,6 +73,7 @@ class _Join:
         self._steps = {step.id: step for step in steps}
         self._find = find
         self._now = situation
+        self._lists = {s.id: s for s in steps if s.pipe is not None and s.pipe.foreach is not None}
         self._labels: dict[str, Provenance] = dict.fromkeys(self._steps, NOTHING)
         self._files = Provenance.union(situation.files.values())
         self._before = {step.id: self._ancestors(step) for step in steps}
@@ -93,10 +99,12 @@ class _Join:
         return seen
 
     def _control(self, step: PlanStep) -> Provenance:
-        """Return what chose a step; how often one for a list runs, depends on the list."""
+        """Return what chose a step; how often one for a list runs, or one inside of it, depends on the list."""
         chosen = self._now.control.get(step.id, self._now.run.provenance)
-        listed = step.pipe is not None and (step.pipe.foreach is not None or step.pipe.index is not None)
-        return chosen | self._all_before(step) if listed else chosen
+        if step.pipe is None:
+            return chosen
+        around = (one for name, one in self._lists.items() if step.id == name or step.id.startswith(name + INSIDE))
+        return Provenance.union([chosen, *(self._all_before(one) for one in around)])
 
     def _all_before(self, step: PlanStep) -> Provenance:
         return Provenance.union(self._labels[name] for name in self._before[step.id])
@@ -196,49 +204,51 @@ def _is_template(value: Any) -> bool:
 
 
 # --- in words -------------------------------------------------------------------------------------------------------
-def in_words(foretold: Mapping[str, Foretold], find: Find, money: float | None = 0.0) -> str:
-    """Return what a plan does, such as `Reads: … Writes: … Sends: … (asks first). Spends: about $0.04`."""
-    groups: dict[str, list[tuple[str, bool]]] = {"Reads": [], "Writes": [], "Sends": []}
+def in_words(foretold: Mapping[str, Foretold], find: Find, money: float | None = 0.0, language: str = "en") -> str:
+    """Return what a plan does, such as `Reads: … Writes: … Sends: … (asks first). Spends: about $0.04.`."""
+    groups: dict[str, list[tuple[str, bool]]] = {READS: [], WRITES: [], SENDS: []}
     for one in foretold.values():
         for group, said in _acts(one.step, find):
             groups[group].append((said, one.asks))
-    lines = [f"{group}: {_gathered(acts)}." for group, acts in groups.items() if acts]
-    asking = [one for one in foretold.values() if one.step.step_type is StepType.ASK]
-    lines += [f"Asks you: {len(asking)} question{'s' if len(asking) > 1 else ''}."] if asking else []
+    parts = [say(language, group, what=_gathered(acts, language)) for group, acts in groups.items() if acts]
+    asking = sum(one.step.step_type is StepType.ASK for one in foretold.values())
+    if asking:
+        parts.append(say_n(language, "Asks you {n} question.", "Asks you {n} questions.", asking))
     if money:
-        lines.append(f"Spends: about ${money:.4f}".rstrip("0").rstrip(".") + ".")
-    return " ".join(lines) or "Changes nothing and sends nothing."
+        parts.append(say(language, SPENDS, money=f"${money:.4f}".rstrip("0").rstrip(".")))
+    return " ".join(parts) or say(language, NOTHING_OUTSIDE)
 
 
-def _gathered(acts: Sequence[tuple[str, bool]]) -> str:
+def _gathered(acts: Sequence[tuple[str, bool]], language: str) -> str:
+    """Return acts in words, equal ones once; of many the first, those that ask before others."""
     counted: dict[tuple[str, bool], int] = {}
-    for act in acts:
+    for act in sorted(acts, key=lambda act: not act[1]):
         counted[act] = counted.get(act, 0) + 1
     said = [
-        f"{name}{f' ({number} times)' if number > 1 else ''}{' (asks first)' if asks else ''}"
+        (f"{name} ×{number}" if number > 1 else name) + (f" ({say(language, ASKS_FIRST)})" if asks else "")
         for (name, asks), number in counted.items()
     ]
-    more = [f"{len(said) - SHOWN} more"] if len(said) > SHOWN else []
-    more = [f"{more[0]} (some ask first)"] if more and any(" (asks first)" in one for one in said[SHOWN:]) else more
+    hidden = len(said) - SHOWN
+    more = [say_n(language, "{n} more", "{n} more", hidden)] if hidden > 0 else []
     return ", ".join(said[:SHOWN] + more)
 
 
 def _acts(step: PlanStep, find: Find) -> list[tuple[str, str]]:
     if step.step_type is StepType.TASK:
         specs = [find(name) for name in step.allowed_tools]
-        return [("Sends", spec.name) for spec in specs if spec.effect == "effect"]
-    written = [("Writes", f"{name} here") for name in step.outputs]
+        return [(SENDS, spec.name) for spec in specs if spec.effect == "effect"]
+    written = [(WRITES, name) for name in step.outputs]
     if step.step_type is not StepType.TOOL:
         return written
     spec = find(step.tool or "")
     if spec.effect == "effect":
-        return [*written, ("Sends", _named(spec, step))]
+        return [*written, (SENDS, _named(spec, step))]
     if spec.effect == "read":
-        return [*written, ("Reads", _named(spec, step))]
+        return [*written, (READS, _named(spec, step))]
     files = [str(step.args[name]) for name in spec.file_parameters if step.args.get(name)]
-    own = [("Reads", _shortened(path)) for path in files if not _is_template(path)]
+    own = [(READS, _shortened(path)) for path in files if not _is_template(path)]
     inside = spec.effect == "write_inside" and spec.host
-    return [*own, *written, *([("Writes", _named(spec, step))] if inside else [])]
+    return [*own, *written, *([(WRITES, _named(spec, step))] if inside else [])]
 
 
 def _named(spec: ToolSpec, step: PlanStep) -> str:

@@ -28,6 +28,7 @@ async def test_details_change_and_stop_of_a_plan_in_the_chat(stage: Stage):
         await stage.presses(plan, "▾ Details")
         unfolded = await stage.sees("python(code=", button="▴ Less")
         assert unfolded.id == plan.id
+        assert "Changes and sends nothing outside." in unfolded.text
         await stage.presses(unfolded, "▴ Less")
         await stage.until(lambda: "python(code=" not in stage.texts()[0])
         await stage.presses(unfolded, "✏️ Change")

@@ -126,7 +126,8 @@ def _plan(message: OutboundMessage) -> View:
     room = LIMIT - 60 - writer.size - width(note) - REMARK
     if details and room > STEP_LINE:
         numbers = [step.get("number", number) for number, step in enumerate(steps, start=1)]
-        text = "\n".join(f"{number} {detail}" for number, detail in zip(numbers, details, strict=False))
+        lines = [f"{number} {detail}" for number, detail in zip(numbers, details, strict=False)]
+        text = "\n".join(filter(None, [on_a_line(str(payload.get("foretold") or "")), *lines]))
         writer.line(cut(text, min(DETAILS, room)), "expandable_blockquote")
     remark = cut(str(payload.get("remark") or ""), REMARK)
     return View((writer.line(remark, "italic").line(note, "italic").build(),), _buttons(payload))

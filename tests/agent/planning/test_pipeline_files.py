@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -14,7 +15,7 @@ from agent.errors import DirigentError, NotFound, PlanError
 from agent.pipelines import Pipelines, Ready, parse_request
 from agent.planning import pipeline as pipeline_module
 from agent.planning.pipeline import schema
-from agent.planning.pipeline_preview import draw, lines, look_at
+from agent.planning.pipeline_preview import AT_YOUR_WORD, draw, lines, look_at
 from agent.planning.pipeline_reading import read_pipeline
 from plugins.api import tool
 from plugins.loader import from_functions
@@ -259,12 +260,14 @@ def test_a_preview_says_what_changes_outside_and_what_it_costs(pipelines, tmp_pa
     assert [(step.id, step.level, step.asks) for step in preview.steps] == [
         ("a", 1, False),
         ("b", 2, False),
-        ("c", 3, True),
+        ("c", 3, False),  # you have written it, and what it is given is yours
     ]
+    each_time = look_at(ready.steps, catalogue.find, lambda *_: None, situation=replace(AT_YOUR_WORD, mode="always"))
+    assert [step.id for step in each_time.steps if step.asks] == ["c"]
     assert preview.sends == ("c",)
     assert preview.model_calls == 1
     assert preview.cost == preview.tokens / 1_000_000
-    text = "\n".join(lines(preview, "p"))
+    text = "\n".join(lines(each_time, "p"))
     assert "c: send, changes something outside · when steps.b.text · asks you first · after b" in text
     assert picture.read_bytes().startswith(b"\x89PNG")
 

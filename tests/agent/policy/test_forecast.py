@@ -152,13 +152,13 @@ def test_a_plan_is_told_in_words():
     first = step("s3", "mail", to="ada@home.example", text="hi")
     sent = step("s4", "mail", to="ada@home.example", text="{{ s2.output }}")
     assert words_of(fetched, written, first, sent, money=0.04) == (
-        "Reads: fetch https://a.example. Writes: sum.md here. "
-        "Sends: mail ada@home.example (2 times) (asks first). Spends: about $0.04."
+        "Reads: fetch https://a.example. Writes here: sum.md. "
+        "Sends: mail ada@home.example ×2 (asks first). Spends about $0.04."
     )
     assert words_of(first) == "Sends: mail ada@home.example."
     assert words_of(step("s1", "look", path="mine.txt")) == "Reads: mine.txt."
-    assert words_of(step("s1", "program", code="1")) == "Changes nothing and sends nothing."
-    assert "Asks you: 1 question" in words_of(step("s1", ask="Which one?"))
+    assert words_of(step("s1", "program", code="1")) == "Changes and sends nothing outside."
+    assert "Asks you 1 question." in words_of(step("s1", ask="Which one?"))
 
 
 def test_a_task_with_an_effect_is_foretold_to_ask_when_it_could_read_others():
