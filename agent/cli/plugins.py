@@ -51,6 +51,7 @@ def as_data(plugin: LoadedPlugin) -> dict[str, Any]:
         "name": plugin.name,
         "summary": plugin.summary,
         "source": str(plugin.source),
+        "sha256": plugin.sha256,
         "error": plugin.error,
         "tools": [_tool(spec) for spec in plugin.tools],
         "services": [_service(spec) for spec in plugin.services],
@@ -86,13 +87,15 @@ def _tool(spec: ToolSpec) -> dict[str, Any]:
 def _lines(plugin: LoadedPlugin, *, full: bool) -> list[str]:
     head = f"{plugin.name}  {plugin.summary}".rstrip()
     lines = [head, f"    from {plugin.source}"] if full or plugin.error else [head]
+    if full and plugin.sha256:
+        lines.append(f"    sha256 {plugin.sha256}")
     if plugin.error:
         return [*lines, f"    ✗ {plugin.error}"]
     for spec in plugin.tools:
         name = f"/{spec.command}" if spec.command else spec.name
         lines.append(f"    {name:<18} {_effect(spec):<14} {spec.description.splitlines()[0]}")
         if full:
-            lines += [f"        {line}" for line in _parameters(spec)]
+            lines += [f"        {line}" for line in [*_parameters(spec), *_may(spec)]]
     for shared in plugin.services:
         lines.append(f"    {shared.name:<18} {'service':<14} {shared.description.splitlines()[0]}")
         if full and shared.secrets:
@@ -100,6 +103,13 @@ def _lines(plugin: LoadedPlugin, *, full: bool) -> list[str]:
     if full and plugin.settings:
         lines += [f"    [plugins.{plugin.name}] {name} — {text}" for name, text in plugin.settings.items()]
     return lines
+
+
+def _may(spec: ToolSpec) -> list[str]:
+    """Return what a tool may do besides computing: whom it reaches, which secrets it sees, where it runs."""
+    may = {"may reach": spec.network, "sends": spec.egress, "sees the secrets": spec.secrets}
+    lines = [f"{what} {', '.join(names)}" for what, names in may.items() if names]
+    return [*lines, "runs outside the sandbox"] if spec.host else lines
 
 
 def _effect(spec: ToolSpec) -> str:

@@ -143,6 +143,20 @@ def test_a_broken_plugin_is_named_with_the_reason(dirigent, home: Path):
     assert "dice" in out
 
 
+def test_a_plugin_is_shown_with_its_hash_and_all_that_it_may_do(dirigent, home: Path):
+    (home / "plugins").mkdir(parents=True)
+    (home / "plugins" / "far.py").write_text(
+        '"""Far."""\nfrom plugins.api import tool\n\n@tool(effect="read", egress=["q"], network=["far.example"], '
+        'secrets=["far_key"])\ndef ask(q: str) -> str:\n    """Ask."""\n    return q\n'
+    )
+    out = dirigent("plugins", "far")[1]
+    listed = {one["name"]: one for one in json.loads(dirigent("plugins", "--json")[1])}
+    assert f"sha256 {listed['far']['sha256']}" in out
+    assert len(listed["far"]["sha256"]) == 64
+    for line in ("may reach far.example", "sends q", "sees the secrets far_key"):
+        assert line in out
+
+
 def test_plugins_are_json_for_programs(dirigent):
     listed = json.loads(dirigent("plugins", "--json")[1])
     tools = {tool["name"]: tool for plugin in listed for tool in plugin["tools"]}
