@@ -1,6 +1,7 @@
 """A bell between the processes of one home: who changes triggers rings it, and who sleeps wakes up at once.
 
 A datagram socket for each listener, in a folder of the home. It carries nothing: what has changed is in the journal.
+Where the journal is in PostgreSQL, processes on other machines listen too: `agent.store.server_bell`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,22 @@ import contextlib
 import os
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from loguru import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+class Rings(Protocol):
+    """A bell, of whatever kind."""
+
+    def listening(self, rung: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
+        """Call `rung` on the loop whenever another process rings, for as long as this lasts."""
+
+    def ring(self) -> int:
+        """Wake the others; return how many there are, where that is known."""
 
 
 class Bell:

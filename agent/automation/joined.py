@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.automation.awaited import Awaited
-from agent.automation.bell import Bell
+from agent.automation.bell import Bell, Rings
 from agent.automation.chains import Chains
 from agent.automation.chat import ScheduleDesk
 from agent.automation.desks import ChainsDesk, EventsDesk, PipelinesDesk, ProjectsDesk
@@ -18,6 +18,7 @@ from agent.automation.saving_desk import SavingDesk
 from agent.automation.scheduler import AutomationScheduler
 from agent.automation.times import persons_zone
 from agent.automation.webhook import Hooks
+from agent.parts import journal_of
 
 if TYPE_CHECKING:
     from agent.config import AppConfig
@@ -43,7 +44,7 @@ def join_automation(
 ) -> Automation:
     """Join the room by a configuration. Nothing is started yet."""
     store, folder = parts.store, config.folder
-    bell, hooks = Bell(folder / "bells"), Hooks(folder / "secrets" / "webhooks")
+    bell, hooks = bell_of(config), Hooks(folder / "secrets" / "webhooks")
     scheduler = AutomationScheduler(store, orchestrator, pipelines=pipelines, bell=bell, hooks=hooks)
     scheduled = PipelineOrchestrator(config, store, pipelines, scheduler, orchestrator)
     scheduler.preparations.append(scheduled.prepare)
@@ -63,6 +64,15 @@ def join_automation(
         schedules,
     ]
     return Automation(scheduler, scheduled, chains, saver, doors)
+
+
+def bell_of(config: AppConfig) -> Rings:
+    """Return the bell between the processes that have this journal."""
+    from agent.store.dialect import is_server, url_of
+    from agent.store.server_bell import ServerBell
+
+    url = url_of(journal_of(config))
+    return ServerBell(url) if is_server(url) else Bell(config.folder / "bells")
 
 
 def time_zone_of(config: AppConfig) -> str:

@@ -28,7 +28,7 @@ from agent.domain.trigger import Fire, FireStatus, Misfire, Trigger, TriggerKind
 from agent.errors import ConfigError, DirigentError, NotFound, may_pass
 
 if TYPE_CHECKING:
-    from agent.automation.bell import Bell
+    from agent.automation.bell import Rings
     from agent.automation.webhook import Hooks
     from agent.domain.event import Event
     from agent.orchestrator import OrchestratorRunner
@@ -64,7 +64,7 @@ class AutomationScheduler:
         clock: Callable[[], float] = time.time,
         *,
         pipelines: Pipelines | None = None,
-        bell: Bell | None = None,
+        bell: Rings | None = None,
         hooks: Hooks | None = None,
         channel: str = "",
         wait: Wait = until,

@@ -14,6 +14,8 @@ import pytest
 from agent.domain.messages import Destination
 from agent.domain.run import Run
 from agent.errors import ConfigError, JournalFailed
+from agent.store.dialect import url_of
+from agent.store.server_bell import ServerBell
 from agent.store.sql import SqlStore
 from agent.testing import Bot, step
 from agent.testing.postgres import PostgresServer
@@ -258,3 +260,42 @@ async def test_a_whole_conversation_is_kept_there_and_goes_on_after_a_restart(ur
         bot.llm.will_answer("HELLO, a")
         answer = await bot.hears("a")
     assert (answer.text, bot.statuses) == ("HELLO, a", {"s1": "COMPLETED", "s2": "COMPLETED"})
+
+
+async def heard_within_a_minute(bell: asyncio.Event) -> None:
+    await asyncio.wait_for(bell.wait(), 60)
+    bell.clear()
+
+
+async def test_a_bell_wakes_the_processes_at_the_same_database(url: str):
+    rung, listener = asyncio.Event(), ServerBell(url_of(url))
+    assert await asyncio.to_thread(ServerBell(url_of(url)).ring) == 0
+    with listener.listening(rung.set):
+        await heard_within_a_minute(rung)  # at first it does not know what was missed
+        assert await asyncio.to_thread(ServerBell(url_of(url)).ring) == 1
+        await heard_within_a_minute(rung)
+    assert await asyncio.to_thread(ServerBell(url_of(url)).ring) == 0
+
+
+async def test_a_bell_goes_on_when_its_connection_is_lost(url: str, postgres: PostgresServer):
+    rung, listener, other = asyncio.Event(), ServerBell(url_of(url)), ServerBell(url_of(url))
+    with listener.listening(rung.set):
+        await heard_within_a_minute(rung)
+        postgres.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dirigent-bell' "
+            f"AND datname = '{url.rpartition('/')[2]}'"
+        )
+        await heard_within_a_minute(rung)  # it listens again
+        await asyncio.to_thread(other.ring)
+        await heard_within_a_minute(rung)
+
+
+async def test_a_trigger_that_is_made_elsewhere_is_noticed_at_once(url: str, tmp_path: Path):
+    async with Bot(tmp_path / "one", store=url) as serving, Bot(tmp_path / "two", store=url) as other:
+        noticed = asyncio.Event()
+        bell = serving.app.automation._bell
+        assert isinstance(bell, ServerBell)
+        with bell.listening(noticed.set):
+            await heard_within_a_minute(noticed)
+            await other.app.automation.switch.halt()
+            await heard_within_a_minute(noticed)
