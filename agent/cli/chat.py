@@ -38,6 +38,10 @@ examples:
 Files that the request names come along by themselves. Ctrl-C stops what is running, a second one leaves.
 With one request and nobody at the terminal a question ends it with exit code 3; the question stays open, and
 `dirigent chat` shows it again. Without a request, piped lines are messages and answers, one a line.
+
+while a plan runs:
+  /details, /less      unfold and fold tools, arguments, times and costs
+  /change WORDS        change the plan ("drop 2"); other words come next
 """
 
 

@@ -16,10 +16,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agent.channels.terminal.choices import Choice, choices_of, pick
+from agent.channels.terminal.endings import Asked, Ending, status_of
 from agent.channels.terminal.keyboard import Interrupted
+from agent.channels.terminal.meanwhile import listening, pressed
 from agent.channels.terminal.named_files import named_files, take_in
 from agent.domain.messages import InboundMessage, MessageKind
-from agent.domain.states import FINAL, Status
+from agent.domain.states import Status
 from agent.errors import DirigentError
 from agent.execution.together import key_of
 
@@ -39,28 +41,6 @@ if TYPE_CHECKING:
 # while a request is being worked on; never while the person thinks.
 HEARTBEAT = 0.5
 LEAVING = frozenset({"/quit", "/exit", "quit", "exit"})
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """An open question or approval that the person has seen."""
-
-    id: str
-    kind: MessageKind
-    message_id: str
-    choices: tuple[Choice, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a request came to rest: `completed`, `failed`, `cancelled` or `waiting` (for an answer)."""
-
-    status: str
-
-    @property
-    def code(self) -> int:
-        """The exit code of the command line."""
-        return {"completed": 0, "waiting": 3}.get(self.status, 1)
 
 
 @dataclass
@@ -145,10 +125,11 @@ class Terminal:
         endings: list[Ending] = []
         going = True
         while going:
-            asked = await self._rest()
-            if asked is None and self._underway:
+            asked, going = await self._rest_and_listen()
+            if asked is None and self._underway and going:
                 endings.append(await self._ending())
-            going = await self._answer(asked) if asked else await self._next()
+            if going:
+                going = await self._answer(asked) if asked else await self._next()
         if asked is not None:
             self.face.notice("The question stays open: `dirigent chat` shows it again.")
             endings.append(await self._ending())
@@ -248,11 +229,18 @@ class Terminal:
                 line = await self.keyboard.ask("› ")
         except Interrupted:
             return False
-        if line is None or line.strip().lower() in LEAVING:
+        return line is not None and await self._line(line)
+
+    async def _line(self, line: str) -> bool:
+        """Act on a line that answers nothing; False when the person leaves."""
+        if line.strip().lower() in LEAVING:
             return False
         offered = next((choice for choice in self._offers if choice.key == line.strip()), None)
-        if offered is not None:
-            await self._press(offered.action)
+        action, plan = await pressed(self.store, self._session, line.strip())
+        if offered is not None or action:
+            await self._press(offered.action if offered is not None else action)
+        elif plan:
+            await self.say(line.strip().partition(" ")[2], reply_to=plan)
         elif open_now := await self._open():
             await self._take(open_now[0], line)  # it was asked while the person typed
         elif line.strip():
@@ -317,6 +305,12 @@ class Terminal:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stir.wait(), HEARTBEAT)
 
+    async def _rest_and_listen(self) -> tuple[Asked | None, bool]:
+        """Do as `_rest`, and act on what a person types meanwhile; False when they leave."""
+        if not self.keyboard.meanwhile:
+            return await self._rest(), True
+        return await listening(self._rest(), self.keyboard, self.face, self._line, self.interrupt)
+
     async def _open(self) -> list[Asked]:
         """Return what is open and was shown, oldest first; what was shown elsewhere is shown here first."""
         states = [_state({"id": question.id}) for question in await self.store.open_questions(self._session)]
@@ -351,7 +345,7 @@ class Terminal:
     async def _ending(self) -> Ending:
         """Say how the request came to rest, to the face and to the caller."""
         runs = [await self.store.get_run(run_id) for run_id in sorted(self._runs)]
-        ending = Ending(_status(runs, failed=self._failed))
+        ending = Ending(status_of(runs, failed=self._failed))
         self.face.ended(ending.status, runs[-1].ref if runs else "")
         if ending.status != "waiting":
             self._runs.clear()
@@ -384,12 +378,3 @@ class Terminal:
 def _state(payload: Mapping[str, Any]) -> str:
     """Return what tells one request for an answer from another, also when it is the same message a moment later."""
     return "|".join(str(payload.get(name) or "") for name in ("id", "set", "each", "page", "editing"))
-
-
-def _status(runs: Sequence[Run], *, failed: bool) -> str:
-    states = {run.status for run in runs}
-    if states - FINAL:
-        return "waiting"
-    if Status.FAILED in states or (failed and Status.COMPLETED not in states):
-        return "failed"
-    return "cancelled" if Status.CANCELLED in states else "completed"

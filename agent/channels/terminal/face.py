@@ -62,6 +62,9 @@ class Face(Protocol):
     def prompting(self) -> contextlib.AbstractContextManager[None]:
         """Keep the screen still while the person types."""
 
+    def below(self) -> str:
+        """Return what moves, with its colours, for under the line that a person types; "" when nothing does."""
+
     def ended(self, status: str, run: str) -> None:
         """Take note that a request came to rest: completed, failed, cancelled or waiting."""
 

@@ -59,6 +59,9 @@ class JsonFace:
     def prompting(self) -> contextlib.AbstractContextManager[None]:
         return still()
 
+    def below(self) -> str:
+        return ""
+
     def ended(self, status: str, run: str) -> None:
         self._write("answer", {"text": self._text, "files": self._files, "status": status, "run": run})
         self._text, self._files = "", []

@@ -8,7 +8,10 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+REFRESH = 0.25  # seconds
 
 
 class Interrupted(Exception):
@@ -16,20 +19,28 @@ class Interrupted(Exception):
 
 
 class Keyboard(Protocol):
-    """Reads lines. `can_answer` says whether somebody is there to answer a question."""
+    """Reads lines. `can_answer` says whether somebody is there to answer a question.
+
+    `meanwhile` says that a line can be typed while work goes on; what a pipe brings waits for its turn.
+    """
 
     can_answer: bool
+    meanwhile: bool
 
-    async def ask(self, prompt: str) -> str | None:
-        """Return the next line, or None at the end. Raises Interrupted."""
+    async def ask(self, prompt: str, below: Callable[[], str] | None = None) -> str | None:
+        """Return the next line, or None at the end; `below` is shown under it as it changes. Raises Interrupted.
+
+        Cancelled, it keeps what was begun for the next line.
+        """
 
 
 class NoKeyboard:
     """Nobody is there."""
 
     can_answer = False
+    meanwhile = False
 
-    async def ask(self, prompt: str) -> str | None:  # noqa: ARG002 - nobody reads it
+    async def ask(self, prompt: str, below: Callable[[], str] | None = None) -> str | None:  # noqa: ARG002 - nobody reads it
         return None
 
 
@@ -37,23 +48,29 @@ class PromptKeyboard:
     """A person: editing, history (kept in the home), pasted text as one message, Alt-Enter for a new line."""
 
     can_answer = True
+    meanwhile = True
 
     def __init__(self, history: Path) -> None:
         self._history = history
         self._session: Any = None
+        self._begun = ""
 
-    async def ask(self, prompt: str) -> str | None:
+    async def ask(self, prompt: str, below: Callable[[], str] | None = None) -> str | None:
         from prompt_toolkit.patch_stdout import patch_stdout
 
+        session, self._begun, begun = self._prompt(), "", self._begun
         try:
             # raw: what is printed meanwhile has its colours already.
             with patch_stdout(raw=True):
                 # Ctrl-C is a key while the prompt is open. Its own signal handler would take ours away with it.
-                line: str = await self._prompt().prompt_async(prompt, handle_sigint=False)
+                line: str = await session.prompt_async(prompt, handle_sigint=False, default=begun, **_under(below))
         except EOFError:
             return None
         except KeyboardInterrupt:
             raise Interrupted from None
+        except asyncio.CancelledError:
+            self._begun = session.default_buffer.text
+            raise
         return line
 
     def _prompt(self) -> Any:
@@ -73,10 +90,22 @@ class PromptKeyboard:
         return self._session
 
 
+def _under(below: Callable[[], str] | None) -> dict[str, Any]:
+    """Return what has the prompt show something that moves under the line; the prompt keeps what it was given last."""
+    from prompt_toolkit.formatted_text import ANSI
+    from prompt_toolkit.styles import Style
+
+    if below is None:
+        return {"bottom_toolbar": None, "refresh_interval": 0}
+    plain = Style.from_dict({"bottom-toolbar": "noreverse"})
+    return {"bottom_toolbar": lambda: ANSI(below()), "refresh_interval": REFRESH, "style": plain}
+
+
 class LineKeyboard:
     """A pipe or a file: one line, one message. Read by a daemon thread, because a pipe may never end."""
 
     can_answer = True
+    meanwhile = False
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdin
@@ -85,7 +114,7 @@ class LineKeyboard:
         self._started = False
         self._ended = False
 
-    async def ask(self, prompt: str) -> str | None:  # noqa: ARG002 - nobody reads it
+    async def ask(self, prompt: str, below: Callable[[], str] | None = None) -> str | None:  # noqa: ARG002 - nobody reads it
         if self._ended:
             return None
         if not self._started:

@@ -24,6 +24,7 @@ class PlainFace:
         self._aside = aside or sys.stderr
         self._shown: dict[str, str] = {}
         self._run: Any = None
+        self._unfolded = False
 
     def plan(self, view: dict[str, Any]) -> None:
         if view.get("run") != self._run:
@@ -36,8 +37,16 @@ class PlainFace:
         if view.get("remark") and self._shown.get("") != view["remark"]:
             self._shown[""] = view["remark"]  # no step has an empty name
             self._say(f"  {clean(view['remark'])}")
+        self._details([clean(" ".join(str(one).split())) for one in view.get("details") or ()])
         if view.get("state") in {"done", "stopped", "failed"} and view.get("steps"):
             self._say(f"{view['state']}: {figures(view, float(view.get('seconds', 0)))}")
+
+    def _details(self, details: list[str]) -> None:
+        """Write what a person has unfolded, once."""
+        if details and not self._unfolded:
+            for number, one in enumerate(details, start=1):
+                self._say(f"    {number} {one}")
+        self._unfolded = bool(details)
 
     def question(self, payload: dict[str, Any], keys: Sequence[tuple[str, str]]) -> None:
         self._say(f"? {clean(payload.get('question', ''))}")
@@ -76,6 +85,9 @@ class PlainFace:
 
     def prompting(self) -> contextlib.AbstractContextManager[None]:
         return still()
+
+    def below(self) -> str:
+        return ""
 
     def ended(self, status: str, run: str) -> None:
         """Everything was said already."""

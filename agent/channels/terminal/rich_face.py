@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,13 @@ class RichFace:
         finally:
             self._prompting = False
 
+    def below(self) -> str:
+        from rich.console import Console
+
+        drawn = io.StringIO()
+        Console(file=drawn, force_terminal=True, width=self._console.width, highlight=False).print(self._moving())
+        return drawn.getvalue().rstrip()
+
     def ended(self, status: str, run: str) -> None:  # noqa: ARG002 - people need no id
         self._busy = False
         if self._view is not None and status != "waiting":
@@ -170,11 +178,13 @@ class RichFace:
         from rich.text import Text
 
         head = Text.assemble((clean(view.get("title", "")) or "Plan", "bold"), (f"   {figures(view, seconds)}", "dim"))
-        lines = [head]
+        lines, details = [head], [clean(" ".join(str(one).split())) for one in view.get("details") or ()]
         for number, step in enumerate(view.get("steps", ()), start=1):
             mark = symbol(str(step.get("status", "")))
             shown = self._frame() if mark == "›" and view.get("state") == "running" else mark
             lines.append(Text.assemble((f"{shown} ", COLOURS[mark]), (f"{number} ", "dim"), step_text(step)))
+            if number <= len(details):
+                lines.append(Text(f"    {details[number - 1]}", style="dim"))
         if view.get("hidden"):
             lines.append(Text(f"  … and {view['hidden']} more", style="dim"))
         if view.get("remark"):

@@ -33,8 +33,9 @@ class Keys:
         self.lines = list(lines)
         self.prompts: list[str] = []
         self.can_answer = can_answer
+        self.meanwhile = False
 
-    async def ask(self, prompt: str) -> str | None:
+    async def ask(self, prompt: str, below: Any = None) -> str | None:
         self.prompts.append(prompt)
         line = self.lines.pop(0) if self.lines else None
         if line is Interrupted:
