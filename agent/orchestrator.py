@@ -22,7 +22,7 @@ from agent.domain.run import Run
 from agent.domain.session import session_id_of
 from agent.domain.states import FINAL, Status
 from agent.errors import DirigentError, LimitReached, ModelError, OverBudget, PlanError, StaleLease, reference_id
-from agent.execution import pictures, scene
+from agent.execution import in_private, pictures, scene
 from agent.execution.graph import (
     _apply_step_result,
     _is_success_status,
@@ -30,6 +30,7 @@ from agent.execution.graph import (
     _order_steps_safely,
     _seed_completed_sets,
 )
+from agent.execution.in_private import told_in_group
 from agent.execution.live import LivePlan
 from agent.execution.people import CHANGE, wishes
 from agent.execution.posting import LastMessages, put_aside
@@ -231,7 +232,7 @@ class OrchestratorRunner(SingleStep):
     async def _planned(self, ctx: RunContext, live: LivePlan, *, replanning: bool) -> AsyncGenerator[Planned]:
         """Ask the planner, with a model or without, and pass on its steps; what else it says goes to the chat."""
         request = await self._plan_request(ctx, replanning=replanning)
-        show = drafts_of(ctx.bot, ctx.run.dest, ctx.session, ctx.run.id)
+        show = drafts_of(LastMessages(ctx.bot), self._place(ctx), ctx.session, ctx.run.id)
         if ctx.llm is not None:
             events = Planner(ctx.llm, self._catalogue, self._config.llm).stream(request)
         else:
@@ -296,7 +297,8 @@ class OrchestratorRunner(SingleStep):
         """
         because = outcome.stopped_because or outcome.replan_because or scene.nothing_done(ctx)
         status = Status.FAILED if because else Status.COMPLETED
-        last = LastMessages(ctx.bot)
+        last, place = LastMessages(ctx.bot), self._place(ctx)
+        elsewhere = place != ctx.run.dest
         pipeline, spoken = ctx.run.is_pipeline, "" if outcome.trouble else scene.spoken(ctx)
         if pipeline and not because:
             spoken = scene.given_answer(ctx)
@@ -304,29 +306,40 @@ class OrchestratorRunner(SingleStep):
             ctx.session,
             last,
             None,
-            ctx.run.dest,
+            place,
             [{"id": "answer", "status": "ok", "text": spoken}]
             if spoken
             else [*scene.results(ctx), *scene.trouble(ctx, outcome.trouble)],
             await asyncio.to_thread(put_aside, ctx.session, ctx.run.id, scene.deliveries(ctx)),
             ctx.run.corr_id,
-            ctx.run.dest.chat_id,
+            place.chat_id,
             llm=None if spoken or outcome.trouble or pipeline else ctx.llm,
             request=ctx.run.request,
             run_id=ctx.run.id,
             status=status.value,
             notice=live.say,
-            buttons=self._offers(ctx, because),
+            buttons=[] if elsewhere else self._offers(ctx, because),  # they would be pressed in another chat
         )
         if await self._open_wishes(ctx) and not outcome.stopped_because:
             return False
         known = await self._session_data(ctx.session)
         made_of = scene.control_after(ctx) | self._history_label(known, TASK_KEY)
         live.state = "failed" if because else "done"
-        messages = [] if live.quiet and not because else last.kept
+        messages = [] if live.quiet and not because else told_in_group(ctx.run, last.kept, place)
         await self._finish(ctx, live, status, text, error=because, messages=messages)
-        await self._keep_history(ctx, TASK_KEY, text, status, made_of)
+        said = in_private.SENT_IN_PRIVATE if elsewhere else text  # the group's memory is the group's
+        await self._keep_history(ctx, TASK_KEY, said, status, made_of)
         self._tell_finished(ctx.run.id)
         if status is Status.COMPLETED and ctx.run.provenance.trusted:
-            self._in_background(self._remember(ctx, text))
+            self._in_background(self._remember(ctx, said))
         return True
+
+    def _place(self, ctx: RunContext) -> Destination:
+        """Return where the answer goes: what is private does not go into a group."""
+        return in_private.place_of_answer(ctx, self._config.owners, lambda tool: self._reads_private(ctx, tool))
+
+    def _reads_private(self, ctx: RunContext, tool: str) -> bool:
+        try:
+            return self._catalogue.find(tool, ctx.session.profile).private
+        except DirigentError:  # gone since, so nobody can say
+            return True

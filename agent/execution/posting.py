@@ -68,10 +68,10 @@ class LastMessages:
         self.kept: list[OutboundMessage] = []
 
     async def post(self, message: OutboundMessage) -> None:
-        """Keep final answers and files; pass everything else on."""
+        """Keep final answers and files; pass everything else on that goes anywhere."""
         if message.kind is MessageKind.FILES or message.payload.get("final"):
             self.kept.append(message)
-        else:
+        elif message.dest.chat_id:
             await self._bot.post(message)
 
     def busy(self, dest: Destination, *, on: bool) -> None:
