@@ -1,7 +1,8 @@
 """Lanes: what was received is heard in order per chat and topic, with chats beside each other.
 
 Button presses and "stop" do not queue: Stop must not wait behind the very work that it stops. A message that can't be
-heard is reported to its chat and put away; nothing that one chat does holds up another.
+heard is reported to its chat and put away; nothing that one chat does holds up another. Where the machine is in the way
+(the journal is locked, the disk full) a message is heard again a few times before that.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from loguru import logger
 
 from agent.commands import is_stop
 from agent.domain.messages import InboundMessage, MessageKind, OutboundMessage
-from agent.errors import DirigentError, reference_id
+from agent.errors import ChannelError, DirigentError, ModelError, may_pass, reference_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from agent.channels.base import Hearer
     from agent.store.protocol import Store
+
+Said = TypeVar("Said")
+PAUSES = (0.5, 2.0, 8.0)
 
 
 class Lanes:
@@ -113,7 +117,7 @@ class Lanes:
         try:
             if self._prepare is not None and message.attachments:
                 message = await self._prepare(message)
-            await self._hearer.hear(message)
+            await _patiently(lambda: self._hearer.hear(message))
         except Exception as problem:
             await self._report(message, problem)
         await self._put_away(message)
@@ -122,7 +126,7 @@ class Lanes:
         try:
             said = await self._press(message.action) if self._press is not None else None
             if said is None:
-                said = await self._hearer.press(message)
+                said = await _patiently(lambda: self._hearer.press(message))
         except Exception as problem:
             said = await self._report(message, problem)
         await self._put_away(message)
@@ -153,3 +157,19 @@ class Lanes:
         except Exception:
             logger.exception("{} could not be reported to {}", ref, message.dest.session_id)
         return f"{text} {ref}"
+
+
+async def _patiently(hear: Callable[[], Awaitable[Said]]) -> Said:
+    """Hear a message again, as after a crash, when the machine was in the way; return what came of it.
+
+    Raises what it raises: anything else at once, and after some seconds also what the machine is to blame for.
+    """
+    for pause in PAUSES:
+        try:
+            return await hear()
+        except Exception as problem:
+            if not may_pass(problem) or isinstance(problem, (ModelError, ChannelError)):
+                raise
+            logger.warning("A message could not be heard yet ({}); it is tried again in {} s", problem, pause)
+        await asyncio.sleep(pause)
+    return await hear()

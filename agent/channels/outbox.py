@@ -20,7 +20,7 @@ from loguru import logger
 from agent.channels.base import Closable, Paced, Unfinished
 from agent.channels.pacing import CAREFUL, Pace, chat_of, is_draft
 from agent.domain.messages import MessageKind, OutboundMessage
-from agent.errors import DeliveryDelayed, DeliveryRefused, DeliveryUnknown, reference_id
+from agent.errors import DeliveryDelayed, DeliveryRefused, DeliveryUnknown, may_pass, reference_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -204,10 +204,10 @@ class OutboxSender:
                 await self._deliver(_saying_so(message))
         except asyncio.CancelledError:
             raise
-        except Exception:
+        except Exception as problem:
             ref = reference_id()
             logger.exception("{} {} could not be handled", ref, message.key)
-            await self._give_back(message, f"an error of ours, {ref}")
+            await self._give_back(message, f"an error of ours, {ref}", for_good=not may_pass(problem))
 
     async def _deliver(self, message: OutboundMessage) -> None:
         try:
@@ -267,10 +267,11 @@ class OutboxSender:
             )  # what comes later does not overtake it
             await self._retry(message, f"{INTERRUPTED}: {error}", seconds)
 
-    async def _give_back(self, message: OutboundMessage, error: str) -> None:
+    async def _give_back(self, message: OutboundMessage, error: str, *, for_good: bool) -> None:
+        """Have a message tried again; `for_good` gives it up in the end, which the machine's troubles never do."""
         try:
             seconds = self._backoff(message, SLOWEST)
-            if self._tries[message.id] >= TRIES_OF_A_BUG:
+            if for_good and self._tries[message.id] >= TRIES_OF_A_BUG:
                 await self._store.mark_failed(message.id, error, retry_at=None)
             else:
                 await self._retry(message, error, seconds)

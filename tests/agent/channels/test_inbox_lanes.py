@@ -9,7 +9,7 @@ import pytest
 from agent.channels.inbox import Lanes
 from agent.commands import is_stop
 from agent.domain.messages import Destination, InboundMessage
-from agent.errors import ToolError
+from agent.errors import JournalFailed, ToolError
 
 from .conftest import Recorder
 
@@ -114,6 +114,35 @@ async def test_a_known_error_is_reported_in_its_own_words(store, hearer):
     assert report.payload["text"] == "The folder is full."
     assert report.payload["hint"] == "Delete something."
     assert report.payload["ref"].startswith("E-")
+
+
+async def test_a_message_that_meets_a_locked_journal_is_heard_a_little_later_and_in_order(store, hearer, monkeypatch):
+    monkeypatch.setattr("agent.channels.inbox.PAUSES", (0.0, 0.0))
+    plain, troubles = hearer.hear, [JournalFailed("locked"), OSError(28, "No space left on device")]
+
+    async def hear(message):
+        if troubles:
+            raise troubles.pop()
+        await plain(message)
+
+    monkeypatch.setattr(hearer, "hear", hear)
+    async with Lanes(store, hearer) as lanes:
+        first, second = await received(store, said("one", 1), said("two", 2))
+        lanes.take([first, second])
+        await hearer.until(lambda: len(hearer.heard) == 2)
+    assert hearer.texts == ["one", "two"]
+    assert await store.get_message(f"inbox/{first.id}/error") is None
+
+
+async def test_a_message_that_meets_a_locked_journal_again_and_again_is_reported(store, hearer, monkeypatch):
+    monkeypatch.setattr("agent.channels.inbox.PAUSES", (0.0, 0.0))
+    hearer.raises["bad"] = JournalFailed("The journal is locked.")
+    async with Lanes(store, hearer) as lanes:
+        [message] = await received(store, said("bad", 1))
+        lanes.take([message])
+        lanes.take(await received(store, said("good", 2)))
+        await hearer.until(lambda: hearer.heard)
+    assert (await store.get_message(f"inbox/{message.id}/error")).payload["text"] == "The journal is locked."
 
 
 async def test_a_press_that_fails_says_so(store, hearer, monkeypatch):

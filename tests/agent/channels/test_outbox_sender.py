@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from agent.channels.base import Unfinished
-from agent.channels.outbox import OutboxBot, OutboxSender
+from agent.channels.outbox import TRIES_OF_A_BUG, OutboxBot, OutboxSender
 from agent.channels.pacing import CAREFUL, Pace
 from agent.domain.messages import Destination, MessageKind, OutboundMessage
 from agent.errors import DeliveryDelayed, DeliveryRefused, DeliveryUnknown
@@ -266,6 +266,19 @@ async def test_a_bug_in_a_channel_does_not_stop_the_sender(store, channel):
     await store.post(notice("y", key="b", dest=OTHER))
     async with sending(store, channel):
         await channel.until(lambda: sorted(channel.texts) == ["x", "y"])
+
+
+async def test_a_message_is_given_up_for_a_fault_of_ours_and_never_for_the_machines(store, channel):
+    channel.raises = {"x": [OSError(24, "Too many open files")], "y": [ZeroDivisionError("bug")]}
+    await store.post(notice("x", key="a"))
+    await store.post(notice("y", key="b", dest=OTHER))
+    sender = OutboxSender(store, [channel])
+    for key in ("a", "b"):
+        sender._tries[(await store.get_message(key)).id] = TRIES_OF_A_BUG
+    async with running(sender.run()):
+        await store.until_state("b", "failed")
+        waiting = await store.until_state("a", "pending")
+    assert waiting.error.startswith("an error of ours, E-")
 
 
 async def test_a_store_that_fails_for_a_moment_does_not_stop_the_sender(store, channel, monkeypatch):
