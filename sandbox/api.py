@@ -164,6 +164,14 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """A piece of what a running job writes to its output, as it comes: at most `Limits.output_bytes` of each stream."""
+
+    stream: Literal["stdout", "stderr"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobResult:
     """The result of a job.
 
@@ -254,8 +262,8 @@ class Sandbox(Protocol):
     async def run(self, job: Job) -> JobResult:
         """Run a job to its end."""
 
-    def stream(self, job: Job) -> AsyncIterator[Progress | JobResult]:
-        """Run a job and yield its progress; the last item is the result."""
+    def stream(self, job: Job) -> AsyncIterator[Progress | Written | JobResult]:
+        """Run a job and yield its progress and what it writes, as it comes; the last item is the result."""
 
     async def close(self) -> None:
         """Kill all that is left and free the box."""

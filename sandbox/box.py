@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from sandbox import cgroups, layout, network, orders, owners, results
-from sandbox.api import Connection, Job, JobResult, Policy, Progress, Rung, SandboxError
+from sandbox.api import Connection, Job, JobResult, Policy, Progress, Rung, SandboxError, Written
 from sandbox.cell import Cell
 from sandbox.held import Bounds
 from sandbox.pure import Pure
@@ -89,8 +89,13 @@ class Box(Session):
 
     # -- jobs ---------------------------------------------------------------------------------------------------
 
-    async def run(self, job: Job, on_progress: Callable[[Progress], None] | None = None) -> JobResult:
-        """Run a job to its end; its progress goes to `on_progress`.
+    async def run(
+        self,
+        job: Job,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_output: Callable[[Written], None] | None = None,
+    ) -> JobResult:
+        """Run a job to its end; its progress goes to `on_progress`, what it writes to `on_output`.
 
         Raises SandboxError when nothing safe is available here (its remedy says what to do) or a box does not come up.
         """
@@ -109,7 +114,7 @@ class Box(Session):
             if job.kind == "tool" and not job.data:
                 await self._load_tools(cell)
             try:
-                return await self._run_in(cell, job, before, room, on_progress)
+                return await self._run_in(cell, job, before, room, on_progress, on_output)
             finally:
                 if not job.data:
                     await self._load_common(cell)
@@ -143,13 +148,14 @@ class Box(Session):
         used = before.used >> 20
         return f"The workspace is full: {used} MB of {self._policy.disk_mb} MB. Remove files or raise sandbox.disk_mb."
 
-    async def _run_in(
+    async def _run_in(  # noqa: PLR0917
         self,
         cell: Cell,
         job: Job,
         before: Snapshot,
         room: int,
         on_progress: Callable[[Progress], None] | None,
+        on_output: Callable[[Written], None] | None,
     ) -> JobResult:
         grant = network.grant(self._session_id, job, self._policy) if self.rung.safe else None
         if grant is not None and not cell.own_network:
@@ -175,6 +181,7 @@ class Box(Session):
                 group=group,
                 watch=None if group else {"memory": job.limits.memory_mb << 20, "processes": job.limits.processes},
                 progress=on_progress,
+                output=on_output,
                 on_start=started,
             )
             if job.data:

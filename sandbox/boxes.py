@@ -8,7 +8,7 @@ from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING
 
 from sandbox import cgroups
-from sandbox.api import Job, JobResult, Policy, Progress, Rung
+from sandbox.api import Job, JobResult, Policy, Progress, Rung, Written
 from sandbox.box import Box
 from sandbox.pressure import short_of_memory
 from sandbox.remote import RemoteBox, Sidecar
@@ -91,10 +91,11 @@ class Boxes:
         workspace: Path,
         job: Job,
         on_progress: Callable[[Progress], None] | None = None,
+        on_output: Callable[[Written], None] | None = None,
     ) -> JobResult:
         """Run a job in the session's box. Raises SandboxError as `Box.run` does."""
         async with self._lease(session_id, workspace) as box:
-            return await box.run(job, on_progress)
+            return await box.run(job, on_progress, on_output)
 
     async def warm(self, session_id: str, workspace: Path, *, data: bool = False) -> None:
         """Start the session's box before its first job needs it."""

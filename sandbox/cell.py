@@ -23,7 +23,7 @@ from sandbox.running import Outcome, Running, memory_file
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.api import Limits, Progress
+    from sandbox.api import Limits, Progress, Written
     from sandbox.cgroups import JobGroup
     from sandbox.layout import Launch
     from sandbox.proxy import Grant
@@ -219,6 +219,7 @@ class Cell:
         group: JobGroup | None = None,
         watch: dict[str, int] | None = None,
         progress: Callable[[Progress], None] | None = None,
+        output: Callable[[Written], None] | None = None,
         on_start: Callable[[Callable[[str], None]], None] | None = None,
     ) -> Outcome:
         """Run one job to its end. Cancelling kills its processes, waits for that, and raises CancelledError.
@@ -230,7 +231,7 @@ class Cell:
         def strike(cause: str) -> None:
             self._strike(number, cause)
 
-        job = Running(limits, strike, progress)
+        job = Running(limits, strike, progress, output)
         self._jobs[number] = job
         timer = self._loop.call_later(limits.wall_s, strike, "timeout")
         started = time.monotonic()

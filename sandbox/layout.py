@@ -222,12 +222,12 @@ def bubblewrap(bwrap: str, workspace: Path, policy: Policy, user: int | None = N
     folders += [(folder, f"/opt/plugins/{n}") for n, folder in enumerate(policy.plugin_folders) if folder.is_dir()]
     for outside, within in folders:
         arguments.show(outside, within)
-    for path in policy.read_only:
-        arguments.show(path)
     arguments.list += ["--proc", "/proc", "--dev", "/dev"]
     arguments.memory("/dev/shm", _SHM_BYTES)  # noqa: S108
     arguments.memory("/tmp", _TMP_BYTES)  # noqa: S108
     arguments.list += ["--bind", str(workspace), "/work", "--chdir", "/"]
+    for path in policy.read_only:  # after /tmp, which would hide what lies below it
+        arguments.show(path)
     # /proc too: where the agent is root, the kernel lets even a process without capabilities write its settings.
     for read_only in ("/dev", "/proc", "/"):
         arguments.add("--remount-ro", read_only)

@@ -22,6 +22,12 @@ def _read(path: str) -> str:
         return file.read()
 
 
+def _signal(processes: set[int], number: signal.Signals) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, number)
+
+
 class Tree:
     """The descendants of one process, and the ways to count, measure and kill them."""
 
@@ -47,17 +53,20 @@ class Tree:
             found |= fresh
         return found
 
-    def kill_below(self, pid: int) -> None:
-        """Kill the descendants of `pid`, again until none new appears: each round catches what forked meanwhile."""
+    def kill_tree(self, pid: int) -> None:
+        """Kill `pid` and its descendants. All are stopped before the first is killed, again until none new appears.
+
+        Each round catches what forked meanwhile; and no shell goes on to its next command because this one has ended.
+        """
         known: set[int] = set()
+        fresh = {pid}
         for _ in range(50):
+            _signal(fresh, signal.SIGSTOP)
+            known |= fresh
             fresh = self.below(pid) - known
             if not fresh:
-                return
-            for process in fresh:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(process, signal.SIGKILL)
-            known |= fresh
+                break
+        _signal(known, signal.SIGKILL)
 
     def measure(self, pid: int, *, memory: bool) -> tuple[int, int]:
         """Return how many processes the tree of `pid` has, and their private and shared-memory bytes in sum."""

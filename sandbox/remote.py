@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from sandbox import wire
-from sandbox.api import Connection, Job, JobResult, Policy, Progress, Rung, SandboxError
+from sandbox.api import Connection, Job, JobResult, Policy, Progress, Rung, SandboxError, Written
 from sandbox.session import Session
 
 if TYPE_CHECKING:
@@ -30,9 +30,12 @@ def sent_policy(policy: Policy) -> dict[str, Any]:
 
 
 class _Request:
-    def __init__(self, on_progress: Callable[[Progress], None] | None) -> None:
+    def __init__(
+        self, on_progress: Callable[[Progress], None] | None, on_output: Callable[[Written], None] | None
+    ) -> None:
         self.done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.on_progress = on_progress
+        self.on_output = on_output
 
 
 class Sidecar:
@@ -56,9 +59,14 @@ class Sidecar:
         await self._connected()
         return self._rung
 
-    async def ask(self, on_progress: Callable[[Progress], None] | None = None, **fields: Any) -> dict[str, Any]:
+    async def ask(
+        self,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_output: Callable[[Written], None] | None = None,
+        **fields: Any,
+    ) -> dict[str, Any]:
         """Ask and wait for the answer. Cancelling ends the job there. Raises SandboxError."""
-        number, request = next(self._numbers), _Request(on_progress)
+        number, request = next(self._numbers), _Request(on_progress, on_output)
         writer = await self._connected()
         self._requests[number] = request
         try:
@@ -139,6 +147,9 @@ class Sidecar:
             case {"progress": [str(text), int() | float() | None as done, int() | float() | None as total]}:
                 if request.on_progress is not None:
                     request.on_progress(Progress(text, done, total))
+            case {"written": ["stdout" | "stderr" as stream, str(text)]}:
+                if request.on_output is not None:
+                    request.on_output(Written(stream, text))
             case _:
                 request.done.set_result(said)
 
@@ -171,10 +182,16 @@ class RemoteBox(Session):
         }
         self._workspace = workspace
 
-    async def run(self, job: Job, on_progress: Callable[[Progress], None] | None = None) -> JobResult:
+    async def run(
+        self,
+        job: Job,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_output: Callable[[Written], None] | None = None,
+    ) -> JobResult:
         """Run a job to its end. Raises SandboxError when the sidecar refuses it or is gone."""
         self._workspace.mkdir(parents=True, exist_ok=True)
-        answer = await self._sidecar.ask(on_progress, op="run", job=wire.packed(job), **self._about)
+        asked = {"op": "run", "job": wire.packed(job), "follow": on_output is not None}
+        answer = await self._sidecar.ask(on_progress, on_output, **asked, **self._about)
         found = wire.result(answer.get("result"))
         return replace(found, rung="B")
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from loguru import logger
 
 from sandbox import frames
-from sandbox.api import Progress
+from sandbox.api import Progress, Written
 from sandbox.capture import Capture
 
 if TYPE_CHECKING:
@@ -93,11 +94,32 @@ def memory_file(data: bytes) -> int:
     return descriptor
 
 
+class _Follower:
+    """Tells of one stream as it grows, up to a number of bytes; a character that comes in two pieces is told whole."""
+
+    def __init__(self, stream: Literal["stdout", "stderr"], most: int, tell: Callable[[Written], None] | None) -> None:
+        self._stream = stream
+        self._left = most if tell is not None else 0
+        self._tell = tell
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def feed(self, data: bytes) -> None:
+        if self._left > 0 and self._tell is not None:
+            text = self._decoder.decode(data[: self._left])
+            self._left -= len(data)
+            if text:
+                self._tell(Written(self._stream, text))
+
+
 class Running:
     """A job in a cell: its pipes, its captures, and the future that its end resolves."""
 
     def __init__(
-        self, limits: Limits, strike: Callable[[str], None], progress: Callable[[Progress], None] | None
+        self,
+        limits: Limits,
+        strike: Callable[[str], None],
+        progress: Callable[[Progress], None] | None,
+        output: Callable[[Written], None] | None = None,
     ) -> None:
         self.ended: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.outcome = Outcome(out=Capture(limits.output_bytes), err=Capture(limits.output_bytes))
@@ -110,15 +132,18 @@ class Running:
         self._deaf = False
         assert self.outcome.out is not None
         assert self.outcome.err is not None
+        out = _Follower("stdout", limits.output_bytes, output)
+        err = _Follower("stderr", limits.output_bytes, output)
         self.pipes = {
-            "out": _Pipe(lambda data: self._output(self.outcome.out, data)),
-            "err": _Pipe(lambda data: self._output(self.outcome.err, data)),
+            "out": _Pipe(lambda data: self._output(self.outcome.out, out, data)),
+            "err": _Pipe(lambda data: self._output(self.outcome.err, err, data)),
             "events": _Pipe(self._events),
         }
 
-    def _output(self, capture: Capture | None, data: bytes) -> None:
+    def _output(self, capture: Capture | None, follower: _Follower, data: bytes) -> None:
         assert capture is not None
         capture.feed(data)
+        follower.feed(data)
         if capture.total > self._flood:
             self._strike("output")
 

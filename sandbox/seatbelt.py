@@ -23,7 +23,7 @@ from sandbox.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sandbox.api import Job, JobResult, Policy, Progress, Rung
+    from sandbox.api import Job, JobResult, Policy, Progress, Rung, Written
 
 PROGRAM = "sandbox-exec"
 LOOK_EVERY_S = 0.1
@@ -91,14 +91,19 @@ class SeatbeltBox(Session):
         self._workspace.close()
         self._temporary.close()
 
-    async def run(self, job: Job, on_progress: Callable[[Progress], None] | None = None) -> JobResult:
+    async def run(
+        self,
+        job: Job,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_output: Callable[[Written], None] | None = None,
+    ) -> JobResult:
         """Run a job to its end. Raises SandboxError when its plugin is in no folder that is shown."""
         if job.net:
             return results.refused("This needs the network, which is off in the sandbox of macOS.", self.rung)
         launch = layout.cold(self._workspace.root, self._temporary.path, self._policy)
         before = await asyncio.to_thread(self._workspace.snapshot)
         struck: list[str] = []
-        running = Running(job.limits, struck.append, on_progress)
+        running = Running(job.limits, struck.append, on_progress, on_output)
         began = time.monotonic()
         outcome = running.outcome
         try:

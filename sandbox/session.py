@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from types import TracebackType
 
-    from sandbox.api import Job, JobResult, Progress, Rung
+    from sandbox.api import Job, JobResult, Progress, Rung, Written
 
 
 class Session(ABC):
@@ -20,8 +20,16 @@ class Session(ABC):
     rung: Rung
 
     @abstractmethod
-    async def run(self, job: Job, on_progress: Callable[[Progress], None] | None = None) -> JobResult:
-        """Run a job to its end; its progress goes to `on_progress`. Raises SandboxError."""
+    async def run(
+        self,
+        job: Job,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_output: Callable[[Written], None] | None = None,
+    ) -> JobResult:
+        """Run a job to its end; its progress goes to `on_progress`, what it writes to `on_output` as it comes.
+
+        Raises SandboxError.
+        """
 
     @abstractmethod
     async def warm(self, *, data: bool = False) -> None:
@@ -31,10 +39,10 @@ class Session(ABC):
     async def close(self) -> None:
         """Kill all that is left and free the box. Closing twice is harmless."""
 
-    async def stream(self, job: Job) -> AsyncIterator[Progress | JobResult]:
-        """Run a job and yield its progress; the last item is the result."""
-        queue: asyncio.Queue[Progress | None] = asyncio.Queue()
-        running = asyncio.create_task(self.run(job, queue.put_nowait))
+    async def stream(self, job: Job) -> AsyncIterator[Progress | Written | JobResult]:
+        """Run a job and yield its progress and what it writes, as it comes; the last item is the result."""
+        queue: asyncio.Queue[Progress | Written | None] = asyncio.Queue()
+        running = asyncio.create_task(self.run(job, queue.put_nowait, queue.put_nowait))
         running.add_done_callback(lambda _: queue.put_nowait(None))
         try:
             while (item := await queue.get()) is not None:

@@ -1,9 +1,9 @@
 """What the agent and a sidecar say to each other: the sandbox's own records as JSON, each with its length before it.
 
 Agent to sidecar: `run` (a job), `cancel`, `warm`, `close` (a session), each with the number of the request. Sidecar to
-agent: `hello` with its rung, then per request `progress`, and in the end `result`, `refusal` or `done`; and each
-`connection` that a job has made or was refused. Neither side believes the other's types: what does not fit a record is
-an error of that request alone.
+agent: `hello` with its rung, then per request `progress` and what is `written`, and in the end `result`, `refusal` or
+`done`; and each `connection` that a job has made or was refused. Neither side believes the other's types: what does not
+fit a record is an error of that request alone.
 """
 
 from __future__ import annotations

@@ -153,9 +153,7 @@ class Init:
         if self._walls.own_processes and len(self._jobs) == 1:
             os.kill(-1, signal.SIGKILL)  # atomic: nothing that forks can outrun it
             return
-        self._tree.kill_below(job.pid)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(job.pid, signal.SIGKILL)
+        self._tree.kill_tree(job.pid)
 
     def _watch(self) -> None:
         """Enforce memory and process limits where no cgroup does."""
@@ -195,9 +193,7 @@ class Init:
             if not self._jobs and self._walls.own_processes:
                 os.kill(-1, signal.SIGKILL)
             for pid in strays:
-                self._tree.kill_below(pid)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                self._tree.kill_tree(pid)
             for pid in strays:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, 0)

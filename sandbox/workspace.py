@@ -119,7 +119,6 @@ class Workspace:
 
     @property
     def how(self) -> str:
-        """`openat2`, or `step by step` where the kernel (or a container's filter) does not offer it."""
         return how()
 
     # -- opening ------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from typing import Any
 from loguru import logger
 
 from sandbox import wire
-from sandbox.api import Connection, Policy, Progress, Rung, SandboxError
+from sandbox.api import Connection, Policy, Progress, Rung, SandboxError, Written
 from sandbox.boxes import Boxes
 from sandbox.canaries import probe
 
@@ -172,7 +172,11 @@ class _Agent:
                 def progress(step: Progress) -> None:
                     self._writer.write(wire.message(id=number, progress=[step.text, step.done, step.total]))
 
-                return {"result": wire.packed(await self._pool(asked).run(*place, job, progress))}
+                def written(piece: Written) -> None:
+                    self._writer.write(wire.message(id=number, written=[piece.stream, piece.text]))
+
+                followed = written if asked.get("follow") else None
+                return {"result": wire.packed(await self._pool(asked).run(*place, job, progress, followed))}
             case "warm":
                 await self._pool(asked).warm(*self._sidecar.place(asked), data=bool(asked.get("data")))
             case "close":

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sandbox import wire
-from sandbox.api import Job, JobStatus, Limits, Policy, Progress, SandboxError, ToolCall
+from sandbox.api import Connection, Job, JobStatus, Limits, Policy, Progress, SandboxError, ToolCall, Written
 from sandbox.boxes import Boxes, open_sandbox, rung_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -80,6 +82,46 @@ async def test_tools_and_their_progress_come_through(policy: Policy, sessions: P
         seen = [item async for item in box.stream(Job("tool", tool=call, secrets={"KEY": "abc"}))]
     assert seen[0] == Progress("half", 1, 2)
     assert seen[-1].value == {"n": 2, "key": "abc"}
+
+
+async def test_what_a_job_writes_and_reaches_is_told_while_it_runs(policy: Policy, sessions: Path):
+    told: list[Connection] = []
+    given = replace(policy, allow_hosts=("*:*",), on_connection=told.append)
+    code = (
+        "import urllib.request as r\ntry: r.urlopen('http://10.1.2.3:81/')\nexcept OSError: print('kept', flush=True)\n"
+        "open('go').read(); print('on')"
+    )
+    (sessions / "w").mkdir()
+    os.mkfifo(sessions / "w" / "go")
+    async with await open_sandbox("s", sessions / "w", given) as box:
+        seen = ""
+        async for item in box.stream(Job("python", code, run="r-1", step="s1", limits=Limits(wall_s=60))):
+            seen += item.text if isinstance(item, Written) else ""
+            if seen == "kept\n" and isinstance(item, Written):
+                assert [(c.host, c.port, c.network, c.allowed, c.run, c.step) for c in told] == [
+                    ("10.1.2.3", 81, "private", False, "r-1", "s1")
+                ]
+                await asyncio.to_thread((sessions / "w" / "go").write_text, "")
+    assert seen == "kept\non\n"
+
+
+async def test_what_the_owner_has_set_holds_there(policy: Policy, sessions: Path, tmp_path: Path):
+    (tmp_path / "shown.txt").write_text("shown")
+    given = replace(policy, read_only=(tmp_path / "shown.txt", tmp_path / "missing"), disk_mb=8, users=0)
+    async with await open_sandbox("s", sessions / "w", given) as box:
+        read = await box.run(Job("python", f"print(open({str(tmp_path / 'shown.txt')!r}).read())"))
+        assert read.stdout.text == "shown\n", read.stderr.text
+        assert (await box.run(Job("shell", "id -u"))).stdout.text == "1000\n"
+        full = await box.run(Job("shell", "for n in 1 2 3; do head -c 4000000 /dev/zero > $n; done; sleep 20"))
+        assert full.status is JobStatus.DISK
+
+
+async def test_the_boxes_of_an_agent_end_with_its_connection(policy: Policy, sessions: Path):
+    box = await open_sandbox("s", sessions / "w", policy)
+    assert (await box.run(Job("shell", "echo kept > /tmp/kept"))).ok
+    await box._sidecar.close()
+    assert not (await box.run(Job("shell", "cat /tmp/kept"))).ok
+    await box.close()
 
 
 async def test_cancelling_ends_the_job_there(policy: Policy, sessions: Path):

@@ -54,6 +54,8 @@ async def test_inside_it_does_not(attack, stage, tmp_path: Path, name: str):
         assert "ESCAPED" not in result.stdout.text, said
         assert result.status.value in attack.ends, said
         [cell] = box._cells.values()
+        if cell.broken:  # so slow a machine that the whole box was ended
+            await cell.end()
         assert descendants(cell.pid) == {cell.pid}
         again = await box.run(Job("shell", "echo fine"))
         assert (again.status, again.stdout.text) == (JobStatus.EXIT, "fine\n")
