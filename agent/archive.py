@@ -15,7 +15,7 @@ import sqlite3
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -45,23 +45,32 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
 
-def export(home: Path, target: Path, hidden: Iterable[str] | None = None) -> Report:
+def export(
+    home: Path,
+    target: Path,
+    hidden: Iterable[str] | None = None,
+    *,
+    journal: Callable[[Path], object] | None = None,
+    address: str = "",
+) -> Report:
     """Write everything in `home` to a new file `target`, readable by its owner only.
 
     `hidden` None means with all secrets; else `secrets/` is left out, and so is each line of the settings that holds
-    one of the `hidden` values. It may be done while Dirigent works: the journal is that of one moment. Raises
+    one of the `hidden` values. It may be done while Dirigent works: the journal is that of one moment. Where it is no
+    file in `home`, `journal` writes it to one, and the `address` of its database is left out of the settings. Raises
     ConfigError.
     """
-    if not (home / JOURNAL).is_file():
+    if journal is None and not (home / JOURNAL).is_file():
         raise ConfigError(f"There is no journal in {home}.", hint="Name the home with --home, or DIRIGENT_HOME.")
     if target.exists():
         raise ConfigError(f"{target} is there already.", hint="Name another file; nothing is written over.")
     report = Report()
+    taken = journal or (lambda copy: _snapshot(home / JOURNAL, copy))
     partial = target.with_name(f".{target.name}.part")
     try:
         with open(partial, "xb", opener=_private) as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
             digests = {}
-            for name, content, size in _contents(home, hidden, report):
+            for name, content, size in _contents(home, hidden, report, taken, address):
                 digests[name] = _add(archive, name, content, size)
                 report.files += 1
                 report.size += size
@@ -85,17 +94,20 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _contents(home: Path, hidden: Iterable[str] | None, report: Report) -> Iterator[tuple[str, IO[bytes], int]]:
+def _contents(
+    home: Path, hidden: Iterable[str] | None, report: Report, journal: Callable[[Path], object], address: str
+) -> Iterator[tuple[str, IO[bytes], int]]:
     with tempfile.TemporaryDirectory(prefix="dirigent-") as folder:
         copy = Path(folder, JOURNAL)
-        _snapshot(home / JOURNAL, copy)
+        journal(copy)
         with copy.open("rb") as file:
             yield JOURNAL, file, copy.stat().st_size
     for root, prefix in _roots(home, with_secrets=hidden is None):
         yield from _files(root, prefix, report)
     settings = home / SETTINGS
     if settings.is_file():
-        text = settings.read_bytes() if hidden is None else _without(settings.read_text("utf-8"), hidden).encode()
+        values = [*(hidden or ()), *([address] if address else [])]
+        text = _without(settings.read_text("utf-8"), values).encode() if values else settings.read_bytes()
         yield SETTINGS, io.BytesIO(text), len(text)
 
 

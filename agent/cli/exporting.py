@@ -17,8 +17,9 @@ examples:
   dirigent export /backup/dirigent.tar.gz --without-secrets
   dirigent import /backup/dirigent.tar.gz --home /srv/new
 
-In it: the journal as of one moment (also while Dirigent works), sessions with their files and memory, pipelines,
-plugins, settings and, unless left out, secrets. Only you can read the file; keep it so. Logs stay where they are.
+In it: the journal as of one moment (also while Dirigent works; one in PostgreSQL becomes a file), sessions with their
+files and memory, pipelines, plugins, settings and, unless left out, secrets. Only you can read the file; keep it so.
+Logs stay where they are.
 """
 
 
@@ -37,11 +38,24 @@ def run(arguments: argparse.Namespace) -> int:
 
     config = open_config(arguments)
     file = Path(arguments.file or time.strftime("dirigent-%Y%m%d-%H%M.tar.gz")).expanduser()
-    report = export(config.folder, file, list(secrets_of(config)) if arguments.without_secrets else None)
+    hidden = list(secrets_of(config)) if arguments.without_secrets else None
+    if config.store is None:
+        report = export(config.folder, file, hidden)
+    else:
+        address = config.store.get_secret_value()
+        report = export(config.folder, file, hidden, journal=lambda copy: _taken_from(address, copy), address=address)
     tell(report, f"Written: {file}")
     if not arguments.without_secrets:
         print("It holds your secrets: keep it where only you can read it.")
     return int(bool(report.notes))
+
+
+def _taken_from(address: str, copy: Path) -> None:
+    """Write a journal that a database server keeps into a file."""
+    from agent.store.copying import copy_journal
+    from agent.store.dialect import url_of
+
+    copy_journal(url_of(address), url_of(copy), in_use=True)
 
 
 def tell(report: Report, what: str) -> None:

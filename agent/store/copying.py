@@ -42,9 +42,12 @@ class Copied:
     chain: Chain = field(default_factory=Chain)
 
 
-def copy_journal(source: URL, target: URL, told: Callable[[str, int], None] = lambda _table, _rows: None) -> Copied:
+def copy_journal(
+    source: URL, target: URL, told: Callable[[str, int], None] = lambda _table, _rows: None, *, in_use: bool = False
+) -> Copied:
     """Copy a journal and prove the copy equal; `told` gets each table with its number of rows.
 
+    One that is `in_use` is copied as of one moment; else nobody may write to it meanwhile, since that would be missed.
     Raises ConfigError when the target is not empty, the source is no journal or is written to meanwhile, and what a
     database complains about; the target is then as it was.
     """
@@ -58,7 +61,8 @@ def copy_journal(source: URL, target: URL, told: Callable[[str, int], None] = la
                     copied.rows[table.name] = _copy(table, old, new)
                     told(table.name, copied.rows[table.name])
                 copied.chain = _checked(new)
-                _refuse_changed(source, copied.chain)
+                if not in_use:
+                    _refuse_changed(source, copied.chain)
     except Exception as error:
         raise translate(error, place) from error
     return copied

@@ -1,7 +1,7 @@
-"""A bell between all processes that keep their journal in one PostgreSQL database, on whatever machine: LISTEN, NOTIFY.
+"""A bell between all processes that keep their journal in one PostgreSQL database: LISTEN and NOTIFY.
 
-It carries nothing: what has changed is in the journal. A thread waits at a connection of its own; where that is lost, it
-is made anew, and rung once, since nobody knows what was missed.
+They may be on different machines. It carries nothing: what has changed is in the journal. A thread waits at its own
+connection; where that is lost, it is made anew, and rung once, since nobody knows what was missed.
 """
 
 from __future__ import annotations

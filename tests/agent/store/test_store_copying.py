@@ -165,3 +165,20 @@ async def test_the_command_says_what_it_copied_and_what_to_set(tmp_path: Path, p
 def test_an_address_of_another_kind_is_refused(tmp_path: Path, capsys):
     assert main(["migrate-store", "--home", str(tmp_path), "--to", "mysql://x/y"]) == 1
     assert "cannot be kept in 'mysql'" in capsys.readouterr().err
+
+
+async def test_an_export_holds_the_journal_of_a_server_as_a_file(tmp_path: Path, postgres: PostgresServer):
+    url, home, file = postgres.new_database(), tmp_path / "home", tmp_path / "all.tar.gz"
+    run = await fill(url)
+    home.mkdir()
+    (home / "dirigent.toml").write_text(f'model = "offline"\nstore = "{url}"\n')
+    using = await opened(url)  # it may go on meanwhile
+
+    assert main(["export", "--home", str(home), str(file)]) == 0
+    assert main(["import", "--home", str(tmp_path / "again"), str(file)]) == 0
+
+    assert (tmp_path / "again" / "dirigent.toml").read_text() == 'model = "offline"\n'
+    store = await opened(tmp_path / "again" / "journal.db")
+    assert await store.get_run(run.id) == await using.get_run(run.id)
+    await store.close()
+    await using.close()
