@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from agent.channels.telegram.texts import LIMIT, Document, Text, Writer, cut, plain_words, width
+from agent.channels.visible import visible
 from agent.texts import mark, retell, say, say_n
 
 if TYPE_CHECKING:
@@ -50,14 +51,14 @@ def on_a_line(text: str) -> str:
 def exact_text(details: Any, tainted: Sequence[str] = ()) -> str:
     """Return what is asked for, one argument a line; the lines of a longer text are set in, so that none can pose.
 
-    The links of the arguments in `tainted` are dead.
+    The links of the arguments in `tainted` are dead; what can't be seen is written out.
     """
     if not isinstance(details, dict):
         return str(details or "")
     lines = []
     for name, value in details.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        text = defanged(text) if name in tainted else text
+        text = visible(defanged(text) if name in tainted else text)
         lines.append(f"{' '.join(str(name).split())}: " + "\n    ".join(text.splitlines() or [""]))
     return "\n".join(lines)
 

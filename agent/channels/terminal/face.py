@@ -7,6 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 
+from agent.channels.visible import visible
 from agent.domain.states import Status
 
 if TYPE_CHECKING:
@@ -151,5 +152,5 @@ def _call(call: dict[str, Any]) -> list[str]:
 def _argument(name: str, value: Any) -> list[str]:
     """Return an argument exactly; its further lines are indented, so that a value cannot pose as another argument."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    first, *rest = clean(text).split("\n")
+    first, *rest = clean(visible(text.replace("\r\n", "\n"))).split("\n")
     return [f"{name}: {first}" if name else f"  {first}", *(f"    {line}" for line in rest)]
