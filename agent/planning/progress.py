@@ -12,15 +12,23 @@ from agent.domain.states import FINAL
 MAX_RESULTS = 25
 PREVIEW = 400
 _SHOWN_KEYS = 12
+DENIED = "denied it."  # as `execution.people.refusal` says it
+DENIED_CHARS = 300
 
 
 def progress_context(records: Sequence[StepRecord], *, results: int = MAX_RESULTS, preview: int = PREVIEW) -> str:
     """Return the last results as JSON lines, each `{"id", "status", "did", "text", "output", "files", "error"}`.
 
-    At most `results` finished steps, newest last, with texts and outputs of at most `preview` characters.
+    A call that a person has denied also has its arguments, as `denied`: a planner leaves it out of the next plan. At
+    most `results` finished steps, newest last, with texts and outputs of at most `preview` characters.
     """
     finished = [record for record in records if record.status in FINAL][-results:] if results else []
     return "\n".join(json.dumps(_summary(record, preview), ensure_ascii=False, default=str) for record in finished)
+
+
+def was_denied(record: StepRecord) -> bool:
+    """Say whether a person has denied a step's call."""
+    return record.response_status == "blocked" and bool(record.step.tool) and DENIED in record.error
 
 
 def _summary(record: StepRecord, preview: int) -> dict[str, Any]:
@@ -34,6 +42,8 @@ def _summary(record: StepRecord, preview: int) -> dict[str, Any]:
         "files": [file.get("path", "") for file in record.files][:_SHOWN_KEYS],
         "error": _shortened(record.error, preview),
     }
+    if was_denied(record):
+        entry["denied"] = _shortened(json.dumps(step.args, ensure_ascii=False, default=str), DENIED_CHARS)
     return {key: value for key, value in entry.items() if value}
 
 

@@ -12,7 +12,7 @@ from agent.domain.states import Status
 from agent.llm.protocol import LLM, ChatMessage, Frugal, Seeing
 from agent.planning.lines import render_step
 from agent.planning.notation import render
-from agent.planning.progress import progress_context
+from agent.planning.progress import progress_context, was_denied
 from agent.planning.request import PlanRequest
 from agent.texts import mark
 
@@ -33,6 +33,7 @@ _PROGRESS_SIZES = ((25, 400), (25, 150), (12, 120), (6, 80), (3, 60))
 _FENCE = re.compile(r"<(?=/?\s*data\b)", re.IGNORECASE)
 _PENDING = {Status.PENDING, Status.READY}
 _UNDER_WAY = {Status.RUNNING, Status.WAITING_APPROVAL}
+REFUSED = "The person refused the calls marked `denied`: plan without them, and without others that do the same."
 LOOK = 'llm looks at pictures of the workspace: llm("What does it show?", picture="photo.jpg")'
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 WISHES_CHARS = 4_000
@@ -166,9 +167,10 @@ def _wishes(request: PlanRequest) -> str:
 
 
 def _progress(request: PlanRequest, llm: LLM, tokens: int) -> str:
+    refused = f"\n{REFUSED}" if any(was_denied(record) for record in request.progress) else ""
     for place, (results, preview) in enumerate(_PROGRESS_SIZES):
         text = progress_context(request.progress, results=results, preview=preview)
-        section = f"Results so far:\n{fenced('results', text)}" if text else ""
+        section = f"Results so far:\n{fenced('results', text)}{refused}" if text else ""
         if place and isinstance(llm, Frugal):
             llm.left_out(RESULTS)
         if llm.count(section) <= tokens:

@@ -11,8 +11,9 @@ import pytest
 
 from agent.domain.messages import MessageKind
 from agent.domain.plan import OnFailure
+from agent.domain.run import Question
 from agent.domain.states import Status
-from agent.execution import gathering, people
+from agent.execution import gathering, people, scene
 from agent.testing import Bot, step
 from plugins.api import tool
 from tests.conftest import echo, note, send
@@ -510,3 +511,21 @@ async def test_a_denied_edit_denies_the_call_as_it_was_planned_too(tmp_path: Pat
         await bot.answer()
         assert await asked(bot) == []
         assert sent(bot) == ["bob: hi"]
+
+
+async def test_after_further_words_of_the_person_a_denied_call_is_asked_about_again(tmp_path: Path):
+    async with made(tmp_path) as bot:
+        await denied_once(bot)
+        run = await bot.last_run()
+        asked_for = Question(
+            "wish1", run.id, "", run.session_id, "What should be different?", kind="change", user_id="1"
+        )
+        await bot.app.store.ask(asked_for, None, people.question_message(bot.dest, asked_for))
+        await bot.app.store.answer_question("wish1", "write to Ada after all", "1")
+        ctx = await scene.set_the_scene(
+            bot.app.store, run, await bot.app.orchestrator.sessions.open(run.session_id), None
+        )
+        spec = bot.app.catalogue.find("send", ctx.session.profile)
+        somebody = people.People(bot.app.store, bot.config.limits)
+        assert await somebody.denied_before(ctx, spec, {"to": "ada", "text": "hi"}) == ""
+        assert await somebody.denied_before(ctx, spec, {"to": "ada", "text": "other"}) == ""
