@@ -116,13 +116,17 @@ def ruled(proposal: Proposal, mode: Mode, known: Mapping[str, str] | None = None
         proposal.control,
         guard=proposal.guard,
         files=files,
-        typed=_typed(proposal) if outside else (),
+        typed=_typed(proposal) if outside and _is_private(args, proposal.control) else (),
         mode=mode,
         unattended=run.origin in UNATTENDED,
     )
     if proposal.checkpoint and verdict.decision == "allow":
         return consent.Verdict("ask", consent.because(args, proposal.control), verdict.labels)
     return verdict
+
+
+def _is_private(args: Mapping[str, Provenance], control: Provenance) -> bool:
+    return control.knows_private or any(label.private for label in args.values())
 
 
 def _typed(proposal: Proposal) -> set[str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 WORD = re.compile(r"\w+")
 SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://")
+BEFORE, AFTER = re.compile(r"[\w@.-]"), re.compile(r"[\w@-]|[./:?#&=%]\w")
 ODD = re.compile(r"[^\w\s,.!?'\"-]")
 GIVEN = re.compile(r"(quoted|answer)-\d+\.(txt|md)")  # by intake and replies
 MOST = 4_000  # characters of a value that are looked at
@@ -39,10 +40,19 @@ def typed(value: Any, words: str) -> bool:
 
 def stands_in(text: str, words: str) -> bool:
     """Say whether the words hold a text as a whole: not as a part of a longer word, number or address."""
-    said = words.casefold()
+    said = f" {words.casefold()} "
     plain = text.strip().casefold()
     forms = {plain, SCHEME.sub("", plain).rstrip("/")} - {""}
-    return any(re.search(rf"(?<![\w@.-]){re.escape(form)}(?![\w@-]|[./:?#&=%]\w)", said) for form in forms)
+    return any(_alone(said, form) for form in forms)
+
+
+def _alone(said: str, form: str) -> bool:
+    place = said.find(form)
+    while place >= 0:
+        if not BEFORE.match(said, place - 1) and not AFTER.match(said, place + len(form)):
+            return True
+        place = said.find(form, place + 1)
+    return False
 
 
 def _made_of(text: str, words: str) -> bool:

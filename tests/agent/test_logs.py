@@ -8,10 +8,12 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from loguru import logger
 
 from agent import logs
-from agent.logs import Redactor, correlated, set_up_logs
+from agent.logs import HIDDEN, PATTERNS, Redactor, correlated, set_up_logs
 
 CANARY = 'swordfish"with\\odd/characters'
 TOKEN = "123456789:AAEhBOweik6ad9r_QXMENQjcrGbqCr4K-bc"
@@ -183,3 +185,35 @@ def test_the_file_is_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         logger.info("line {}", number)
     assert (tmp_path / "dirigent.log.1").exists()
     assert file.stat().st_size < 600
+
+
+FRAGMENTS = [
+    "123456789:",
+    "A" * 35,
+    "sk-",
+    "\u017fk-",
+    "ghp_",
+    "x" * 24,
+    "xoxb-",
+    "1234567890",
+    "AKIA",
+    "eyJ",
+    ".",
+    "://",
+]
+FRAGMENTS += [
+    "user:pass@",
+    "Bearer ",
+    "-----BEGIN PRIVATE KEY-----",
+    "github_pat_",
+    " ",
+    "/bot",
+    "ordinary words",
+    "\n",
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=8).map("".join))
+def test_what_is_looked_for_first_leaves_out_no_key(text: str):
+    assert Redactor()(text) == PATTERNS.sub(HIDDEN, text)
