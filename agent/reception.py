@@ -233,8 +233,8 @@ class Reception:
         return any(spec.name == name for spec in self._catalogue.tools(session.profile))
 
     async def _welcome(self, session: Session, rest: str) -> str:
-        about = f"\n{self.about}" if self.about else ""
-        return f"👋 I plan tasks, ask when unsure, then do them.{about}\n\n{await self._help(session, rest)}"
+        hello = "👋 I plan tasks, ask when unsure, then do them."
+        return "\n".join([hello, *([self.about] if self.about else []), "", await self._help(session, rest)])
 
     async def _help(self, session: Session, _rest: str) -> str:
         found = self._orchestrator.get_plugin_commands(session.profile.model_dump())

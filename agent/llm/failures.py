@@ -100,7 +100,6 @@ def of_status(status: int, body: Any, headers: Mapping[str, str], place: Place) 
     code = str(
         (body.get("error") or {}).get("code") if isinstance(body, dict) and isinstance(body.get("error"), dict) else ""
     )
-    said = _said(message)
     for_good = status == 429 and QUOTA.search(f"{code} {message}")
     for_good = for_good or (status == 500 and TOO_LONG.search(message))  # llama.cpp says it with 500
     if status in BUSY and not for_good:
@@ -108,10 +107,10 @@ def of_status(status: int, body: Any, headers: Mapping[str, str], place: Place) 
     error, hint = _refusal(status, code, message, place)
     if hint == SET_WINDOW:
         window, prompt = _sizes(body, message)
-        too_long = PromptTooLong(error + said, hint=hint, window=window, prompt=prompt)
+        too_long = PromptTooLong(error, hint=hint, window=window, prompt=prompt)
         return Failure(too_long, status=status, message=message)
     unknown = hint == NO_SUCH_MODEL
-    refused = ModelRefused(error + said, hint="" if unknown else hint)
+    refused = ModelRefused(error, hint="" if unknown else hint)
     return Failure(refused, unknown_model=unknown, status=status, message=message)
 
 
@@ -139,36 +138,34 @@ def _said(message: str) -> str:
 
 
 def _refusal(status: int, code: str, message: str, place: Place) -> tuple[str, str]:
-    """Return the sentence (without its end) and the hint for an error that another try does not mend."""
+    """Return the sentence and the hint for an error that another try does not mend."""
+    url, said = place.url, _said(message)
     if status in {401, 403}:
-        remedy = "Check OPENAI_API_KEY." if place.has_key else "Set OPENAI_API_KEY."
-        what = "refuses the key" if place.has_key else "wants a key"
-        return f"The model server at {place.url} {what} ({status})", remedy
+        refused = f"The model server at {url} refuses the key ({status}){said}", "Check OPENAI_API_KEY."
+        wanted = f"The model server at {url} wants a key ({status}){said}", "Set OPENAI_API_KEY."
+        return refused if place.has_key else wanted
     if status == 402 or (status == 429 and QUOTA.search(f"{code} {message}")):
-        return f"The account at {place.url} has no credit left ({status})", "Add credit, or choose another model."
+        return f"The account at {url} has no credit left ({status}){said}", "Add credit, or choose another model."
     if code == "model_not_found" or (status in {400, 404, 422} and NO_MODEL.search(message)):
-        return f"The model server at {place.url} does not have the model {place.model!r} ({status})", NO_SUCH_MODEL
+        return f"The model server at {url} does not have the model {place.model!r} ({status}){said}", NO_SUCH_MODEL
     if code == "context_length_exceeded" or status == 413 or TOO_LONG.search(message):
-        return f"The request is too long for the model {place.model!r} ({status})", SET_WINDOW
+        return f"The request is too long for the model {place.model!r} ({status}){said}", SET_WINDOW
     if status in {404, 405}:
-        return (
-            f"Nothing that speaks the OpenAI protocol answers at {place.url} ({status})",
-            "Check OPENAI_BASE_URL; it usually ends in /v1.",
-        )
-    return f"The model server at {place.url} refused the request ({status})", "`dirigent doctor` checks the model."
+        hint = "Check OPENAI_BASE_URL; it usually ends in /v1."
+        return f"Nothing that speaks the OpenAI protocol answers at {url} ({status}){said}", hint
+    return f"The model server at {url} refused the request ({status}){said}", "`dirigent doctor` checks the model."
 
 
 def _busy(status: int, message: str, wait: float | None, place: Place) -> Failure:
     loading = status == 503 and bool(LOADING.search(message))
-    cause = (
-        "is still loading the model"
-        if loading
-        else f"is busy ({status})"
-        if status < 500
-        else f"has a problem ({status})"
-    )
-    said = _said(message)
-    error = ModelUnavailable(f"The model server at {place.url} {cause}{said}", hint="Try again in a while.")
+    url, said = place.url, _said(message)
+    if loading:
+        cause, sentence = "is still loading the model", f"The model server at {url} is still loading the model{said}"
+    elif status < 500:
+        cause, sentence = f"is busy ({status})", f"The model server at {url} is busy ({status}){said}"
+    else:
+        cause, sentence = f"has a problem ({status})", f"The model server at {url} has a problem ({status}){said}"
+    error = ModelUnavailable(sentence, hint="Try again in a while.")
     return Failure(error, retry=True, cause=cause, wait=wait, loading=loading, status=status, message=message)
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 LANGUAGES = ("en", "de", "fr", "ru", "zh")
 FOLDER = Path(__file__).parent
 SLOT = re.compile(r"\{(\w+)\}")
+BETWEEN = re.compile(r"(?<=[.!?”]) (?=[A-ZÄÖÜ“`])")
+LONGEST = 1_000  # characters of a line that is looked at sentence by sentence
+MOST_CUTS = 6
 LEAST = 6  # letters of its own that a sentence with values needs to be recognised
 
 
@@ -56,13 +59,49 @@ def retell(language: str, text: str) -> str:
     chosen = known(language)
     if chosen == "en" or not text:
         return text
-    said = _sentences(chosen).gettext(text)
+    whole = _with_a_way_on(chosen, text) or _recognised(chosen, text)
+    if whole is not None:
+        return whole
+    if "\n" in text:
+        return "\n".join(retell(chosen, line) for line in text.split("\n"))
+    return _sentence_by_sentence(chosen, text) if len(text) <= LONGEST else text
+
+
+def _recognised(language: str, text: str) -> str | None:
+    """Return one of our sentences in a language, with its values; None for any other text."""
+    said = _sentences(language).gettext(text)
     if said != text:
         return said
-    for pattern, template in _templates(chosen):
+    for pattern, template in _templates(language):
         if found := pattern.fullmatch(text):
-            return _sentences(chosen).gettext(template).format_map(found.groupdict())
-    return "\n".join(retell(chosen, line) for line in text.split("\n")) if "\n" in text else text
+            return _sentences(language).gettext(template).format_map(found.groupdict())
+    return None
+
+
+def _with_a_way_on(language: str, text: str) -> str | None:
+    """Return a sentence that another one without values follows: a value of the first must not swallow the second."""
+    if len(text) > LONGEST:
+        return None
+    said = _sentences(language).gettext(text)
+    if said != text:
+        return said
+    for cut in [found.start() for found in BETWEEN.finditer(text)][-MOST_CUTS:]:
+        first, rest = text[:cut], text[cut + 1 :]
+        follows = _sentences(language).gettext(rest)
+        if follows != rest and (known_first := _recognised(language, first)) is not None:
+            return f"{known_first} {follows}"
+    return None
+
+
+def _sentence_by_sentence(language: str, text: str) -> str:
+    """Return a line of several sentences, such as an error and the way on, with those of ours in a language."""
+    for cut in [found.start() for found in BETWEEN.finditer(text)][:MOST_CUTS]:
+        first, rest = text[:cut], text[cut + 1 :]
+        if (known_first := _recognised(language, first)) is not None:
+            return f"{known_first} {retell(language, rest)}"
+        if (known_rest := _recognised(language, rest)) is not None:
+            return f"{first} {known_rest}"
+    return text
 
 
 @cache

@@ -52,6 +52,11 @@ def test_a_number_chooses_the_form():
         ),
         ("⏰ I will remind you on Friday 9:00: call Ada", "⏰ Ich erinnere dich am Friday 9:00: call Ada"),
         ("▶ Run 2", "▶ 2 starten"),
+        (
+            "The model server at http://x is busy (429): slow down. Try again in a while.",
+            "Der Modellserver auf http://x ist ausgelastet (429): slow down. Versuche es nach einer Weile noch einmal.",
+        ),
+        ("Ada's own words. Nothing was changed.", "Ada's own words. Nichts wurde geändert."),
         ("Some words of a person.", "Some words of a person."),
         ("", ""),
     ],

@@ -8,7 +8,7 @@ from loguru import logger
 from telegram.error import TelegramError
 
 from agent.channels.base import Alert
-from agent.texts import say
+from agent.texts import retell
 
 if TYPE_CHECKING:
     from telegram import Bot
@@ -37,7 +37,7 @@ class Presses:
         query = self._queries.pop(message.update_id, None)
         if query is not None:
             alert = isinstance(said, Alert) or said.startswith(ALERTS)
-            await self._answer(query, say(message.dest.language, said), alert=alert)
+            await self._answer(query, retell(message.dest.language, said), alert=alert)
 
     def refuse(self, query: str) -> None:
         """Tell a stranger that a button is not theirs."""
