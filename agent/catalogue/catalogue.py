@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from loguru import logger
@@ -55,7 +55,7 @@ class Catalogue:
         folders = [config.folder / "plugins", *(folder.expanduser().absolute() for folder in config.plugin_folders)]
         allowed = set(config.profile_plugins)
         found = discover(folders, enabled=lambda name: "*" in allowed or name in allowed)
-        return cls(found, settings=config.plugins)
+        return cls([_reaching(plugin, config.sandbox.allow_hosts) for plugin in found], settings=config.plugins)
 
     @property
     def broken(self) -> tuple[LoadedPlugin, ...]:
@@ -235,6 +235,20 @@ class Catalogue:
                     listed = ", ".join(plugin.settings) or "none"
                     hint = _did_you_mean(key, plugin.settings) or f"Its settings: {listed}."
                     raise ConfigError(f"[plugins.{name}] in dirigent.toml has the unknown setting '{key}'.", hint=hint)
+
+
+def _reaching(plugin: LoadedPlugin, hosts: tuple[str, ...]) -> LoadedPlugin:
+    """Return the plugin with tools that know where the owner lets everything inside go, so that they are judged by it.
+
+    Of those that come with us only programs and commands make use of that; what others wrote may do so at any time.
+    """
+    if not hosts:
+        return plugin
+    tools = tuple(
+        spec if spec.host or (plugin.builtin and not spec.reads_all) else replace(spec, reaches=hosts)
+        for spec in plugin.tools
+    )
+    return replace(plugin, tools=tools, commands=tuple(spec for spec in tools if spec.command))
 
 
 def _names(specs: Iterable[ToolSpec], bare: Mapping[str, ToolSpec]) -> dict[str, ToolSpec]:

@@ -188,7 +188,7 @@ def _names(spec: ToolSpec) -> tuple[str, ...]:
 
 
 def _own(spec: ToolSpec, args: Mapping[str, Any], step_id: str) -> Provenance:
-    others = spec.untrusted or bool(spec.network)
+    others = spec.untrusted or bool(spec.network or spec.reaches)
     if not (others or spec.private):
         return NOTHING
     return Provenance.of(f"{source_name(spec, args)}#{step_id}", trusted=not others, private=spec.private)

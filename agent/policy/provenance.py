@@ -24,7 +24,7 @@ def of_result(
 ) -> Provenance:
     """Return the union of the arguments' labels, the labels of readable files, and the tool's own source."""
     own = NOTHING
-    others = spec.untrusted or bool(spec.network)  # whoever is asked outside, answers in their own words
+    others = spec.untrusted or bool(spec.network or spec.reaches)  # who is asked outside answers in their own words
     if others or spec.private:
         own = Provenance.of(f"{source_name(spec, args)}#{step_id}", trusted=not others, private=spec.private)
     return Provenance.union([*arg_labels.values(), of_files(spec, args, file_labels), own])

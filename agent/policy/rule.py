@@ -104,9 +104,10 @@ def rule(spec: ToolSpec, labels: Labels, mode: Mode = "normal", *, unattended: b
 def leaves(spec: ToolSpec) -> bool:
     """Say whether a call of the tool changes or tells the world outside anything.
 
-    A sandboxed tool with the network that does not say what it sends is taken to send everything.
+    A sandboxed tool with the network, its own or by the owner's leave for all, that does not say what it sends is taken
+    to send everything, whatever it says of its effect.
     """
-    return spec.effect == "effect" or (spec.effect == "read" and bool(spec.egress or spec.network))
+    return spec.effect == "effect" or spec.sends_out or (spec.effect == "read" and bool(spec.egress or spec.network))
 
 
 def is_strict(spec: ToolSpec, mode: Mode, *, unattended: bool) -> bool:

@@ -17,6 +17,7 @@ EffectOrRecovery = Literal["pure", "read", "write_inside", "effect", "once", "id
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 MARK = "__dirigent__"
+NOT_DECLARED = {"plugin", "reaches"}  # of ToolSpec, what is set elsewhere
 TOOL_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
 COMMAND_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
 SLOT = re.compile(r"\{(\w+)\}")
@@ -61,8 +62,8 @@ def _settled(where: str, options: dict[str, Any]) -> dict[str, Any]:
     known = {f.name: f for f in fields(ToolSpec)}
     settled = {}
     for key, value in options.items():
-        if key not in known or key == "plugin":
-            near = difflib.get_close_matches(key, known, n=1)
+        if key not in known or key in NOT_DECLARED:
+            near = difflib.get_close_matches(key, known.keys() - NOT_DECLARED, n=1)
             raise PluginError(f"{where}: unknown option '{key}'." + (f" Did you mean '{near[0]}'?" if near else ""))
         several = known[key].default == ()
         settled[key] = _several(value) if several else value

@@ -33,7 +33,8 @@ class ToolSpec:
     the owner agrees beforehand to calls with enumerated arguments (`consent:` in a pipeline); never for what pays,
     deletes, or installs. `strict` says that it does such a thing, or touches credentials or schedules: then what others
     wrote may not even decide whether it is called. `private` marks output as the person's own affairs, such as their
-    mail. `keeps_files`: what it writes stays in the workspace, unless it hands a file over itself.
+    mail. `keeps_files`: what it writes stays in the workspace, unless it hands a file over itself. `reaches` are the
+    hosts that the owner lets everything inside reach; the catalogue sets it, no plugin does.
     """
 
     name: str
@@ -59,6 +60,12 @@ class ToolSpec:
     keeps_files: bool = False
     strict: bool = False
     private: bool = False
+    reaches: tuple[str, ...] = ()
+
+    @property
+    def sends_out(self) -> bool:
+        """True when a call inside has a way to the network: whatever it is given and can read may leave by it."""
+        return not self.host and bool(self.network or self.reaches)
 
     def price(self, settings: Mapping[str, str], arguments: Mapping[str, Any]) -> float:
         """Return what a call costs at most, in US dollars. Raises PluginError when the tool's own function fails."""
