@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -19,6 +20,7 @@ examples:
   dirigent web                                  a link that lets in once, within 10 minutes
   DIRIGENT_WEB__PAGES=true dirigent serve       shows the pages, on this machine
   DIRIGENT_WEB__PASSWORD_FILE=/run/secrets/web  a password instead, needed where others reach the server
+  dirigent web --grafana > dirigent.json        a dashboard to import there
 
 From another machine: ssh -L 8385:127.0.0.1:8385 SERVER, or a proxy with HTTPS in front of it and web.public_url.
 """
@@ -26,13 +28,20 @@ From another machine: ssh -L 8385:127.0.0.1:8385 SERVER, or a proxy with HTTPS i
 
 def parser(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Declare the arguments."""
+    made.add_argument("--grafana", action="store_true", help="print a dashboard for Grafana that shows /metrics")
     made.epilog = EXAMPLES
     return made
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a fresh link. Raises ConfigError when the pages are off."""
+    """Print a fresh link, or the dashboard. Raises ConfigError when the pages are off."""
     from agent.cli.opening import open_config
+
+    if arguments.grafana:
+        from agent.web.dashboard import dashboard
+
+        print(json.dumps(dashboard(), indent=1))
+        return 0
 
     config = open_config(arguments)
     if not (config.web.pages or config.web.password):
