@@ -23,7 +23,7 @@ from agent.domain.run import StepChange, StepNote
 from agent.domain.states import Status
 from agent.errors import DirigentError, ModelUnavailable, OverBudget, StaleLease, ToolError, reference_id
 from agent.execution.editing import at_checkpoint, edit_of, relabelled
-from agent.execution.judging import judged, labelled, look_at_files, proposed
+from agent.execution.judging import begun, judged, labelled, look_at_files, proposed
 from agent.execution.pausing import pause_step
 from agent.execution.people import NOT_AGAIN, People, Settled
 from agent.execution.pipes import Pipes, skipped_for_want
@@ -198,7 +198,7 @@ class Dispatcher:
         because, allowed = verdict.because, settled.allowed
         if asks and (asked := await self._consent(ctx, request, spec, args, because, allowed)) is not None:
             return asked
-        note = _begun(ctx, step.id, spec, args, verdict) if asks or leaves(spec) else None
+        note = begun(ctx, step.id, spec, args, verdict)
         await self._start(ctx, step, durable=once or asks, note=note, writes=spec.effect != "pure")
         call = Call(
             session=ctx.session,
@@ -375,15 +375,6 @@ class Dispatcher:
             return response
         error = f"Step {step.id!r} promised {', '.join(lost)} and made {', '.join(made) or 'no file'}."
         return replace(response, status=ResponseStatus.ERROR, error=error)
-
-
-def _begun(ctx: RunContext, step_id: str, spec: ToolSpec, args: dict[str, Any], verdict: consent.Verdict) -> StepNote:
-    """Return what the audit log says of a call that changes or tells others something: why it was made, and which."""
-    digest = consent.digest(spec.full_name, consent.whole(spec, args))
-    detail = {"run": ctx.run.ref, "step": step_id, "tool": spec.full_name, "rule": verdict.decision}
-    detail["because"] = verdict.because or consent.YOURS
-    kind = "effect begun" if verdict.decision == "ask" or spec.effect == "effect" else "sent"
-    return StepNote(kind, ctx.session.id, detail, {"digest": digest})
 
 
 def response_of(step_id: str, stored: Any) -> ExecutorResponse:

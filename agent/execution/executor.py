@@ -19,7 +19,7 @@ from agent.domain.states import Status
 from agent.errors import ModelRefused, OverBudget, ToolError
 from agent.execution import pictures
 from agent.execution.editing import edit_of
-from agent.execution.judging import labelled, look_at_files, proposed
+from agent.execution.judging import begun, labelled, look_at_files, proposed
 from agent.execution.people import REFUSED, People
 from agent.execution.services import named_services
 from agent.execution.shaped import shaped_answer, wishes
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from agent.config import AppConfig
     from agent.domain.ledger import Usage
     from agent.domain.plan import PlanStep
+    from agent.domain.run import StepNote
     from agent.execution.context import RunContext
     from agent.execution.people import Edited
     from agent.execution.toolbox import Toolbox
@@ -252,19 +253,22 @@ class Executor:
             else:
                 allowed = ""
                 repeats = times == SAME_CALLS
-                said = REPEATED.format(tool=spec.name) if repeats else await self._call(ctx, request, spec, args, log)
+                note = begun(ctx, request.step.id, spec, args, verdict)
+                said = REPEATED.format(tool=spec.name)
+                said = said if repeats else await self._call(ctx, request, spec, args, log, note)
                 self._told(log, wanted, f"{said}\n{edited.told()}" if edited is not None else said)
                 log.edited = None
                 log.last, log.times = exact, times
         return None
 
-    async def _call(
+    async def _call(  # noqa: PLR0917
         self,
         ctx: RunContext,
         request: ExecutorRequest,
         spec: ToolSpec,
         args: dict[str, Any],
         log: Transcript,
+        note: StepNote | None,
     ) -> str:
         step_id = request.step.id
         ctx.on_progress(step_id, spec.name, None, None)
@@ -280,7 +284,8 @@ class Executor:
             services=named_services(ctx.run.given),
             run=ctx.run.ref,
         )
-        await note_effect(self._store, ctx, step_id, spec, "begun")
+        if note is not None:
+            await self._store.audit(note.kind, note.session_id, {**note.detail, **note.digests})
         response = await self._toolbox.call(call)
         await note_effect(self._store, ctx, step_id, spec, "ended" if response.success else "failed")
         log.usage += response.usage

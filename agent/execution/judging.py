@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.provenance import NOTHING, Provenance
+from agent.domain.run import StepNote
+from agent.policy import consent
 from agent.policy.gate import Proposal
 from agent.policy.rule import leaves
 
@@ -59,6 +61,21 @@ def judged(request: ExecutorRequest, verdict: Verdict) -> ExecutorRequest:
     """Return the request with the labels that the verdict was given on: those of files are joined to them."""
     labels = {**request.arg_provenance, **verdict.labels.args}
     return replace(request, arg_provenance=labels, control=verdict.labels.control | verdict.labels.files)
+
+
+def begun(ctx: RunContext, step_id: str, spec: ToolSpec, args: dict[str, Any], verdict: Verdict) -> StepNote | None:
+    """Return what the audit log says of a call that changes or tells others something: which it is, and why it is made.
+
+    None for a call that does no such thing and was not asked about.
+    """
+    asked = verdict.decision == "ask"
+    if not (asked or leaves(spec)):
+        return None
+    digest = consent.digest(spec.full_name, consent.whole(spec, args))
+    detail = {"run": ctx.run.ref, "step": step_id, "tool": spec.full_name, "rule": verdict.decision}
+    detail["because"] = verdict.because or consent.YOURS
+    kind = "effect begun" if asked or spec.effect == "effect" else "sent"
+    return StepNote(kind, ctx.session.id, detail, {"digest": digest})
 
 
 def guard_of(ctx: RunContext, step: PlanStep) -> Provenance:

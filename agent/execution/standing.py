@@ -94,7 +94,7 @@ def _taken_back(approval_id: str) -> str:
 
 
 async def note_effect(store: Store, ctx: RunContext, step_id: str, spec: ToolSpec, what: str) -> None:
-    """Note in the audit log that an effect within a task has `begun`, `ended` or `failed`; nothing for other calls."""
+    """Note in the audit log that an effect within a task has `ended` or `failed`; nothing for other calls."""
     if spec.effect == "effect":
         detail = {"run": ctx.run.ref, "step": step_id, "tool": spec.full_name}
         await store.audit(f"effect {what}", ctx.session.id, detail)

@@ -16,7 +16,7 @@ from sqlalchemy import insert as plain_insert
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agent.domain.ledger import Balance, Reservation, Usage
-from agent.store import records
+from agent.store import audit, records
 from agent.store.dialect import Prepared
 from agent.store.rows import dump
 from agent.store.tables import accounts, reservations, runs
@@ -146,6 +146,8 @@ def _lose(connection: Connection, taken: Sequence[Row[Any]], now: float) -> int:
         session = connection.execute(select(runs.c.session_id).where(runs.c.id == one.run_id)).scalar() or ""
         used = Usage(LOST, prompt_tokens=one.tokens, money=one.money / BILLION, estimated=True)
         records.spend(connection, records.usage_rows(session, one.run_id, "", [used], now))
+        detail = {"run_id": one.run_id, "money": one.money / BILLION, "tokens": one.tokens}
+        audit.note(connection, "settled as lost", session, detail, now)
     return len(taken)
 
 

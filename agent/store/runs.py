@@ -230,3 +230,6 @@ def finish(connection: Connection, owner: Owner, status: Status, fields: dict[st
     connection.execute(
         update(tasks).where(*open_steps).values(status=Status.CANCELLED.value, completed_at=now, epoch=epoch),
     )
+    row = connection.execute(select(runs.c.session_id, runs.c.ref).where(runs.c.id == run_id)).one()
+    detail = {"id": run_id, "ref": row.ref, "status": status.value}
+    audit.note(connection, "run ended", row.session_id, detail, now)

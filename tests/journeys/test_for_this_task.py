@@ -255,4 +255,4 @@ async def test_effects_are_in_the_audit_log_from_their_beginning_to_their_end(tm
     async with Bot(tmp_path, TOOLS) as bot:
         await allowed_for_the_task(bot)
         kinds = [entry.kind for entry in await bot.app.store.audit_entries()]
-        assert kinds[-5:] == ["plan", "asked", "approval", "effect begun", "effect ended"]
+        assert kinds[-6:] == ["plan", "asked", "approval", "effect begun", "effect ended", "run ended"]

@@ -215,6 +215,18 @@ async def test_what_a_page_named_is_asked_about_and_reading_it_is_logged(bot: Bo
     assert [told["tool"] for told in await logged(bot, "sent")] == ["test.fetch"]
 
 
+async def test_calls_within_a_task_are_logged_with_the_reason_and_the_end_of_the_run_is(bot: Bot):
+    bot.llm.will_plan(step("t1", task="write", tools=("fetch", "mail")))
+    bot.llm.will_call("mail", to="ada@home.example")
+    bot.llm.will_call("fetch", url="https://a.example")
+    bot.llm.will_say("task", "Done.")
+    await bot.hears("mail ada@home.example, then read a.example")
+    (begun,), (sent,) = await logged(bot, "effect begun"), await logged(bot, "sent")
+    assert (begun["tool"], begun["rule"], begun["because"]) == ("test.mail", "allow", "your message")
+    assert (sent["tool"], len(sent["digest"])) == ("test.fetch", 64)
+    assert [one["status"] for one in await logged(bot, "run ended")] == ["COMPLETED"]
+
+
 async def test_a_planner_does_not_have_a_forbidden_tool_and_is_told(bot: Bot):
     await own_rules.forbid(bot.app.store, "test.mail", bot.app.catalogue.tools(), "owner")
     bot.llm.will_plan(step("s1", "mail", to="ada@home.example"))

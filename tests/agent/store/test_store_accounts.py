@@ -119,6 +119,7 @@ async def test_lost_reservations_can_be_settled_by_hand(store, new_run):
 
     assert await store.settle_lost(run.id) == 2
     assert await store.settle_lost(run.id) == 0
+    assert len(await store.audit_entries(kind="settled as lost")) == 2
     assert await store.balance("run:1") == Balance("run:1", 0.5, 20)
 
 
