@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.dml import UpdateBase
 
 BUSY_SECONDS = 10
+OLDEST = 130_000  # what it is asked about a lost commit came with PostgreSQL 13
 IDLE_SECONDS = 20  # of a process that was stopped in the middle of a transaction
 TURN_SECONDS = 30  # until it is another's turn
 DRIVER = "postgresql+psycopg"
@@ -102,6 +103,13 @@ def _server_engine(url: URL) -> Engine:
 
 
 def _prepare_server(connection: Any, _record: Any) -> None:
+    encoding, version = connection.info.parameter_status("server_encoding"), connection.info.server_version
+    if version < OLDEST or encoding != "UTF8":
+        connection.close()
+        raise ConfigError(
+            f"The journal's database is of PostgreSQL {version // 10_000}, its encoding is {encoding}.",
+            hint="It takes PostgreSQL 13 or newer, and a database that was made with the encoding UTF8.",
+        )
     # Nobody waits for ever: neither for another's lock, nor for a process that is stopped in the middle.
     with connection.cursor() as cursor:
         cursor.execute(f"SET lock_timeout = '{TURN_SECONDS}s'")

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 Words = list[str | Path]
 SECONDS = 60.0
 # Nothing has to survive the machine here. When whoever started it is gone, its pipe ends, and so does the server.
-QUICK = ("fsync=off", "full_page_writes=off", "max_connections=60", "shared_buffers=32MB", "log_min_messages=fatal")
+SMALL = ("max_connections=60", "shared_buffers=32MB", "log_min_messages=fatal")
+QUICK = ("fsync=off", "full_page_writes=off")
 UNTIL_LEFT = '"$@" & server=$!; cat > /dev/null; kill -INT $server; wait $server'
 
 
@@ -50,8 +51,11 @@ class PostgresServer:
 
     @classmethod
     @contextlib.contextmanager
-    def start(cls) -> Iterator[PostgresServer]:
-        """Start one and end it with the block. Raises RuntimeError when it can't be started."""
+    def start(cls, *, durable: bool = False) -> Iterator[PostgresServer]:
+        """Start one and end it with the block. Raises RuntimeError when it can't be started.
+
+        One that is `durable` waits for the disk, as real ones do.
+        """
         programs = binaries()
         if programs is None:
             raise RuntimeError("there is no initdb on the PATH or in /usr/lib/postgresql/*/bin")
@@ -59,7 +63,8 @@ class PostgresServer:
             who = _other_user(Path(folder))
             _initdb(programs, Path(folder), who)
             server = cls(programs, _free_port())
-            process = _begin(programs, Path(folder), server.port, who)
+            settings = (f"unix_socket_directories={folder}", *SMALL, *(() if durable else QUICK))
+            process = _begin(programs, Path(folder), server.port, settings, who)
             try:
                 server.wait(process)
                 yield server
@@ -121,9 +126,11 @@ def _initdb(programs: Path, folder: Path, who: dict[str, Any]) -> None:
     _said([*words, "--locale=C", "--no-sync", "--no-instructions", *order], **who)
 
 
-def _begin(programs: Path, folder: Path, port: int, who: dict[str, Any]) -> subprocess.Popen[bytes]:
+def _begin(
+    programs: Path, folder: Path, port: int, settings: tuple[str, ...], who: dict[str, Any]
+) -> subprocess.Popen[bytes]:
     words: Words = [programs / "postgres", "-D", folder / "data", "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
-    for setting in (f"unix_socket_directories={folder}", *QUICK):
+    for setting in settings:
         words += ["-c", setting]
     shell: Words = ["/bin/sh", "-c", UNTIL_LEFT, "sh", *words]
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}

@@ -1,15 +1,17 @@
-"""What the journal costs per step: `python tests/benchmarks/journal.py [--rounds 5]`.
+"""What the journal costs per step: `python tests/benchmarks/journal.py [--rounds 5] [--postgresql]`.
 
 A step of 0 ms is made READY, RUNNING and COMPLETED in the journal, in parallel (all at once) and in sequence (one after
 the other), and compared in the same run with the least that could be done: `sqlite3` with the same pragmas and one row
 updated per step, in one commit (parallel) or in one commit each (sequence). Then calls that cost money are set aside
-and settled. Medians over the rounds; ratios count.
+and settled. Medians over the rounds; ratios count. With `--postgresql` our journal is in a server of its own on this
+machine, which waits for the disk; the targets are those of the file.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import sqlite3
 import statistics
 import tempfile
@@ -24,6 +26,7 @@ from agent.domain.run import Run, StepChange
 from agent.domain.states import Status
 from agent.store.dialect import PRAGMAS
 from agent.store.sql import SqlStore
+from agent.testing.postgres import PostgresServer
 
 SIZES = (50, 1_000, 10_000)
 MOST_IN_SEQUENCE = 1_000  # steps that are measured one after the other; the journal holds all of them
@@ -57,9 +60,9 @@ class Work:
         await self.store.change_step(done)
 
 
-async def journal(folder: Path, count: int) -> dict[str, float]:
+async def journal(place: Path | str, count: int) -> dict[str, float]:
     """Return µs per step of our journal: adding, in parallel, in sequence, and reading back."""
-    store = SqlStore(folder / "journal.db")
+    store = SqlStore(place)
     await store.open()
     run = await store.open_run(Run("s", "x", Destination("terminal", "1")))
     work = Work(store, await store.lease_run(run.id, "benchmark", 3600) or run)
@@ -139,16 +142,16 @@ def plain(folder: Path, count: int) -> dict[str, float]:
     return measured
 
 
-def one_round(count: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Measure both once, in fresh files on the same disk."""
+def one_round(count: int, server: PostgresServer | None) -> tuple[dict[str, float], dict[str, float]]:
+    """Measure both once, in fresh files (or a fresh database) on the same disk."""
     with tempfile.TemporaryDirectory() as folder:
-        ours = asyncio.run(journal(Path(folder), count))
+        ours = asyncio.run(journal(server.new_database() if server else Path(folder, "journal.db"), count))
         return ours, plain(Path(folder), count)
 
 
-def report(count: int, rounds: int) -> str:
+def report(count: int, rounds: int, server: PostgresServer | None) -> str:
     """Print one size's medians and return the verdict."""
-    results = [one_round(count) for _ in range(rounds)]
+    results = [one_round(count, server) for _ in range(rounds)]
     ours = {name: statistics.median(result[0][name] for result in results) for name in results[0][0]}
     bare = {name: statistics.median(result[1][name] for result in results) for name in results[0][1]}
     for name, value in ours.items():
@@ -167,9 +170,11 @@ def main() -> None:
     """Measure all sizes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
-    one_round(10)  # imports and compiled statements
-    verdicts = {count: report(count, rounds) for count in SIZES}
+    parser.add_argument("--postgresql", action="store_true")
+    given = parser.parse_args()
+    with PostgresServer.start(durable=True) if given.postgresql else contextlib.nullcontext() as server:
+        one_round(10, server)  # imports and compiled statements
+        verdicts = {count: report(count, given.rounds, server) for count in SIZES}
     print("targets:", ", ".join(f"{count} steps {verdict}" for count, verdict in verdicts.items()))
 
 

@@ -193,6 +193,13 @@ async def test_a_database_of_something_else_is_refused(url: str, postgres: Postg
         await store.open()
 
 
+async def test_a_database_of_another_encoding_is_refused(postgres: PostgresServer):
+    postgres.execute("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'")
+    store = SqlStore(postgres.url("latin"))
+    with pytest.raises(ConfigError, match=r"encoding is LATIN1\..*UTF8"):
+        await store.open()
+
+
 async def test_a_server_that_is_not_there_is_named_without_the_password():
     from agent.errors import DirigentError
 
