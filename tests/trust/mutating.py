@@ -12,7 +12,7 @@ import pytest
 
 from agent.domain.provenance import NOTHING, USER, Provenance
 from agent.execution import lists
-from agent.execution.executor import Executor
+from agent.execution.executor import Executor, Transcript
 from agent.memory.memory import SessionMemory
 from agent.policy import consent, grants, provenance, rule, this_task
 from agent.store.sql import SqlStore
@@ -130,9 +130,10 @@ def no_arguments(_: Any, given: dict[str, Any]) -> dict[str, Any]:
 def forgetful_task(patch: Patch) -> None:
     right = Executor._call
 
-    async def wrong(self: Executor, ctx: Any, request: Any, spec: Any, args: Any, log: Any) -> Any:
+    async def wrong(self: Executor, *given: Any) -> Any:
+        log = next(one for one in given if isinstance(one, Transcript))
         before = log.labels
-        said = await right(self, ctx, request, spec, args, log)
+        said = await right(self, *given)
         log.labels = before
         return said
 

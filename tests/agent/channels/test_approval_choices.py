@@ -44,6 +44,6 @@ def test_the_message_says_what_was_allowed(chat_type: str, language: str, said: 
     assert look.buttons == ()
 
 
-def test_hidden_characters_of_an_argument_are_not_shown():
+def test_hidden_characters_of_an_argument_are_written_out():
     look = shown(details={"to": "ada\u202eevil\u200b\u2066"})
-    assert "to: adaevil" in look.parts[0].text
+    assert "to: ada⟨U+202E⟩evil⟨U+200B⟩⟨U+2066⟩" in look.parts[0].text

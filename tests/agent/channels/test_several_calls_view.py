@@ -126,7 +126,7 @@ def test_no_argument_can_pose_as_a_line_of_ours(value: str, because: str, severa
         outside += units[at * 2 : mark["offset"] * 2]
         at = mark["offset"] + mark["length"]
     lines = (outside + units[at * 2 :]).decode("utf-16-le", "replace").split("\n")
-    ours = ("🔐 ", "1. ", "2. ", "Because: ", "Shortened …", "Expires ")
+    ours = ("🔐 ", "1. ", "2. ", "Because:", "Shortened …", "Expires ")
     assert all(not line or line.startswith(ours) for line in lines)
 
 
@@ -139,7 +139,7 @@ def test_in_a_terminal_an_argument_stays_below_its_name(value: str, because: str
     starts = [at for at, line in enumerate(lines) if not line.startswith("    ")]
     assert [lines[at] for at in starts] == ["1. mail.send", "2. mail.send"]
     ends = [line for line in lines if line.startswith("    ") and not line.startswith("        ")]
-    assert all(line[4:].startswith(("to: ", "text: ", "Because: ")) for line in ends)
+    assert all(line[4:].startswith(("to:", "text:", "Because:")) for line in ends)
     assert title_of(payload) == "2 calls wait for your word"
 
 
