@@ -21,6 +21,7 @@ EXAMPLES = """\
 examples:
   dirigent audit                                        the newest entries
   dirigent audit --kind approval --since 7d
+  dirigent audit --kind network                         what sandboxed work reached, or was kept from
   dirigent audit --session telegram:4711 --since 2026-11-01 --json
   dirigent audit verify                                 check the whole log; shows its head
   dirigent audit verify --head 3f9c...                  and that an earlier head is still in it

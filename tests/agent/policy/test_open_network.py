@@ -38,6 +38,7 @@ def test_with_an_open_network_a_program_sends_what_it_is_given(catalogue: Catalo
     assert rule(spec, Labels(control=USER, args=dict.fromkeys(args, MAIL))).asks
     assert rule(spec, Labels(control=USER, args=args, files=MAIL)).asks
     assert rule(spec, Labels(control=USER, args=dict.fromkeys(args, OURS))).asks
+    assert rule(spec, Labels(control=OURS, args=args)).asks
     result = provenance.of_result(spec, {}, args, {}, "s1")
     assert not result.trusted
 
