@@ -4,6 +4,9 @@ A plugin is a Python file or a package. What is broken (a syntax error, a missin
 twice) is reported with the plugin's name and the reason, and all others load. A folder plugin is imported under a
 private module name, so that it can neither shadow a library nor be imported by accident; `sys.path` stays as it is.
 
+To find its tools a plugin is imported by the agent, so what stands outside its functions runs there, with all rights:
+whoever puts a plugin into a folder trusts it that far. Only the calls of its tools are walled off.
+
 Distributions announce a plugin in their metadata::
 
     [project.entry-points."dirigent.plugins"]
