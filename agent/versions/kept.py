@@ -125,7 +125,8 @@ class KeptFiles:
 
     def _write_seen(self, seen: Seen) -> None:
         stored = {path: [stamp, kept.to_json()] for path, (stamp, kept) in seen.items()}
-        self._write(self._root / "index", json.dumps(stored, separators=(",", ":")).encode())
+        data = json.dumps(stored, separators=(",", ":")).encode()
+        self._write(self._root / "index", data, durable=False)  # it only saves reading
 
     def _keep(self, workspace: Workspace, path: str, room: int) -> KeptFile:
         """Read a file once: its digest is that of the copy."""
@@ -223,12 +224,13 @@ class KeptFiles:
     def _temporary(self) -> Path:
         return self._root / f"{secrets.token_hex(8)}.part"
 
-    def _write(self, place: Path, data: bytes) -> None:
+    def _write(self, place: Path, data: bytes, *, durable: bool = True) -> None:
         temporary = self._temporary()
         with temporary.open("xb") as file:
             file.write(data)
             file.flush()
-            os.fdatasync(file.fileno())
+            if durable:
+                os.fdatasync(file.fileno())
         temporary.replace(place)
 
 

@@ -14,6 +14,7 @@ from agent.domain.provenance import Provenance
 from agent.domain.states import Status
 from agent.testing import Bot, step
 from plugins.api import tool
+from tests.journeys.conftest import Stage
 
 FOREIGN = Provenance.of("web:evil.example", trusted=False)
 
@@ -282,3 +283,26 @@ async def test_no_two_desks_claim_the_same_button_or_command(bot: Bot):
     for claimed in ("actions", "commands"):
         names = [name for door in bot.app.reception.doors for name in getattr(door, claimed)]
         assert sorted(set(names)) == sorted(names)
+
+
+async def test_on_telegram_undo_is_shown_done_and_taken_back_in_one_message_in_the_persons_language(stage: Stage):
+    for text in ("alt", "neu"):
+        stage.will_plan(step("s1", "write_file", path="liste.txt", text=text), title=f"Liste {text}")
+        stage.will("answer", f"Steht: {text}")
+    async with stage.up():
+        for text in ("alt", "neu"):
+            stage.says(f"Liste {text}", language="de")
+            await stage.sees(f"Steht: {text}")
+        stage.says("/undo", language="de")
+        asked = await stage.sees("↩️ „Liste neu“ rückgängig machen?", button="↩️ Rückgängig")
+        assert "Bringt zurück: liste.txt (geändert)" in asked.text
+        assert asked.labels == ["↩️ Rückgängig", "Behalten"]
+        await stage.presses(asked, "↩️ Rückgängig")
+        done = await stage.sees("„Liste neu“ ist rückgängig gemacht.", button="↪️ Doch nicht")
+        assert done.id == asked.id
+        assert (stage.workspace() / "liste.txt").read_text().strip() == "alt"
+        await stage.presses(done, "↪️ Doch nicht")
+        again = await stage.sees("„Liste neu“ ist wieder da.")
+        assert (again.id, again.labels) == (asked.id, [])
+        assert (stage.workspace() / "liste.txt").read_text().strip() == "neu"
+    assert stage.refused() == []

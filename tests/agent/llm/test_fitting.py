@@ -6,13 +6,14 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.llm.fitting import LONG_TEXTS, OLD_RESULTS, OLD_ROUNDS, cut_in_the_middle, fit, tokens_of
 from agent.llm.protocol import ChatMessage, LLMRequest, ToolRequest
 
 SYSTEM = ChatMessage("system", "Do as you are told. " * 5)
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 
 
 def count(text: str) -> int:
@@ -103,7 +104,7 @@ def test_tools_keep_their_names_and_parameters_when_their_descriptions_must_go()
     assert kept["function"]["description"] == "Read a file of the workspace."
 
 
-@settings(deadline=None)
+@PATIENT
 @given(
     st.lists(st.text(max_size=3_000), min_size=1, max_size=12),
     st.integers(min_value=300, max_value=3_000),

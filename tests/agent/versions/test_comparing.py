@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.domain.versions import KeptFile, State, same
@@ -11,6 +11,7 @@ from agent.versions.comparing import Way, way_back, way_forth
 PATHS = ("a", "b", "c/d")
 FILES = st.builds(KeptFile, st.sampled_from(["x", "y", "z"]), st.just(1), st.sampled_from([0o644, 0o755]))
 STATES = st.dictionaries(st.sampled_from(PATHS), FILES)
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 
 
 def made(state: State, way: Way) -> dict[str, KeptFile]:
@@ -24,6 +25,7 @@ def made(state: State, way: Way) -> dict[str, KeptFile]:
     return there
 
 
+@PATIENT
 @given(STATES, st.none() | STATES, STATES, st.frozensets(st.sampled_from(PATHS)))
 def test_each_path_is_as_before_the_run_or_as_somebody_else_has_left_it(
     before: State, after: State | None, now: State, others: frozenset[str]
@@ -39,6 +41,7 @@ def test_each_path_is_as_before_the_run_or_as_somebody_else_has_left_it(
             assert not by_the_run
 
 
+@PATIENT
 @given(STATES, STATES)
 def test_there_and_back_again_is_where_it_began(before: State, now: State):
     way = way_back(before, now, now, frozenset())

@@ -11,6 +11,7 @@ import pytest
 from agent.versions import kept as kept_files
 from agent.versions.kept import Damaged, KeptFiles
 from sandbox.workspace import Workspace
+from tests.benchmarks.undo_snapshots import measured
 
 
 @pytest.fixture
@@ -115,3 +116,8 @@ def test_forgetting_keeps_what_is_wanted_and_removes_what_a_crash_has_left(kept:
     assert not half.exists()
     assert set(kept.sizes()) == {found["a"].sha256}
     assert looked(kept, work) == {"a": "one", "b": "two"}, "what is gone is read and kept anew"
+
+
+def test_a_look_at_many_files_of_which_none_has_changed_reads_none(tmp_path: Path):
+    found = measured(tmp_path, 400)
+    assert found["unchanged"] < found["first"]
