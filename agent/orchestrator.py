@@ -168,6 +168,8 @@ class OrchestratorRunner(SingleStep):
             because = await scene.failure_worth_replanning(self._store, ctx)
             if not because or ctx.llm is None or self._planned_too_often(ctx):
                 return replace(outcome, replan_because=because)
+            if circles := scene.going_in_circles(ctx):
+                return replace(outcome, replan_because=because, trouble=circles)
             live.say(f"Planning anew, because {because}")
             await scene.prepare_new_plan(self._store, ctx)
             await self._change(ctx, replans=ctx.run.replans + 1, plan_complete=False)

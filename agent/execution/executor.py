@@ -258,7 +258,7 @@ class Executor:
                 said = said if repeats else await self._call(ctx, request, spec, args, log, note)
                 self._told(log, wanted, f"{said}\n{edited.told()}" if edited is not None else said)
                 log.edited = None
-                log.last, log.times = exact, times
+                log.note(exact, None if repeats else said)
         return None
 
     async def _call(  # noqa: PLR0917

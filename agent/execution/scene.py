@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.copies import INSIDE
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 PROGRESS_KEPT = 25
 PROGRESS_CHARS = 400
+SAME_FAILURES = 3
 REPLACED = "cancelled"
 LEFT_OUT = {REPLACED, ResponseStatus.SKIPPED.value}  # what nobody wants any more, in the words of the journal
 
@@ -79,6 +81,21 @@ async def failure_worth_replanning(store: Store, ctx: RunContext) -> str:
         if step.on_failure is OnFailure.REPLAN:
             return f"{step.label}: {result.error or result.status}"
     return ""
+
+
+def going_in_circles(ctx: RunContext) -> str:
+    """Return what has come to the same failure too often, over all plans of the run; "" when nothing has.
+
+    That is the same call with the same arguments and the same error.
+    """
+    often: Counter[tuple[str, str, str]] = Counter()
+    for step_id, result in ctx.results.items():
+        record = ctx.records.get(step_id)
+        if record is not None and record.step.tool and result.status in WORTH_REPLANNING:
+            args = json.dumps(record.step.args, sort_keys=True, default=str)
+            often[record.step.tool, args, result.error] += 1
+    tool, _, error = next((call for call, times in often.items() if times >= SAME_FAILURES), ("", "", ""))
+    return f"{tool} was tried {SAME_FAILURES} times and came to the same: {error}" if tool else ""
 
 
 def failure_that_stops(ctx: RunContext) -> str:

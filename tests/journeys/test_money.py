@@ -288,6 +288,31 @@ async def test_a_task_that_repeats_itself_is_told_and_then_ended(tmp_path):
         assert last[-1].startswith("Not called")
 
 
+async def test_a_task_that_repeats_itself_in_turns_is_ended_too(tmp_path):
+    async with bot_of(tmp_path, money=0) as bot:
+        bot.llm.will_plan(step("t", task="shoot", tools=("shoot",), on_failure=OnFailure.CONTINUE))
+        for _ in range(4):
+            bot.llm.will_call("shoot", scene="one")
+            bot.llm.will_call("shoot", scene="two")
+        bot.llm.will_answer("it went round in circles")
+        await bot.hears("go")
+        [record] = await bot.steps()
+
+        assert MADE == ["one", "two", "one", "two"]
+        assert "kept calling shoot with the same arguments" in record.error
+
+
+async def test_the_same_failure_is_planned_around_twice_and_then_told(tmp_path):
+    async with bot_of(tmp_path, money=0) as bot:
+        for number in range(4):
+            bot.llm.will_plan(step(f"s{number}", "broken"))
+        await bot.hears("go")
+        records = await bot.steps()
+
+        assert [record.status for record in records] == ["FAILED"] * 3
+        assert "was tried 3 times and came to the same" in (await bot.last_run()).answer
+
+
 async def test_a_step_that_may_never_run_refuses_no_plan(tmp_path):
     folder = tmp_path / "pipelines"
     folder.mkdir()
