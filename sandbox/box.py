@@ -162,7 +162,6 @@ class Box(Session):
             if job.net:
                 return results.refused(orders.no_network(job), self.rung)
             grant = None
-        launch = self._launch()
         group = cgroups.make(job.limits.memory_mb, job.limits.processes) if self._grouped else None
         most = before.entries + job.limits.entries
         temporary = self._temporary.path if self._temporary else None
@@ -175,7 +174,7 @@ class Box(Session):
         try:
             door = await self._let_out(cell, grant)
             outcome = await cell.run(
-                orders.order(job, launch, door, grouped=group is not None, large=self._absent(job)),
+                orders.order(job, cell.launch, door, grouped=group is not None, large=self._absent(job)),
                 job.stdin.encode(),
                 job.limits,
                 group=group,

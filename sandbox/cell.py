@@ -43,7 +43,10 @@ def _resolve(future: asyncio.Future[None]) -> None:
 class Cell:
     """One running box process. Make it with `Cell.start`; a cell that broke or was ended is not used again."""
 
-    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, errors: int, name: str) -> None:
+    def __init__(
+        self, launch: Launch, process: subprocess.Popen[bytes], control: socket.socket, errors: int, name: str
+    ) -> None:
+        self.launch = launch
         self.name = name
         self.pid = 0
         self._process = process
@@ -88,7 +91,7 @@ class Cell:
             raise SandboxError(f"The sandbox cannot be started: {error}.") from error
         finally:
             theirs.close()
-        cell = cls(process, ours, errors, name)
+        cell = cls(launch, process, ours, errors, name)
         await cell._come_up()
         return cell
 
