@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DAMAGED = ("file is not a database", "malformed", "file is encrypted")
 FULL = ("disk is full", "No space left", "quota exceeded")
 NOT_OURS = ("readonly", "Permission denied")
+UNREACHED = ("connection failed", "connection timeout", "failed to resolve host", "server closed the connection")
 REFUSED = (DataError, ProgrammingError, NotSupportedError)
 BACKUP = "{stem}-*-*.db"
 
@@ -39,8 +40,8 @@ def translate(error: Exception, url: URL) -> Exception:
     if not isinstance(error, DBAPIError | sqlite3.Error | OSError):
         return error
     file = file_of(url)
-    said = str(getattr(error, "orig", None) or error)
-    where = str(file) if file else url.render_as_string(hide_password=True)
+    said = " ".join(str(getattr(error, "orig", None) or error).split())
+    where = str(file) if file else url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
     if isinstance(error, REFUSED):
         return DirigentError(f"The journal {where} refused what it was asked: {said}.")
     return _known(said, where, file) or JournalFailed(f"The journal {where} failed: {said}.")
@@ -53,6 +54,11 @@ def _integrity(said: str) -> DirigentError:
 
 
 def _known(said: str, where: str, file: Path | None) -> DirigentError | None:
+    if file is None and any(word in said for word in UNREACHED):
+        return JournalFailed(
+            f"The journal {where} can't be reached: {said.rstrip('.?')}.",
+            hint="Look at the setting `store` (DIRIGENT_STORE), and whether the server runs and lets this user in.",
+        )
     if any(word in said for word in DAMAGED):
         return JournalUnusable(f"The journal {where} is damaged ({said}).", hint=_way_back(file))
     if "locked" in said or "lock timeout" in said:

@@ -7,7 +7,7 @@
     answer = await bot.hears("say hi")
 
 `telegram_server.FakeTelegram`, `openai_server.FakeOpenAI`, `zammad_server.FakeZammad` and `otobo_server.FakeOtobo`
-stand in for the real servers over real sockets.
+stand in for the real servers over real sockets; `postgres.PostgresServer` is a real one of one's own.
 """
 
 from agent.testing.bot import Answer, Bot

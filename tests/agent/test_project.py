@@ -153,7 +153,7 @@ def test_the_readmes_settings_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_every_command_that_the_readme_names_exists():
-    named = set(re.findall(r"dirigent ([a-z]+)", "\n".join([*blocks("sh"), *re.findall(r"`([^`\n]+)`", README)])))
+    named = set(re.findall(r"dirigent ([a-z-]+)", "\n".join([*blocks("sh"), *re.findall(r"`([^`\n]+)`", README)])))
     assert named
     assert named <= COMMANDS.keys()
 

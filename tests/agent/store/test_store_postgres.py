@@ -206,7 +206,7 @@ async def test_a_server_that_is_not_there_is_named_without_the_password():
     store = SqlStore("postgresql://dirigent:s3cret@127.0.0.1:1/journal")
     with pytest.raises(DirigentError) as caught:
         await store.open()
-    assert "127.0.0.1" in str(caught.value)
+    assert "postgresql://dirigent:***@127.0.0.1:1/journal can't be reached" in str(caught.value)
     assert "s3cret" not in str(caught.value)
 
 
