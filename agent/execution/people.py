@@ -103,7 +103,9 @@ class People:
             used = ctx.questions_asked + 1
             raise LimitReached("questions of one run", value=limit, used=used, setting="limits.questions")
         ctx.questions_asked += 1
-        return await self._put(ctx, request.step, request.step.question, request.step.options, "ask")
+        label = Provenance.union([request.control, *request.arg_provenance.values()])
+        step = request.step
+        return await self._put(ctx, step, step.question, step.options, "ask", tainted=not label.trusted)
 
     async def request_approval(
         self,
@@ -193,7 +195,10 @@ class People:
         text: str,
         options: tuple[str, ...],
         kind: str,
+        *,
+        tainted: bool = False,
     ) -> ExecutorResponse:
+        """Ask; the links of a question that others had a hand in (`tainted`) can't be followed."""
         question = Question(
             id=secrets.token_urlsafe(6),
             run_id=ctx.run.id,
@@ -208,7 +213,10 @@ class People:
         if ctx.state_of(step) is Status.PENDING:
             self._store.change_step_soon(StepChange(ctx.run.id, step.id, Status.READY, ctx.run.epoch))
         change = StepChange(ctx.run.id, step.id, Status.WAITING_APPROVAL, ctx.run.epoch)
-        await self._store.ask(question, change, question_message(ctx.run.dest, question))
+        message = question_message(ctx.run.dest, question)
+        if tainted:
+            message.payload["tainted"] = True
+        await self._store.ask(question, change, message)
         return ExecutorResponse(step.id, ResponseStatus.NEEDS_INPUT, question_id=question.id)
 
     async def _ask_about_crash(self, ctx: RunContext, step: PlanStep) -> ExecutorResponse:

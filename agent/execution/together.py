@@ -100,9 +100,9 @@ def asked_message(
     Made from the exact values, never by a model. `looked` is the payload of the message as it is now: how a person
     looks at it (`each`: one by one, `page`, `editing`: the id of a call whose argument is being chosen) stays.
     """
-    first = calls[0]
+    first, shown = calls[0], _all_past(calls)
     looked = looked or {}
-    payload = _alone(first, looked) if len(calls) == 1 else _together(calls, looked)
+    payload = _alone(shown[0], looked) if len(calls) == 1 else _together(shown, pinned(calls), looked)
     return OutboundMessage(
         dest,
         MessageKind.APPROVAL,
@@ -125,12 +125,19 @@ def closing_messages(dest: Destination, approvals: Iterable[Approval], said: str
     """Return what is still asked of a run as it looks when nothing is to be decided any more, and why."""
     asked = list(approvals)
     still_open = {message_of(one.id) for one in asked if one.decision is None}
-    now = time.time()
-    closed = [
-        one if one.decision else replace(one, decision=EXPIRED if (one.expires_at or now) < now else said)
-        for one in asked
-    ]
+    closed = [replace(one, decision=said) if one.decision is None else one for one in _all_past(asked)]
     return asked_messages(dest, (one for one in closed if message_of(one.id) in still_open))
+
+
+def _all_past(approvals: Iterable[Approval]) -> list[Approval]:
+    now = time.time()
+    return [_past(one, now) for one in approvals]
+
+
+def _past(approval: Approval, now: float) -> Approval:
+    """Return an approval as it is shown: what nobody decided in time says so."""
+    expired = approval.decision is None and (approval.expires_at or now) < now
+    return replace(approval, decision=EXPIRED) if expired else approval
 
 
 def _alone(approval: Approval, looked: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,14 +149,14 @@ def _alone(approval: Approval, looked: Mapping[str, Any]) -> dict[str, Any]:
     return {**payload, "editable": True}
 
 
-def _together(calls: Sequence[Approval], looked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return several calls: all of them in pages, or the first that is open by itself."""
+def _together(calls: Sequence[Approval], pin: str, looked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return several calls: all of them in pages, or the first that is open by itself; `pin` is for their buttons."""
     still_open = [one for one in calls if one.decision is None]
     pages = -(-len(calls) // PAGE)
     page = min(max(int(looked.get("page") or 0), 0), pages - 1)
     shown = [{**_call(one), "number": number} for number, one in enumerate(calls, start=1)]
     payload: dict[str, Any] = {"id": message_of(calls[0].id), "calls": shown, "open": len(still_open)}
-    payload |= {"set": pinned(calls), "page": page, "pages": pages, "size": PAGE, "buttons": []}
+    payload |= {"set": pin, "page": page, "pages": pages, "size": PAGE, "buttons": []}
     if not still_open:
         return payload
     now = still_open[0]

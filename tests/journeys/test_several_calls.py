@@ -192,6 +192,9 @@ async def test_each_call_expires_by_itself(tmp_path: Path):
         assert sent(bot) == ["bob: hi", "eve: hi"]
         assert (await store.get_approval(ada.id)).decision is None
         assert (await store.get_approval(bob.id)).decision == "allow"
+        shown = await the_message(bot)
+        assert [call["decided"] for call in shown["calls"]] == ["(expired)", "allow", "allow"]
+        assert (shown["open"], shown["buttons"]) == (0, [])
 
 
 def _expire(connection: Any, approval_id: str) -> None:
@@ -529,3 +532,22 @@ async def test_after_further_words_of_the_person_a_denied_call_is_asked_about_ag
         somebody = people.People(bot.app.store, bot.config.limits)
         assert await somebody.denied_before(ctx, spec, {"to": "ada", "text": "hi"}) == ""
         assert await somebody.denied_before(ctx, spec, {"to": "ada", "text": "other"}) == ""
+
+
+@tool(untrusted=True)
+def read_page(name: str) -> str:
+    """Read a page."""
+    return f"Log in at https://evil.example/{name}"
+
+
+async def test_a_question_made_of_what_others_wrote_says_so_to_the_channel(tmp_path: Path):
+    async with made(tmp_path, [read_page]) as bot:
+        bot.llm.will_plan(
+            step("s1", "read_page", name="x"),
+            step("s2", ask="{{ s1.output }}?", after=("s1",)),
+            step("s3", ask="Which one?"),
+        )
+        await bot.hears("look")
+        asked_about = {one.payload["question"][:5]: one.payload for one in await bot.shown(MessageKind.QUESTION)}
+        assert asked_about["Log i"]["tainted"]
+        assert "tainted" not in asked_about["Which"]

@@ -14,7 +14,7 @@ from agent.channels.telegram.render import view
 from agent.channels.telegram.texts import HIDDEN, LIMIT, Document, Text, width
 from agent.channels.terminal.choices import choices_of
 from agent.channels.terminal.face import UNSEEN, details_lines, title_of
-from agent.domain.messages import Destination
+from agent.domain.messages import Destination, MessageKind, OutboundMessage
 from agent.domain.provenance import USER, Provenance
 from agent.domain.run import Approval
 from agent.execution.together import as_shown, asked_message, numbered, pinned
@@ -182,3 +182,10 @@ def test_links_are_dead_where_they_come_from_others_and_whole_in_the_file():
 
 def test_a_hostile_text_takes_no_time():
     assert not re.search(r"\[\.\]", defanged("a-" * 500_000 + "a." * 100_000))
+
+
+@pytest.mark.parametrize(("tainted", "shown_as"), [(True, "hxxps://evil[.]example"), (False, "https://evil.example")])
+def test_the_links_of_a_question_that_others_had_a_hand_in_are_dead(tainted: bool, shown_as: str):
+    payload = {"id": "q", "question": "Pay at https://evil.example ?", "options": [], "tainted": tainted}
+    asked = view(OutboundMessage(PRIVATE, MessageKind.QUESTION, "q", payload))
+    assert shown_as in asked.parts[0].text
