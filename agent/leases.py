@@ -67,13 +67,17 @@ class Leases:
         """
         if run.status is not Status.RUNNING:
             return
-        done = sum(record.status in FINAL for record in await self._store.get_steps(run.id))
-        before, times, alive = await self._deaths(run)
-        times = (times if before == done else 0) + (not alive)
+        done, times = await self._deaths_by_now(run)
         await self._store.set_value(_key(run), json.dumps([done, times]))
         if times >= MOST_DEATHS:
             language, title = run.dest.language, (run.title or run.request)[:TITLE_CHARS]
             raise SetAside(say(language, SET_ASIDE, times=times, title=title), hint=say(language, WAY_ON))
+
+    async def _deaths_by_now(self, run: Run) -> tuple[int, int]:
+        """Return how many steps of a run that is taken up again are finished, and the deaths since the last of them."""
+        done = sum(record.status in FINAL for record in await self._store.get_steps(run.id))
+        before, times, alive = await self._deaths(run)
+        return done, (times if before == done else 0) + (not alive)
 
     async def _left_alive(self, run: Run) -> None:
         """Note that the work was ended in good order: taking it up again is no sign of a death."""

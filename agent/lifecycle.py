@@ -29,7 +29,7 @@ from agent.execution.posting import Outbox
 from agent.execution.scheduler import Slots, StepScheduler
 from agent.execution.together import closing_messages
 from agent.execution.toolbox import Toolbox
-from agent.leases import LEASE_SECONDS, Leases
+from agent.leases import LEASE_SECONDS, MOST_DEATHS, Leases
 from agent.llm.detect import open_model
 from agent.memory.memory import MemoryDoor, SessionMemory
 from agent.parts import Parts, make_parts
@@ -140,6 +140,8 @@ class RunLifecycle(Spending, Leases, ABC):
         records = await self._store.get_steps(run.id)
         places = [place for place, record in enumerate(records, start=1) if record.status not in FINAL]
         if run.quiet or run.status is not Status.RUNNING or not records:
+            return
+        if (await self._deaths_by_now(run))[1] >= MOST_DEATHS:  # it is set aside, which is told instead
             return
         language, number = run.dest.language, min(places, default=len(records))
         text = (

@@ -62,6 +62,8 @@ async def test_after_three_deaths_a_request_waits_for_a_person_who_can_have_it_t
             assert "Hang" in found[-1].text
             assert [label.split(" ")[0] for label in found[-1].labels] == ["🔄", "🗑"]
             assert len(log.read_text()) == DEATHS, "it was not taken up again by itself"
+            goes_on = [m for m in telegram.bot_messages(OWNER) if "neu gestartet" in m.text]
+            assert len(goes_on) == 1, "it was told while it went on, in one message that was changed"
             telegram.user_presses(OWNER, found[-1].id, found[-1].labels[0])
             await begun(DEATHS + 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -86,6 +87,16 @@ async def test_ten_steps_with_long_results_fit_a_small_context_and_the_person_is
     assert remark.startswith("I had to shorten what I remember of this task: ")
     assert "older results of tools" in remark
     assert remark.endswith("The model takes 4096 tokens at once.")
+
+
+async def test_the_person_is_told_in_their_language(tmp_path: Path):
+    server = FakeOpenAI(played, window=WINDOW, strict_window=True, flavour="ollama")
+    async with server, Chat(tmp_path, server, WINDOW) as chat:
+        chat.dest = replace(chat.dest, language="de")
+        await chat.hears("Vergleiche die Seiten.")
+        remark = await remark_of(chat)
+    assert remark.startswith("Ich musste kürzen, was ich von dieser Aufgabe im Kopf habe: ")
+    assert "ältere Ergebnisse von Werkzeugen" in remark
 
 
 @pytest.mark.parametrize("flavour", ["openai", "vllm", "llama.cpp", "ollama", "lm-studio"])
