@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import time
@@ -17,6 +18,7 @@ from agent.domain.run import Approval, Question, Run, StepChange
 from agent.domain.states import Status
 from agent.errors import LimitReached
 from agent.execution import together
+from agent.execution.sealing import has_changed, held_by, seal
 from agent.execution.together import CHECKPOINT, EDIT, REVISE, asked_message
 from agent.policy import consent, this_task
 
@@ -129,6 +131,7 @@ class People:
         """
         if this_task.denied_too_often(_occasions(await self._store.approvals_of(ctx.run.id))):
             return _given_up(step_id)
+        held = await held_by(ctx.session, spec, args)
         by_itself = REVISE in choices  # it is commented on as a whole
         approval_id, leads = (together.new_id(), True) if by_itself else ctx.gathering.join(step_id)
         approval = Approval(
@@ -150,23 +153,30 @@ class People:
             self._store.change_step_soon(StepChange(ctx.run.id, step_id, Status.READY, ctx.run.epoch))
         change = StepChange(ctx.run.id, step_id, Status.WAITING_APPROVAL, ctx.run.epoch, output=checkpoint)
         if by_itself:
-            await self._store.request_approval(approval, change, asked_message(ctx.run.dest, [approval]))
+            await self._request(approval, change, asked_message(ctx.run.dest, [approval]), held)
         elif leads:
-            await self._lead(ctx, approval, change)
+            await self._lead(ctx, approval, change, held)
         else:
-            await self._store.request_approval(approval, change, None)
+            await self._request(approval, change, None, held)
             if not ctx.gathering.is_open(approval.id):  # it came too late for the one that leads
                 await together.show(self._store, ctx.run.dest, approval)
         return ExecutorResponse(step_id, ResponseStatus.NEEDS_INPUT, approval_id=approval.id)
 
-    async def _lead(self, ctx: RunContext, approval: Approval, change: StepChange) -> None:
+    async def _request(
+        self, approval: Approval, change: StepChange, message: OutboundMessage | None, held: str
+    ) -> None:
+        """Journal a request for consent with what its files hold, in one commit."""
+        noted = [seal(self._store, approval.id, held)] if held else []
+        await asyncio.gather(*noted, self._store.request_approval(approval, change, message))
+
+    async def _lead(self, ctx: RunContext, approval: Approval, change: StepChange, held: str) -> None:
         """Ask about a call, together with those that join it; by itself, row and message are one transaction."""
         if not ctx.gathering.more:
             ctx.gathering.close()
-            await self._store.request_approval(approval, change, asked_message(ctx.run.dest, [approval]))
+            await self._request(approval, change, asked_message(ctx.run.dest, [approval]), held)
             return
         try:
-            await self._store.request_approval(approval, change, None)
+            await self._request(approval, change, None, held)
             await ctx.gathering.complete()
         finally:  # also when this step is dropped meanwhile: the others count on it
             ctx.gathering.close()
@@ -240,7 +250,8 @@ class People:
         if approval.decision in this_task.YES:
             first = together.original(asked, approval)
             edited = Edited(first.digest, first.args, approval.args) if first.id != approval.id else None
-            return Settled(allowed=approval.digest, edited=edited)
+            stale = await has_changed(self._store, ctx.session, first.id)  # the yes was to what the files held then
+            return Settled() if stale else Settled(allowed=approval.digest, edited=edited)
         if approval.decision == "deny" and this_task.denied_too_often(_occasions(asked)):
             return Settled(_given_up(step.id))
         expired = approval.expires_at is not None and approval.expires_at < time.time()

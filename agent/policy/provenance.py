@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from agent.domain.provenance import NOTHING, Provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from plugins.api import ToolSpec
 
@@ -35,7 +35,7 @@ def of_files(spec: ToolSpec, args: Mapping[str, Any], file_labels: Mapping[str, 
 
     A program that a model or a person wrote reads what it likes, whatever files it was said to need (`reads_all`).
     """
-    named = [str(path) for name in spec.file_parameters for path in _listed(args.get(name))]
+    named = files_named(spec, args)
     if named and not spec.reads_all:
         return Provenance.union(_of_path(path, file_labels) for path in named)
     if spec.effect == "pure" or spec.host:
@@ -76,15 +76,25 @@ def source_name(spec: ToolSpec, args: Mapping[str, Any]) -> str:
     return spec.full_name
 
 
-def _of_path(path: str, file_labels: Mapping[str, Provenance]) -> Provenance:
-    """Return the labels of every file that a tool may take the words for: a path, a folder, a glob, a careless name."""
+def meant(path: str, names: Collection[str]) -> list[str]:
+    """Return the files that a tool may take the words for: a path, a folder, a glob, a careless name."""
     plain = posixpath.normpath(path.strip())
-    if plain in file_labels:
-        return file_labels[plain]
+    if plain in names:
+        return [plain]
     if plain.startswith(("/", "~", "..")):  # some tools take these too, if they lead back into the workspace
-        return Provenance.union(file_labels.values())
+        return list(names)
     asked = plain.casefold()
-    return Provenance.union(label for name, label in file_labels.items() if _may_mean(asked, name.casefold()))
+    return [name for name in names if _may_mean(asked, name.casefold())]
+
+
+def files_named(spec: ToolSpec, args: Mapping[str, Any]) -> list[str]:
+    """Return the words for files that a call is given."""
+    return [str(path) for name in spec.file_parameters for path in _listed(args.get(name))]
+
+
+def _of_path(path: str, file_labels: Mapping[str, Provenance]) -> Provenance:
+    """Return the labels of every file that a tool may take the words for."""
+    return Provenance.union(file_labels[name] for name in meant(path, file_labels))
 
 
 def _may_mean(asked: str, name: str) -> bool:

@@ -205,7 +205,6 @@ async def test_a_file_that_comes_while_a_run_works_is_known_to_every_step_after_
     assert breaches(cases, stage) == []
 
 
-@pytest.mark.xfail(reason="a yes to a call that sends a file names the file and not what it holds")
 async def test_a_file_is_shared_as_it_was_when_the_person_agreed(tmp_path: Path):
     shared: list[str] = []
 
