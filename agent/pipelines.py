@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from agent.domain.inputs import InputType, signature, typed
 from agent.domain.states import Status
 from agent.errors import DirigentError, MachineFailed, NotFound, PlanError, may_pass
+from agent.planning.kept import Kept, Used
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
@@ -127,15 +128,17 @@ class Place:
 
 
 class Pipelines:
-    """The pipelines in `folder` and those of plugins. Nothing is kept: a changed file counts from the next run on.
+    """The pipelines in `folder` and those of plugins. A changed file counts from the next run on.
 
-    With a `store` the names of chains can be run as well.
+    What was checked is kept while no file that it was made of changes. With a `store` the names of chains can be run as
+    well.
     """
 
     def __init__(self, folder: Path, catalogue: Catalogue, store: Store | None = None) -> None:
         self.folder = folder
         self._catalogue = catalogue
         self._store = store
+        self._kept: Kept[Ready] = Kept()
 
     # --- what there is ------------------------------------------------------------------------------------------
     def places(self) -> dict[str, Place]:
@@ -213,31 +216,49 @@ class Pipelines:
 
     def load(self, name: str | Path, profile: Profile | None = None) -> Ready:
         """Return a pipeline, by name or file, checked as a whole. Raises PipelineWrong with every mistake."""
-        pipeline, source = self.read(name if isinstance(name, Path) else self.file_of(name))
+        places = self.places()
+        key = (name, profile.model_dump_json() if profile else "")
+        if (kept := self._kept.get(key, _files_of(places))) is not None:
+            return kept
+        used = Used()
+        file = name if isinstance(name, Path) else self.file_of(name)
+        used.note("" if isinstance(name, Path) else name, file)
+        pipeline, source = self.read(file)
         called = pipeline.name if isinstance(name, Path) else name
-        return self._checked(pipeline, source, profile, called, f"pipeline:{called}")
+        ready = self._checked(pipeline, source, profile, called, f"pipeline:{called}", used)
+        self._kept.put(key, ready, used)
+        return ready
 
     def check(self, pipeline: Pipeline) -> Ready:
         """Return a pipeline that was not read from a file, checked as a whole. Raises PipelineWrong."""
         from agent.planning.pipeline_reading import Source
 
-        return self._checked(pipeline, Source(pipeline.name), None, pipeline.name, f"pipeline:{pipeline.name}")
+        return self._checked(pipeline, Source(pipeline.name), None, pipeline.name, f"pipeline:{pipeline.name}", Used())
 
     def load_chain(self, chain: Chain, profile: Profile | None = None) -> Ready:
         """Return a chain, checked as a whole. Raises NotFound for a pipeline that is gone, PipelineWrong."""
         from agent.planning.chain_plan import pipeline_of
         from agent.planning.pipeline_reading import Source
 
+        key = (chain, profile.model_dump_json() if profile else "")
+        if (kept := self._kept.get(key, _files_of(self.places()))) is not None:
+            return kept
+        used = Used()
+
         def of_the_chain(name: str) -> Pipeline:
             try:
-                return self._nested(name)
+                return self._nested(name, used)
             except NotFound as error:
                 raise NotFound(f"The chain '{chain.name}' cannot run. {error.message}", hint=error.hint) from None
 
         pipeline = pipeline_of(chain, of_the_chain)
-        return self._checked(pipeline, Source(f"chain '{chain.name}'"), profile, chain.name, f"chain:{chain.id}")
+        ready = self._checked(pipeline, Source(f"chain '{chain.name}'"), profile, chain.name, f"chain:{chain.id}", used)
+        self._kept.put(key, ready, used)
+        return ready
 
-    def _checked(self, pipeline: Pipeline, source: Source, profile: Profile | None, called: str, counted: str) -> Ready:
+    def _checked(  # noqa: PLR0917 - two callers, side by side above
+        self, pipeline: Pipeline, source: Source, profile: Profile | None, called: str, counted: str, read: Used
+    ) -> Ready:
         from agent.execution.templates import condition_mentions, mentions
         from agent.execution.trigger_values import check_names
         from agent.planning.pipeline_checks import Checker
@@ -247,14 +268,14 @@ class Pipelines:
         from agent.planning.trigger_checks import trigger_problems
 
         language = Language(mentions, condition_mentions)
-        checker = Checker(self._catalogue, language, self._nested, profile)
+        checker = Checker(self._catalogue, language, lambda nested: self._nested(nested, read), profile)
         problems = checker.problems(pipeline, source) + trigger_problems(pipeline, source, check_names)
         if problems:
             raise PipelineWrong(problems)
         used = [pipeline]
 
         def load_nested(nested: str) -> Pipeline:
-            used.append(self._nested(nested))
+            used.append(self._nested(nested, read))
             return used[-1]
 
         try:
@@ -264,8 +285,14 @@ class Pipelines:
         env = tuple(sorted({env for one in used for env in one.env}))
         return Ready(pipeline, steps, env, called, counted, services_of(used))
 
-    def _nested(self, name: str) -> Pipeline:
-        return self.read(self.file_of(name))[0]
+    def _nested(self, name: str, used: Used) -> Pipeline:
+        file = self.file_of(name)
+        used.note(name, file)
+        return self.read(file)[0]
+
+
+def _files_of(places: Mapping[str, Place]) -> dict[str, Path]:
+    return {name: place.file for name, place in places.items()}
 
 
 def in_words(pipeline: Pipeline) -> str:

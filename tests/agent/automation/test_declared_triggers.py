@@ -216,14 +216,14 @@ async def test_a_changed_file_counts_while_it_runs_and_a_mistake_is_told_in_the_
 
     bot.app.store.outbox_changed.clear()
     file.write_text(file.read_text().replace("every 2 hours", "now and then"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await bot.app.store.outbox_changed.wait()
     (told,) = await bot.shown(MessageKind.NOTICE)
     assert told.payload["text"].startswith("⚠️ The pipeline 'p' is wrong; its triggers stay as they were.\np.yaml:5:")
 
 
 async def until(bot: Bot, true) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not true(await bot.app.store.triggers()):
             await asyncio.sleep(0.05)  # the system tells of changes to files when it likes
 
