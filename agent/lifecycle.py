@@ -26,6 +26,7 @@ from agent.execution.live import LivePlan
 from agent.execution.made import made_here
 from agent.execution.people import question_message
 from agent.execution.posting import Outbox
+from agent.execution.resting import only_waits
 from agent.execution.scheduler import Slots, StepScheduler
 from agent.execution.together import closing_messages
 from agent.execution.toolbox import Toolbox
@@ -133,6 +134,9 @@ class RunLifecycle(Spending, Leases, ABC):
             if run.lease_owner and is_gone(run.lease_owner):
                 await self._store.release_run(run.id, run.epoch)
                 await self._tell_restarted(run)
+            elif await only_waits(self._store, run):
+                await self._wake_on_expiry(run)
+                continue
             self.submit(run)
 
     async def _tell_restarted(self, run: Run) -> None:
