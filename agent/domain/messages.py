@@ -108,7 +108,8 @@ class MessageKind(StrEnum):
     """What an outgoing message is; a channel renders each in its own way.
 
     Payloads: `plan` PlanView as a dictionary · `question` {question, options, number, of, id} · `approval` {title,
-    details, because, id, expires}, or {id, calls: [such payloads with their number], open: how many} · `answer` {text, final} · `files` {paths (absolute), caption} · `notice` {text} ·
+    details, because, id, expires}, or {id, calls: [such payloads, each with its number], open: how many} · `answer`
+    {text, final} · `files` {paths (absolute), caption} · `notice` {text} ·
     `error` {text, hint, ref}. Any payload may hold `buttons`: [[{label, action}, …], …].
     """
 
