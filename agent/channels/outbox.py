@@ -123,6 +123,10 @@ class OutboxSender:
         taken = set(self._busy)
         self._backlog = 0
         for name in list(self._channels):
+            full = self._paces[name].full()
+            if full > 0:  # then reading what waits would be for nothing
+                pause = min(pause, full)
+                continue
             due = await self._due(name)
             self._backlog += len(due)
             for message in due:

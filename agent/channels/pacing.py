@@ -93,6 +93,10 @@ class Pace:
         self._touched: OrderedDict[int, float] = OrderedDict()
         self._closed_until: dict[str, float] = {}
 
+    def full(self) -> float:
+        """Return the seconds until any message at all may be sent."""
+        return 0.0 if self._overall is None else self._overall.wait(self._clock())
+
     def wait(self, message: OutboundMessage, *, settled: bool) -> float:
         """Return the seconds until this message may be sent or edited; `settled` says that it stays as it is now."""
         now = self._clock()
