@@ -104,7 +104,7 @@ def _show(arguments: argparse.Namespace) -> int:
         catalogue.find,
         lambda read, wrote: price(config.model, read, wrote, config.llm.prices),
         config.plugins,
-        replace(AT_YOUR_WORD, mode=config.policy.mode, open_hosts=bool(config.sandbox.allow_hosts)),
+        replace(AT_YOUR_WORD, mode=config.policy.mode),
     )
     title = ready.name
     if arguments.picture:

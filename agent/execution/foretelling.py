@@ -24,9 +24,7 @@ def foretold(ctx: RunContext, steps: Sequence[PlanStep], catalogue: Catalogue, c
     """Return what the steps will do, in words; "" when it can't be said, such as of a tool that is gone."""
     if not 0 < len(steps) <= MOST_STEPS:
         return ""
-    situation = Situation(
-        ctx.run, ctx.file_labels, ctx.control, config.policy.mode, open_hosts=bool(config.sandbox.allow_hosts)
-    )
+    situation = Situation(ctx.run, ctx.file_labels, ctx.control, config.policy.mode)
     money = sum(ctx.estimates.get(step.id, 0.0) for step in steps)
 
     def find(name: str) -> ToolSpec:

@@ -17,7 +17,7 @@ from agent.domain.provenance import NOTHING, Provenance
 from agent.domain.references import find_references
 from agent.domain.run import Run
 from agent.policy import consent
-from agent.policy.gate import UNATTENDED, outgoing
+from agent.policy.gate import UNATTENDED
 from agent.policy.provenance import source_name
 from agent.policy.rule import leaves
 from agent.policy.words import typed
@@ -39,16 +39,12 @@ VALUE_CHARS = 60
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is known before: the run, the labels of its files, what chose each step, and the mode.
-
-    `open_hosts` says that programs may reach hosts outside.
-    """
+    """What is known before: the run, the labels of its files, what chose each step, and the mode."""
 
     run: Run
     files: Mapping[str, Provenance] = field(default_factory=dict)
     control: Mapping[str, Provenance] = field(default_factory=dict)
     mode: Mode = "normal"
-    open_hosts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +143,13 @@ class _Join:
         named = [name for name in args if name in spec.file_parameters]
         labels = {name: label | self._files if name in named else label for name, label in args.items()}
         reads = not spec.host and (spec.reads_all or not named)
-        judged = outgoing(spec) if self._now.open_hosts and spec.reads_all and not spec.host else spec
         verdict = consent.decide(
-            judged,
+            spec,
             labels,
             control,
             guard=self._guard(step),
             files=Provenance(self._files.sources) if reads else NOTHING,
-            typed=self._typed(step) if leaves(judged) else (),
+            typed=self._typed(step) if leaves(spec) else (),
             mode=self._now.mode,
             unattended=self._now.run.origin in UNATTENDED,
         )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.provenance import NOTHING, USER, Provenance
@@ -53,14 +52,11 @@ class Policy:
     def __init__(self, store: Store, config: AppConfig, *, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._settings = config.policy
-        self._open = bool(config.sandbox.allow_hosts)
         self._clock = clock
         self._read: tuple[float, str, OwnRules] = (0.0, "", NO_RULES)
 
     async def decide(self, proposal: Proposal) -> consent.Verdict:
         """Say whether a call may be made, has to be asked about, or must not be made, and why."""
-        if self._open and proposal.spec.reads_all and not proposal.spec.host:
-            proposal = replace(proposal, spec=outgoing(proposal.spec))
         rules = await self.rules(fresh=leaves(proposal.spec))
         forbidden = rules.forbids(proposal.spec)
         if forbidden is not None:
@@ -88,12 +84,6 @@ class Policy:
     async def _denied(self, proposal: Proposal, rule: OwnRule) -> None:
         detail = {"run": proposal.run.ref, "step": proposal.step_id, "tool": proposal.spec.full_name}
         await self._store.audit("forbidden", proposal.run.session_id, {**detail, "rule": rule.in_words()})
-
-
-@functools.lru_cache(maxsize=64)
-def outgoing(spec: ToolSpec) -> ToolSpec:
-    """Return a program's tool as it is where programs may reach hosts outside (`sandbox.allow_hosts`): an effect."""
-    return replace(spec, effect="effect")
 
 
 def explained(rule: OwnRule) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 
-from agent.config import AppConfig, Consent, Sandbox
+from agent.config import AppConfig, Consent
 from agent.domain.messages import Destination
 from agent.domain.provenance import HISTORY, MEMORY, NOTHING, USER, Provenance
 from agent.domain.run import Origin, Run
@@ -107,11 +108,11 @@ async def test_a_checkpoint_asks_whatever_the_rule_says(bot: Bot):
     assert (await decided(bot, mail, {"to": "ada@home.example"}, checkpoint=True))[0] == "ask"
 
 
-async def test_a_program_that_may_reach_hosts_is_an_effect(bot: Bot):
-    asked = proposal(program, {"code": "x"}, control=WEB)
-    walls, opened = bot.config, bot.config.model_copy(update={"sandbox": Sandbox(allow_hosts=("pypi.example",))})
-    assert (await Policy(bot.app.store, walls).decide(asked)).decision == "allow"
-    assert (await Policy(bot.app.store, opened).decide(asked)).decision == "ask"
+async def test_a_program_that_may_reach_hosts_asks_for_what_it_could_tell(bot: Bot):
+    walled, policy = proposal(program, {"code": "x"}, control=WEB), Policy(bot.app.store, bot.config)
+    opened = replace(walled, spec=replace(walled.spec, reaches=("pypi.example",)))
+    knows = replace(opened, control=USER | MEMORY)
+    assert [(await policy.decide(one)).decision for one in (walled, opened, knows)] == ["allow", "ask", "ask"]
 
 
 # --- the owner's own rules ------------------------------------------------------------------------------------------
