@@ -226,7 +226,7 @@ async def ended(bot: Bot, count: int) -> list:
 
     finished = asyncio.Event()
     bot.app.orchestrator.when_finished.append(lambda _run: finished.set())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             finished.clear()
             runs = await bot.app.store.recent_runs(limit=100)

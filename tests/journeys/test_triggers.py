@@ -36,7 +36,7 @@ async def newest(bot: Bot) -> OutboundMessage:
 
 async def told(bot: Bot, text: str) -> OutboundMessage:
     """Wait for a notice with this text."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             bot.app.store.outbox_changed.clear()
             found = [message for message in await bot.shown() if text in str(message.payload.get("text"))]

@@ -105,7 +105,7 @@ async def caller(bot: Bot) -> AsyncIterator[Caller]:
 
 async def runs(bot: Bot, count: int) -> list[str]:
     """Wait until there are so many runs and all have ended; return their answers, oldest first."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             bot.app.store.outbox_changed.clear()
             found = await bot.app.store.recent_runs(bot.dest.session_id, 50)

@@ -204,7 +204,7 @@ async def test_a_name_that_comes_again_is_another_file_and_both_are_put_away(rea
     for number, text in enumerate(["1", "another"], 1):
         (folder / "a.csv").write_text(text)
         await runs(real, number)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (folder / "a.csv").exists():
                 await looked(real)
 

@@ -318,7 +318,7 @@ async def test_ten_thousand_triggers_cost_no_processor_time_and_fire_at_once(a_d
     await asyncio.sleep(1.5)
     used = time.process_time() - before
     store.outbox_changed.clear()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await store.outbox_changed.wait()
     (fire,) = await store.fires_of("soon")
     await automation.stop()

@@ -45,7 +45,7 @@ class Recorder:
             where.append(message)
             self.changed.notify_all()
 
-    async def until(self, predicate, timeout: float = 10.0) -> None:
+    async def until(self, predicate, timeout: float = 60.0) -> None:
         async with asyncio.timeout(timeout), self.changed:
             await self.changed.wait_for(predicate)
 
@@ -97,7 +97,7 @@ class WatchedStore(SqlStore):
         await super().heard(inbox_id)
         await self._tell()
 
-    async def until(self, holds, timeout: float = 10.0):
+    async def until(self, holds, timeout: float = 60.0):
         """Return the first true value of the coroutine function `holds`, asked again after every change."""
         async with asyncio.timeout(timeout), self.changed:
             while not (found := await holds()):

@@ -65,7 +65,7 @@ async def test_a_press_overtakes(store, hearer):
 
     async with Lanes(store, hearer, pressed=pressed) as lanes:
         lanes.take(await received(store, said("slow", 1), said("", 2, action="a/1/allow")))
-        assert await asyncio.wait_for(shown.get(), 5) == ("a/1/allow", "did a/1/allow")
+        assert await asyncio.wait_for(shown.get(), 60) == ("a/1/allow", "did a/1/allow")
 
 
 async def test_a_press_may_be_taken_before_the_hearer(store, hearer):
@@ -79,9 +79,9 @@ async def test_a_press_may_be_taken_before_the_hearer(store, hearer):
 
     async with Lanes(store, hearer, pressed=pressed, press=press) as lanes:
         lanes.take(await received(store, said("", 1, action="o/1/again")))
-        assert await asyncio.wait_for(shown.get(), 5) == "mine"
+        assert await asyncio.wait_for(shown.get(), 60) == "mine"
         lanes.take(await received(store, said("", 2, action="a/1/deny")))
-        assert await asyncio.wait_for(shown.get(), 5) == "did a/1/deny"
+        assert await asyncio.wait_for(shown.get(), 60) == "did a/1/deny"
     assert len(hearer.presses) == 1
 
 
@@ -157,7 +157,7 @@ async def test_a_press_that_fails_says_so(store, hearer, monkeypatch):
     monkeypatch.setattr(hearer, "press", fails)
     async with Lanes(store, hearer, pressed=pressed) as lanes:
         lanes.take(await received(store, said("", 1, action="a/1/allow")))
-        text = await asyncio.wait_for(shown.get(), 5)
+        text = await asyncio.wait_for(shown.get(), 60)
     assert "E-" in text
     assert "secret" not in text
 

@@ -55,7 +55,7 @@ class Script:
     def busy(self, dest: Destination, *, on: bool) -> None:
         (self.active.add if on else self.active.discard)(dest.chat_id)
 
-    async def until(self, predicate, timeout: float = 10.0) -> None:
+    async def until(self, predicate, timeout: float = 60.0) -> None:
         async with asyncio.timeout(timeout), self.changed:
             await self.changed.wait_for(predicate)
 

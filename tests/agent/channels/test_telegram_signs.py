@@ -33,7 +33,7 @@ async def test_who_is_answered_at_once_gets_no_look_and_others_do(monkeypatch: p
     shown.seen([a_message("1", 10)])
     shown.spoken("1")
     shown.seen([a_message("2", 20), a_message("3", 30)])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert {await looked.get(), await looked.get()} == {(2, 20), (3, 30)}
     await tasks.end()
 
