@@ -15,7 +15,8 @@ WORD = re.compile(r"\w+")
 SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://")
 BEFORE, AFTER = re.compile(r"[\w@.-]"), re.compile(r"[\w@-]|[./:?#&=%]\w")
 ODD = re.compile(r"[^\w\s,.!?'\"-]")
-GIVEN = re.compile(r"(quoted|answer)-\d+\.(txt|md)")  # by intake and replies
+# By intake, channels and replies; a stranger who calls a file so has said nothing by it.
+GIVEN = re.compile(r"(quoted|answer|photo|voice|video|animation|audio|document|sticker)-[\d-]{1,24}\.\w{2,4}")
 MOST = 4_000  # characters of a value that are looked at
 MOST_WORDS = 12  # their order could tell something, so that there may not be many
 

@@ -179,3 +179,11 @@ async def test_what_is_foretold_is_what_the_dispatcher_asks(tmp_path: Path):
         await bot.hears(WORDS)
         asked = {one.step_id for one in await bot.app.store.approvals_of((await bot.last_run()).id)}
     assert asked == {name for name, one in foretold.items() if one.asks} == {"s3"}
+
+
+def test_a_call_is_judged_in_no_time():
+    from tests.benchmarks.policy import BOUNDS, measured
+
+    found = measured()
+    assert found["decide"] < 20 * BOUNDS["decide"]  # a busy machine is no fault of the rule
+    assert found["judge"] < 20 * BOUNDS["judge"]
