@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from agent.domain.provenance import NOTHING, USER, Provenance
-from agent.execution import lists
+from agent.execution import executor, lists
 from agent.execution.executor import Executor, Transcript
 from agent.memory.memory import SessionMemory
-from agent.policy import consent, grants, provenance, rule, this_task
+from agent.policy import consent, grants, provenance, rule
 from agent.store.sql import SqlStore
 from tests.trust import plots
 from tests.trust.modes import PIPELINES, asking_first
@@ -172,12 +172,16 @@ def remembers_all(patch: Patch) -> None:
 
 
 def yes_for_all(patch: Patch) -> None:
-    right = this_task.covers
+    """Take what was allowed once for allowed as often as it comes."""
+    right = executor.agreed_for_task
 
-    def wrong(approval: Any, *args: Any) -> bool:
-        return right(replace(approval, decision="task") if approval.decision == "allow" else approval, *args)
+    async def wrong(store: Any, ctx: Any, step_id: str, spec: Any, args: Any, *more: Any) -> bool:
+        given = await store.approvals_of(ctx.run.id)
+        same = consent.digest(spec.full_name, args)
+        allowed = any(one.decision == "allow" and one.digest == same for one in given)
+        return allowed or await right(store, ctx, step_id, spec, args, *more)
 
-    patch.setattr(this_task, "covers", wrong)
+    patch.setattr(executor, "agreed_for_task", wrong)
 
 
 def any_list(patch: Patch) -> None:
