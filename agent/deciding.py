@@ -12,6 +12,7 @@ from agent.errors import DirigentError
 from agent.execution import comments, together
 from agent.execution.editing import edited_approval, options_of
 from agent.execution.people import BACK, CHANGE, REVISION, SETTLED, question_message
+from agent.execution.sealing import held_by, seal
 from agent.execution.together import EDIT, REVISE
 from agent.lifecycle import RunLifecycle
 from agent.spending import woken
@@ -136,6 +137,7 @@ class Deciding(RunLifecycle):
         try:
             spec = await self._spec_of(run, approval)
             edited = edited_approval(self._catalogue, spec, approval, name, answer)
+            await self._seal(run, spec, edited)
         except DirigentError as error:
             await self._say_unfit(run, question, str(error), inbox_id)
             return question
@@ -152,6 +154,12 @@ class Deciding(RunLifecycle):
             return question
         await together.show(self._store, run.dest, edited, editing="")
         return question
+
+    async def _seal(self, run: Run, spec: ToolSpec, edited: Approval) -> None:
+        """Note what the files of a changed call hold now: the yes will be for these."""
+        held = await held_by(await self.sessions.open(run.session_id), spec, edited.args)
+        if held:
+            await seal(self._store, edited.id, held)
 
     async def _spec_of(self, run: Run, approval: Approval) -> ToolSpec:
         session = await self.sessions.open(run.session_id)

@@ -250,7 +250,7 @@ class People:
         if approval.decision in this_task.YES:
             first = together.original(asked, approval)
             edited = Edited(first.digest, first.args, approval.args) if first.id != approval.id else None
-            stale = await has_changed(self._store, ctx.session, first.id)  # the yes was to what the files held then
+            stale = await has_changed(self._store, ctx.session, approval.id)  # the yes was to what the files held then
             return Settled() if stale else Settled(allowed=approval.digest, edited=edited)
         if approval.decision == "deny" and this_task.denied_too_often(_occasions(asked)):
             return Settled(_given_up(step.id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 
@@ -15,7 +15,7 @@ from agent.domain.run import Question
 from agent.domain.states import Status
 from agent.execution import gathering, people, scene
 from agent.testing import Bot, step
-from plugins.api import tool
+from plugins.api import File, tool
 from tests.conftest import echo, note, send
 
 ALWAYS: dict[str, Any] = {"policy": {"mode": "always"}}
@@ -264,7 +264,10 @@ async def test_a_long_step_beside_them_holds_nothing_back(tmp_path: Path, monkey
 async def test_rows_that_a_crash_left_without_a_message_are_shown_after_the_restart(tmp_path: Path):
     async with made(tmp_path) as bot:
         await three_wait(bot)
-        await bot.app.store._do(_lose, "approval:%")
+        store, run = bot.app.store, await bot.last_run()
+        await store._do(_lose, "approval:%")
+        leased = await store.lease_run(run.id, "dead worker", 0.0)
+        await store.change_run(run.id, leased.epoch, status=Status.RUNNING)
         assert await bot.shown(MessageKind.APPROVAL) == []
     async with made(tmp_path) as bot:
         await bot.idle()
@@ -454,6 +457,34 @@ async def test_a_call_within_a_task_is_edited(tmp_path: Path):
         await bot.presses(f"a/{new.id}/allow")
         assert (await bot.answer()).status == Status.COMPLETED
         assert sent(bot) == ["ada: hi"]
+
+
+@tool(effect="once")
+def post(file: Annotated[str, File]) -> str:
+    """Post a file."""
+    with Path("sent.log").open("a") as log:
+        log.write(f"{Path(file).read_text()}\n")
+    return f"posted {file}"
+
+
+@pytest.mark.parametrize("changed", ["a.txt", "b.txt"])
+async def test_a_yes_to_an_edited_call_is_for_what_its_file_holds(tmp_path: Path, changed: str):
+    async with made(tmp_path, [post]) as bot:
+        bot.workspace.mkdir(parents=True)
+        for name in ("a.txt", "b.txt"):
+            (bot.workspace / name).write_text(name)
+        bot.llm.will_plan(step("s1", "post", file="a.txt"))
+        await bot.hears("post it")
+        (approval,) = await asked(bot)
+        await bot.presses(f"a/{approval.id}/edit")
+        await bot.hears("b.txt")
+        (bot.workspace / changed).write_text("other")
+        (new,) = await asked(bot)
+        bot.llm.will_answer("Posted.")
+        await bot.presses(f"a/{new.id}/allow")
+        await bot.answer()
+        assert sent(bot) == (["b.txt"] if changed == "a.txt" else [])
+        assert len(await asked(bot)) == (0 if changed == "a.txt" else 1)
 
 
 # --- denials --------------------------------------------------------------------------------------------------------
