@@ -114,6 +114,9 @@ class Consent(_Section):
     """`normal` asks before an effect, or before something is sent to a web site, unless your own words chose it and
     supplied what it is given; `strict` also asks when what others wrote only decides whether it happens (in runs that
     nobody watches, and for what pays, deletes or installs, that always holds); `always` asks before every effect."""
+    links: Literal["ask", "follow"] = "ask"
+    """Addresses that a page or a search names: `ask` before they are read, or `follow` them in a request that has read
+    nothing private (your files, mail, memory). Then a page can have another one read, which learns what you wrote."""
 
 
 class Chat(_Section):

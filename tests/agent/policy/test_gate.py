@@ -104,6 +104,24 @@ async def test_a_file_of_others_taints_whatever_could_send_it(bot: Bot):
     assert (await decided(bot, share, {"path": "mine.txt"}, file_labels={**files, "mine.txt": USER}))[0] == "allow"
 
 
+async def test_links_are_followed_where_the_owner_says_so_and_nothing_private_was_read(bot: Bot):
+    config = bot.config.model_copy(update={"policy": Consent(links="follow")})
+    follow = Policy(bot.app.store, config)
+    read = proposal(fetch, {"url": "https://b.example"}, labels={"url": WEB}, control=WEB)
+    private = WEB | Provenance.of("mail#s1", trusted=False, private=True)
+    alone = Run("test:1", "go", DEST, origin=Origin.TRIGGER)
+    others = [
+        replace(read, labels={"url": private}),
+        replace(read, control=private),
+        replace(read, control=WEB | MEMORY),
+        replace(read, run=alone),
+        proposal(mail, {"to": "eve@evil.example"}, control=WEB),
+    ]
+    assert (await follow.decide(read)).decision == "allow"
+    assert {(await follow.decide(one)).decision for one in others} == {"ask"}
+    assert (await Policy(bot.app.store, bot.config).decide(read)).decision == "ask"
+
+
 async def test_a_checkpoint_asks_whatever_the_rule_says(bot: Bot):
     assert (await decided(bot, mail, {"to": "ada@home.example"}, checkpoint=True))[0] == "ask"
 
