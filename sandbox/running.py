@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FLOOD = 64
 EVENT_BYTES = 32 << 20
 MOST_EVENTS = 20_000
-_CHUNK = 1 << 16
+_CHUNK, _MOST_LEFT = 1 << 16, 1 << 20
 
 
 @dataclass
@@ -68,11 +68,18 @@ class _Pipe:
         else:
             self._loop.remove_reader(self._read)
 
+    def hold(self) -> None:
+        """Read no more for now: whoever writes waits when the pipe is full, and cannot outrun its end."""
+        self._loop.remove_reader(self._read)
+
     def finish(self) -> None:
-        """Read what is left without waiting, and close."""
+        """Read what is left without waiting, no more than a pipe can hold, and close."""
         self._loop.remove_reader(self._read)
         with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._read, _CHUNK):
+            for _ in range(_MOST_LEFT // _CHUNK):
+                data = os.read(self._read, _CHUNK)
+                if not data:
+                    break
                 self._take(data)
         self.close()
 
@@ -135,21 +142,23 @@ class Running:
         out = _Follower("stdout", limits.output_bytes, output)
         err = _Follower("stderr", limits.output_bytes, output)
         self.pipes = {
-            "out": _Pipe(lambda data: self._output(self.outcome.out, out, data)),
-            "err": _Pipe(lambda data: self._output(self.outcome.err, err, data)),
+            "out": _Pipe(lambda data: self._output("out", self.outcome.out, out, data)),
+            "err": _Pipe(lambda data: self._output("err", self.outcome.err, err, data)),
             "events": _Pipe(self._events),
         }
 
-    def _output(self, capture: Capture | None, follower: _Follower, data: bytes) -> None:
+    def _output(self, name: str, capture: Capture | None, follower: _Follower, data: bytes) -> None:
         assert capture is not None
         capture.feed(data)
         follower.feed(data)
         if capture.total > self._flood:
+            self.pipes[name].hold()
             self._strike("output")
 
     def _events(self, data: bytes) -> None:
         self._event_bytes += len(data)
         if self._event_bytes > EVENT_BYTES:
+            self.pipes["events"].hold()
             self._strike("output")
             return
         for record in self._reader.feed(data):

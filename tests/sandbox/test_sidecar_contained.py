@@ -68,6 +68,7 @@ def container(shared: Path) -> list[str]:
         pytest.skip("bubblewrap stands in for the container engine (CI has it)")
     command = [bwrap, "--unshare-all", "--unshare-user", "--uid", "10001", "--gid", "10001", "--die-with-parent"]
     command += ["--cap-drop", "ALL", "--clearenv", "--setenv", "PATH", "/usr/local/bin:/usr/bin:/bin"]
+    command += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]  # first: what is shown may lie below /tmp
     command += ["--ro-bind", "/usr", "/usr", "--ro-bind-try", "/etc/ssl", "/etc/ssl"]
     command += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     for name in ("bin", "sbin", "lib", "lib64"):
@@ -79,7 +80,6 @@ def container(shared: Path) -> list[str]:
     for place in (*outside_usr, REPOSITORY / "sandbox", REPOSITORY / "plugins"):
         if not place.is_relative_to("/usr"):
             command += ["--ro-bind", str(place), str(place)]
-    command += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
     command += ["--bind", str(shared), str(shared), "--chdir", str(REPOSITORY), "--remount-ro", "/"]
     boot = f"import sys; sys.path[:0] = {[str(REPOSITORY), *map(str, site_folders())]!r}; from sandbox.sidecar import main; main()"
     return [*command, "--", str(interpreter()), "-I", "-S", "-B", "-c", boot]
@@ -103,9 +103,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-async def there(path: Path) -> None:
+async def there(path: Path, process: subprocess.Popen[bytes] | None = None) -> None:
     async with asyncio.timeout(WAIT):
         while not path.exists():
+            assert process is None or process.poll() is None, "it has ended; its error output says why"
             await asyncio.sleep(0.01)
 
 
@@ -130,8 +131,8 @@ async def test_two_sessions_work_there_apart_without_network_or_secrets(shared: 
     told: list[Connection] = []
     one, two = shared / "sessions" / "one" / "work", shared / "sessions" / "two" / "work"
     policy = Policy(sidecar=shared / "s.sock", tool_hosts=("*:*",), private_hosts=("*:*",), on_connection=told.append)
-    with contained(shared):
-        await there(shared / "s.sock")
+    with contained(shared) as process:
+        await there(shared / "s.sock", process)
         boxes = Boxes(policy)
         rung = await boxes.rung()
         assert (rung.name, rung.safe) == ("B", True)
@@ -173,7 +174,7 @@ async def test_two_sessions_work_there_apart_without_network_or_secrets(shared: 
 async def test_a_sidecar_that_is_stopped_or_killed_takes_all_its_jobs_with_it(shared: Path, number: int):
     work = shared / "sessions" / "w"
     with contained(shared) as process:
-        await there(shared / "s.sock")
+        await there(shared / "s.sock", process)
         boxes = Boxes(Policy(sidecar=shared / "s.sock"))
         running = asyncio.create_task(boxes.run("s", work, Job("shell", "(setsid sleep 4719 &); touch up; sleep 4719")))
         await there(work / "up")
@@ -186,8 +187,8 @@ async def test_a_sidecar_that_is_stopped_or_killed_takes_all_its_jobs_with_it(sh
         with pytest.raises(SandboxError, match="No sidecar answers"):
             await boxes.run("s", work, Job("shell", "true"))
         (shared / "s.sock").unlink(missing_ok=True)
-        with contained(shared):
-            await there(shared / "s.sock")
+        with contained(shared) as another:
+            await there(shared / "s.sock", another)
             assert (await boxes.run("s", work, Job("shell", "echo back"))).stdout.text == "back\n"
             await boxes.close()
 
@@ -196,8 +197,8 @@ async def test_a_hostile_client_gets_no_further_than_its_own_connection(shared: 
     sessions = shared / "sessions"
     (sessions / "good").mkdir()
     (sessions / "link").symlink_to("/etc")
-    with contained(shared):
-        await there(shared / "s.sock")
+    with contained(shared) as process:
+        await there(shared / "s.sock", process)
         boxes = Boxes(Policy(sidecar=shared / "s.sock"))
         assert (await boxes.run("good", sessions / "good", Job("shell", "true"))).ok
         hostile = [await _hello(shared / "s.sock") for _ in range(20)]
