@@ -17,11 +17,12 @@ from agent.execution.executor import Executor
 from agent.execution.pipes import Pipes
 from agent.orchestrator import OrchestratorRunner
 from agent.planning.draft import Draft
-from agent.policy import consent, gate, grants, provenance, rule, this_task
+from agent.policy import consent, gate, grants, own_rules, provenance, rule, this_task
 from agent.reception import Reception
 from agent.store import consents, rows
+from agent.store.sql import SqlStore
 from tests.journeys import test_for_this_task as for_this_task
-from tests.trust import attacks, plots, test_doors, test_worst_case, test_yes
+from tests.trust import attacks, plots, test_doors, test_standing, test_worst_case, test_yes
 from tests.trust.mutating import (
     Mutant,
     Patch,
@@ -233,6 +234,19 @@ MUTANTS = (
         "no is asked about again",
         put(this_task, "denied_too_often", never),
         by(test_worst_case.test_whoever_is_asked_again_and_again_says_no_twice_and_that_is_all),
+    ),
+    Mutant(
+        "the owner's rules cover anything",
+        put(own_rules, "covers", always),
+        by(
+            test_standing.test_a_rule_of_the_owner_s_allows_what_it_pins_and_nothing_else,
+            pinned={"to": attacks.MAIL["to"]},
+        ),
+    ),
+    Mutant(
+        "the journal forgets why a step was chosen",
+        given(SqlStore, "add_steps", lambda self, run, epoch, steps, _: ((self, run, epoch, steps, NOTHING), {})),
+        by(test_standing.test_a_run_that_goes_on_where_one_was_stopped_knows_what_its_plan_had_read, kind=plots.adds),
     ),
 )
 

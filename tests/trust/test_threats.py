@@ -16,6 +16,14 @@ THREATS: dict[str, tuple[str, ...]] = {
         "trust/test_worst_case.py::test_nor_in_strict_mode",
         "trust/test_mutants.py::test_a_rule_that_is_broken_in_one_place_is_noticed",
     ),
+    "… under what the owner has allowed beforehand": (
+        "trust/test_standing.py::test_a_rule_of_the_owner_s_allows_what_it_pins_and_nothing_else",
+        "trust/test_standing.py::test_never_is_never_also_when_the_person_would_agree",
+        "trust/test_standing.py::test_a_known_contact_makes_no_words_of_others_clean",
+    ),
+    "… in a run that goes on from another": (
+        "trust/test_standing.py::test_a_run_that_goes_on_where_one_was_stopped_knows_what_its_plan_had_read",
+    ),
     "… after a crash": (
         "trust/test_worst_case.py::test_nor_after_a_kill",
         "journeys/test_crash.py",
@@ -40,7 +48,7 @@ THREATS: dict[str, tuple[str, ...]] = {
     "a plugin that says too little of itself": (
         "trust/test_lying_plugins.py::test_a_tool_that_asks_for_the_network_can_t_call_itself_harmless",
         "trust/test_lying_plugins.py::test_a_tool_with_the_network_or_in_this_process_that_says_nothing_is_taken_for_the_worst",
-        "agent/policy/test_gate.py::test_a_program_that_may_reach_hosts_is_an_effect",
+        "agent/policy/test_gate.py::test_a_program_that_may_reach_hosts_asks_for_what_it_could_tell",
     ),
     "a page that says “stop asking”": (
         "trust/test_other_threats.py::test_a_page_that_says_stop_asking_changes_no_rule",
