@@ -48,6 +48,11 @@ class Refused:
     error: Exception
 
 
+def rang(operation: Operation, outcome: Any) -> bool:
+    """Say whether the outbox may have changed by an operation, which had this outcome."""
+    return operation.rings and outcome is not False and not isinstance(outcome, Refused)
+
+
 class FateUnknown(JournalFailed):
     """The connection was lost while a transaction was committed, and the server does not say what became of it."""
 
@@ -55,11 +60,12 @@ class FateUnknown(JournalFailed):
 class Batches:
     """Carries out batches of operations on one connection, each batch in one transaction with one commit.
 
-    `commits` counts the transactions that wrote.
+    `commits` counts the transactions that wrote; `tell` is called in those after which the outbox may have changed.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, tell: Callable[[Connection], None] | None = None) -> None:
         self._connection = connection
+        self._tell = tell
         self._late: dict[Owner, Exception] = {}
         self._begins = READS
         self.commits = 0
@@ -73,19 +79,23 @@ class Batches:
         self._begins = WRITES if writes else READS
         outcomes = None if self._is_late(operations) else self._hopefully(operations)
         if outcomes is None:
-            outcomes = self._once(lambda: self._exactly(operations))
+            outcomes = self._once(self._exactly, operations)
         self.commits += writes
         return outcomes
 
-    def _once(self, carry_out: Callable[[], list[Any]]) -> list[Any]:
+    def _once(
+        self, carry_out: Callable[[Sequence[Operation]], list[Any]], operations: Sequence[Operation]
+    ) -> list[Any]:
         """Carry out one transaction; when this raises, nothing of it was kept, but for FateUnknown."""
         connection = self._connection
         connection.info["begin"] = self._begins
         transaction = connection.begin()
         try:
             audit.noted(connection).clear()
-            outcomes = carry_out()
+            outcomes = carry_out(operations)
             audit.write(connection)
+            if self._tell is not None and any(map(rang, operations, outcomes)):
+                self._tell(connection)
             number = number_of(connection)
         except BaseException:
             transaction.rollback()
@@ -122,7 +132,7 @@ class Batches:
     def _hopefully(self, operations: Sequence[Operation]) -> list[Any] | None:
         """Do everything as if nothing could fail; None (and nothing kept) when something did."""
         try:
-            return self._once(lambda: self._all(operations))
+            return self._once(self._all, operations)
         except FateUnknown:  # done again, it might be done twice
             raise
         except Exception:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from agent.store import schema
 from agent.store.batch import Operation
-from agent.store.dialect import url_of
+from agent.store.dialect import BUSY_SECONDS, is_server, url_of
 from agent.store.faults import translate
+from agent.store.server_bell import OUTBOX, ServerBell
 from agent.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -31,10 +33,13 @@ class Journal:
         self.url = url_of(url_or_path)
         self.outbox_changed = asyncio.Event()
         self._clock = clock
+        self._bell = ServerBell(self.url, OUTBOX) if is_server(self.url) else None
+        self._listens = contextlib.ExitStack()
         self._writer = Writer(
             lambda: schema.open_journal(self.url),
             translate=lambda error: translate(error, self.url),
             ring=self.outbox_changed.set,
+            tell=None if self._bell is None else self._bell.tell,
         )
 
     @property
@@ -44,8 +49,25 @@ class Journal:
 
     async def open(self) -> None:
         await self._writer.start()
+        if self._bell is not None:
+            await self._listen(self._bell)
+
+    async def _listen(self, bell: ServerBell) -> None:
+        """Notice what other processes post: it is sent by the one that has the channel."""
+        listens = asyncio.Event()
+
+        def rung() -> None:
+            if listens.is_set():
+                self.outbox_changed.set()
+            listens.set()  # at first it rings to say so
+
+        self._listens.close()
+        self._listens.enter_context(bell.listening(rung))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(listens.wait(), BUSY_SECONDS)
 
     async def close(self) -> None:
+        self._listens.close()
         await self._writer.stop()
 
     def _do(

@@ -26,17 +26,19 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
 
-LISTENS = "dirigent-bell"  # what a connection that listens is called, so that listeners can be counted
+TRIGGERS, OUTBOX = "dirigent_bell", "dirigent_outbox"  # a connection that listens is called so, and can be counted
 AGAIN_SECONDS = 2.0
-_RING = text("SELECT pg_notify('dirigent_bell', :who)")
+LEAVE_SECONDS = 2.0
+_RING = text("SELECT pg_notify(:what, :who)")
 _OTHERS = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = :name")
 
 
 class ServerBell:
-    """Rings in every process that listens at the same database."""
+    """Rings in every process that listens at the same database for the same: changed triggers, or the outbox."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, what: str = TRIGGERS) -> None:
         self._url = url
+        self._what = what
         self._own = secrets.token_hex(8)
         self._asked = threading.Event()  # the thread is to ring
         self._wake = -1  # writing there wakes the thread
@@ -59,11 +61,9 @@ class ServerBell:
             yield
         finally:
             ended.set()
-            os.write(self._wake, b"!")
-            thread.join()
-            os.close(woken)
-            os.close(self._wake)
-            self._wake = -1
+            self._wake, wake = -1, self._wake
+            os.close(wake)
+            thread.join(LEAVE_SECONDS)  # it may be waiting for a server that is gone, and leaves later then
 
     def ring(self) -> int:
         """Wake the others; return how many there are. Who listens hands it to its thread, and does not count."""
@@ -73,11 +73,15 @@ class ServerBell:
             return 0
         try:
             with self._connected("dirigent") as connection:
-                connection.execute(_RING, {"who": self._own})
-                return int(connection.execute(_OTHERS, {"name": LISTENS}).scalar_one())
+                self.tell(connection)
+                return int(connection.execute(_OTHERS, {"name": self._what}).scalar_one())
         except DBAPIError as error:
             logger.warning("Other processes could not be woken: {}", error.orig)
             return 0
+
+    def tell(self, connection: Connection) -> None:
+        """Wake the others when the transaction under way is committed."""
+        connection.execute(_RING, {"what": self._what, "who": self._own})
 
     @contextlib.contextmanager
     def _connected(self, name: str) -> Iterator[Connection]:
@@ -93,8 +97,8 @@ class ServerBell:
     def _live(self, woken: int, ended: threading.Event, heard: Callable[[], None]) -> None:
         while not ended.is_set():
             try:
-                with self._connected(LISTENS) as connection:
-                    connection.exec_driver_sql("LISTEN dirigent_bell")
+                with self._connected(self._what) as connection:
+                    connection.exec_driver_sql(f"LISTEN {self._what}")
                     self.listens.set()
                     heard()
                     self._listen(connection, woken, ended, heard)
@@ -103,6 +107,7 @@ class ServerBell:
                 select.select([woken], [], [], AGAIN_SECONDS)
             finally:
                 self.listens.clear()
+        os.close(woken)
 
     def _listen(self, connection: Connection, woken: int, ended: threading.Event, heard: Callable[[], None]) -> None:
         driver: Any = connection.connection.driver_connection
@@ -112,6 +117,6 @@ class ServerBell:
                 os.read(woken, 64)
             if self._asked.is_set():
                 self._asked.clear()
-                connection.execute(_RING, {"who": self._own})
+                self.tell(connection)
             if [one for one in driver.notifies(timeout=0) if one.payload != self._own]:
                 heard()

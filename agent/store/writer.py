@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from agent.errors import DirigentError
-from agent.store.batch import Batches, Operation, Refused
+from agent.store.batch import Batches, Operation, Refused, rang
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ class Writer:
     """Takes operations on the event loop, carries them out in a thread, in the order in which they were requested.
 
     `connect` is called in the thread and returns the open journal. `translate` turns a database's error into one for
-    people. `ring` is called on the loop after a commit with operations that ring.
+    people. `ring` is called on the loop after a commit with operations that ring, and `tell` in the thread before it.
     """
 
     def __init__(
@@ -36,10 +36,12 @@ class Writer:
         *,
         translate: Callable[[Exception], Exception],
         ring: Callable[[], None],
+        tell: Callable[[Connection], None] | None = None,
     ) -> None:
         self._connect = connect
         self._translate = translate
         self._ring = ring
+        self._tell = tell
         self._queue: Queue = SimpleQueue()
         self._waiting: list[Operation] = []
         self._flush_at: asyncio.Handle | None = None
@@ -127,7 +129,7 @@ class Writer:
         except Exception as error:
             self._call(_settle, opened, Refused(self._translate(error)))
         else:
-            self._batches = Batches(connection)
+            self._batches = Batches(connection, self._tell)
             self._call(_settle, opened, None)
             self._work(self._batches, queue)
             _close(connection)
@@ -162,7 +164,7 @@ class Writer:
     def _deliver(self, operations: Sequence[Operation], outcomes: Sequence[Any]) -> None:
         rings = False
         for operation, outcome in zip(operations, outcomes, strict=True):
-            rings |= operation.rings and outcome is not False and not isinstance(outcome, Refused)
+            rings |= rang(operation, outcome)
             if operation.future is not None:
                 _settle(operation.future, outcome)
             elif isinstance(outcome, Refused):

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent.domain.messages import Destination
+from agent.domain.messages import Destination, OutboundMessage
 from agent.domain.run import Run
 from agent.errors import ConfigError, JournalFailed
 from agent.store.dialect import url_of
@@ -289,7 +290,7 @@ async def test_a_bell_goes_on_when_its_connection_is_lost(url: str, postgres: Po
     with listener.listening(rung.set):
         await heard_within_a_minute(rung)
         postgres.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dirigent-bell' "
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dirigent_bell' "
             f"AND datname = '{url.rpartition('/')[2]}'"
         )
         await heard_within_a_minute(rung)  # it listens again
@@ -306,3 +307,12 @@ async def test_a_trigger_that_is_made_elsewhere_is_noticed_at_once(url: str, tmp
             await heard_within_a_minute(noticed)
             await other.app.automation.switch.halt()
             await heard_within_a_minute(noticed)
+
+
+async def test_what_another_process_posts_is_noticed_at_once(url: str, notice: Callable[..., OutboundMessage]):
+    sending, posting = await opened(url), await opened(url)
+    await posting.post(notice("a"))
+    await heard_within_a_minute(sending.outbox_changed)
+    assert [message.key for message in await sending.due_messages("telegram")] == ["a"]
+    await sending.close()
+    await posting.close()
