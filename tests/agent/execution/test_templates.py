@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -145,3 +146,19 @@ def test_a_template_can_refuse():
 )
 def test_a_condition_needs_no_braces(condition, true):
     assert holds(condition, SCOPE)[0] is true
+
+
+LOOP = "{% for n in range(100) %}{{ n }}{% endfor %}"
+
+
+def test_a_template_that_works_too_long_is_ended(monkeypatch):
+    worked = itertools.count(0.0, 0.1)
+    monkeypatch.setattr("agent.execution.templates.time.thread_time", lambda: next(worked))
+    with pytest.raises(TemplateFailed, match="it takes longer than 2 s"):
+        render(LOOP, SCOPE)
+
+
+def test_a_machine_that_has_no_time_for_a_template_does_not_fail_it(monkeypatch):
+    passed = itertools.count(0.0, 60.0)
+    monkeypatch.setattr("agent.execution.templates.time.monotonic", lambda: next(passed))
+    assert render(LOOP, SCOPE).value.startswith("0123")
