@@ -224,7 +224,7 @@ async def test_killed_in_the_middle_it_goes_on_and_changes_nothing_twice(tmp_pat
         while not any(what == "note" for _, what in zammad.writes):
             await asyncio.sleep(0.005)  # the server is in this process: it sees the first note as soon as it is there
     process.send_signal(signal.SIGKILL)
-    await process.wait()
+    await process.communicate()
     assert len(zammad.writes) < 2 * len(SORTED)
     code, out, err = await dirigent(at, "chat", "--model", "offline", stdin="")
     assert code == 0, out + err

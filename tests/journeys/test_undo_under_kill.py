@@ -36,7 +36,7 @@ async def killed(home: Path, restored: int) -> int:
         while sum(path.read_text().startswith("old") for path in work.glob("f*.txt")) < restored:
             await asyncio.sleep(0)
     process.kill()
-    await process.wait()
+    await process.communicate()
     return sum(path.read_text().startswith("old") for path in work.glob("f*.txt"))
 
 

@@ -62,7 +62,7 @@ async def test_kill_9_loses_doubles_and_reorders_nothing(tmp_path: Path, a_trigg
         assert await child.stdout.readline() == b"ready\n"
         await asyncio.sleep(dice.uniform(0.05, 0.6) + kill * 0.2)  # the moment of the kill is by chance
         child.kill()
-        await child.wait()
+        await child.communicate()  # reads to the end, so that its pipe is closed with the loop
 
     assert [(event.key, event.error) for event in await store.events("dead")] == []
     assert len(await store.events("handled")) == EVENTS

@@ -41,7 +41,7 @@ async def test_kill_9_loses_and_doubles_no_fire(tmp_path: Path, a_trigger):
         assert await child.stdout.readline() == b"ready\n"
         await asyncio.sleep(dice.uniform(0.05, 0.6) if kill < KILLS else 1.5)  # the moment of the kill is by chance
         child.kill()
-        await child.wait()
+        await child.communicate()
     runs = Counter(run.request for run in await store.recent_runs(limit=10_000))
     for number in range(SCHEDULES):
         every = 1 + number * 0.13

@@ -173,7 +173,8 @@ async def test_it_runs_as_a_process_of_its_own(tmp_path):
         assert json.loads(answer["choices"][0]["message"]["content"]) == {"sky": "blue"}
         assert json.loads(log.read_text())["request"] == body
         process.send_signal(signal.SIGINT)
-        assert await process.wait() == 0
+        await process.communicate()  # to the end, so that its pipe is closed before the loop is
+        assert process.returncode == 0
     finally:
         if process.returncode is None:
             os.kill(process.pid, signal.SIGKILL)
