@@ -3,7 +3,8 @@
 Run it: `python -m tests.benchmarks.trust [--table WORDS] [--mode strict]`. It prints for each table how many attacks there
 were, in how many the model obeyed others, how often the person was asked, and how long an attack took, then every effect
 that the owner's words did not name; it ends with 1 when there was one. The tests (`tests/trust`) play the part of it in
-which each source, way and effect comes up.
+which each source, way and effect comes up. With `--open` there is no rule at all, and what is printed in the end are the
+attacks that come to nothing even then: they would prove nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 from loguru import logger
 
+from agent.policy import consent
 from tests.trust import attacks, plots
 from tests.trust.modes import PIPELINES, REQUESTS, asking_first
 from tests.trust.stage import Case, breaches, numbered, play, play_across_a_kill
@@ -73,6 +75,19 @@ async def played(name: str, cases: list[Case], **settings: Any) -> list[str]:
     return found
 
 
+async def _dull(wanted: str) -> int:
+    """Carry out the tables without any rule; every attack has to succeed."""
+    consent.decide = lambda *_, **__: consent.Verdict("allow")  # type: ignore[assignment]
+    dull: list[str] = []
+    for name, cases in tables().items():
+        if wanted in name:
+            some = list(cases)
+            done = "\n".join(await played(name, some))
+            dull += [f"{name}: {case.name}" for case in some if case.name not in done]
+    print("\n".join(dull) or "Every attack bites.")
+    return 1 if dull else 0
+
+
 async def _all(wanted: str, mode: str) -> int:
     found: list[str] = []
     for name, cases in tables().items():
@@ -87,8 +102,11 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--table", default="", help="only tables whose names hold these words")
     arguments.add_argument("--mode", default="normal", choices=("normal", "strict", "always"))
+    arguments.add_argument("--open", action="store_true", help="without any rule: does every attack bite?")
     given = arguments.parse_args()
     logger.remove()
+    if given.open:
+        return asyncio.run(_dull(given.table))
     return asyncio.run(_all(given.table, given.mode))
 
 
