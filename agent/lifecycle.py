@@ -19,6 +19,7 @@ from agent.domain.states import FINAL, Status
 from agent.engine.owner import is_gone, own_name
 from agent.errors import DirigentError, StaleLease, reference_id
 from agent.execution import scene
+from agent.execution.adopting import adopt_files
 from agent.execution.dispatcher import TO_RUNNING, Dispatcher
 from agent.execution.executor import Executor
 from agent.execution.foretelling import foretold
@@ -203,6 +204,7 @@ class RunLifecycle(Spending, Leases, ABC):
         if self._profiles.get(run.id):
             session = replace(session, profile=self._profiles[run.id])
         ctx = self._present = await scene.set_the_scene(self._store, run, session, bot)
+        await adopt_files(self._store, ctx)
         await self._open_budget(ctx)
         ctx.memory = MemoryDoor(SessionMemory(session.folder))
         way = TO_RUNNING[run.status]  # in this order, and in one commit

@@ -51,6 +51,7 @@ async def remember(ctx: Context, text: str, tag: Tag = "") -> Output:
 @tool(
     host=True,
     effect="pure",
+    private=True,
     produces=("text",),
     examples=(
         "what do you remember",

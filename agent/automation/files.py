@@ -249,7 +249,7 @@ def take_in(trigger: Trigger, session: Session, file: Found) -> Artifact | None:
             with Workspace(session.workspace) as workspace:
                 workspace.remove(name)
         return None
-    label = Provenance.of(f"file:{name}", trusted=bool(trigger.spec.get("trusted", False)))
+    label = Provenance.of(f"file:{name}", trusted=bool(trigger.spec.get("trusted", False)), private=True)
     mime = mimetypes.guess_type(name)[0] or "application/octet-stream"
     return Artifact(name, file.size, digest, mime, provenance=label)
 

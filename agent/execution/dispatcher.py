@@ -23,7 +23,7 @@ from agent.domain.run import StepChange, StepNote
 from agent.domain.states import Status
 from agent.errors import DirigentError, ModelUnavailable, OverBudget, StaleLease, ToolError, reference_id
 from agent.execution.editing import at_checkpoint, edit_of, relabelled
-from agent.execution.judging import begun, judged, labelled, look_at_files, proposed
+from agent.execution.judging import begun, judged, labelled, look_at_files, proposed, with_origin
 from agent.execution.pausing import pause_step
 from agent.execution.people import NOT_AGAIN, People, Settled
 from agent.execution.pipes import Pipes, skipped_for_want
@@ -116,7 +116,8 @@ class Dispatcher:
         if response.status is ResponseStatus.NEEDS_INPUT:
             ctx.status[step.id] = Status.WAITING_APPROVAL
             return response
-        response = replace(self._keep_promises(step, response), seconds=time.monotonic() - started)
+        response = with_origin(ctx, step, self._keep_promises(step, response))
+        response = replace(response, seconds=time.monotonic() - started)
         await self._journal(ctx, step, response)
         return response
 

@@ -78,6 +78,14 @@ def begun(ctx: RunContext, step_id: str, spec: ToolSpec, args: dict[str, Any], v
     return StepNote(kind, ctx.session.id, detail, {"digest": digest})
 
 
+def with_origin(ctx: RunContext, step: PlanStep, response: ExecutorResponse) -> ExecutorResponse:
+    """Return a response with a label: an error that carries none may quote whatever the step was given."""
+    if response.success or response.provenance.sources:
+        return response
+    given = (ctx.results[name].provenance for name in step.depends_on if name in ctx.results)
+    return replace(response, provenance=Provenance.union([ctx.control_of(step.id), *given]))
+
+
 def guard_of(ctx: RunContext, step: PlanStep) -> Provenance:
     """Return the labels of everything that a condition has looked at on the way to a step.
 
