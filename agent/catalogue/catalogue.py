@@ -12,13 +12,14 @@ from loguru import logger
 
 from agent.catalogue.arguments import converted
 from agent.catalogue.narrowing import Narrowing
+from agent.catalogue.overriding import Overridden, overridden, with_tools
 from agent.catalogue.signatures import signature
 from agent.errors import ConfigError, ToolArguments, ToolUnknown
 from plugins.api import Form, ServiceSpec, ToolSpec
 from plugins.loader import LoadedPlugin, discover
 
 if TYPE_CHECKING:
-    from agent.config import AppConfig
+    from agent.config import AppConfig, ToolSettings
     from agent.domain.session import Profile
 
 
@@ -47,6 +48,7 @@ class Catalogue:
                 self._bare.setdefault(spec.name, spec)
         self._names = _names(self._all, self._bare)
         self._narrowing = Narrowing()
+        self.set_by_owner: Mapping[str, Overridden] = {}  # by full name
         self._check_settings()
 
     @classmethod
@@ -55,7 +57,20 @@ class Catalogue:
         folders = [config.folder / "plugins", *(folder.expanduser().absolute() for folder in config.plugin_folders)]
         allowed = set(config.profile_plugins)
         found = discover(folders, enabled=lambda name: "*" in allowed or name in allowed)
-        return cls([_reaching(plugin, config.sandbox.allow_hosts) for plugin in found], settings=config.plugins)
+        declared = cls([_reaching(plugin, config.sandbox.allow_hosts) for plugin in found], settings=config.plugins)
+        return declared.overridden(config.tools) if config.tools else declared
+
+    def overridden(self, words: Mapping[str, ToolSettings]) -> Self:
+        """Return the catalogue with the owner's word on tools, by name, in place of their authors'.
+
+        Raises ConfigError for what is not there. Of a plugin that is broken nobody knows; that is told elsewhere.
+        """
+        broken = {plugin.name for plugin in self.broken}
+        told = {name: word for name, word in words.items() if name.split(".")[0] not in broken}
+        tools = overridden(told, self.find, list(self._names))
+        made = type(self)([with_tools(plugin, tools) for plugin in self.plugins], settings=self.settings)
+        made.set_by_owner = tools
+        return made
 
     @property
     def broken(self) -> tuple[LoadedPlugin, ...]:

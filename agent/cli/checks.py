@@ -215,10 +215,16 @@ def _clock(date: str) -> list[Finding]:
 def check_plugins(config: AppConfig) -> Finding:
     """Load every plugin."""
     from agent.catalogue import Catalogue
+    from agent.policy.owners_word import less_careful
 
     catalogue = Catalogue.load(config)
     tools = len(catalogue.tools())
     if catalogue.broken:
         listed = "; ".join(f"{plugin.name}: {plugin.error}" for plugin in catalogue.broken)
         return Finding("plugins", "fail", listed, "Correct or remove them; `dirigent plugins` shows where they lie.")
-    return Finding("plugins", "ok", f"{len(catalogue.plugins)} plugins, {tools} tools")
+    said = f"{len(catalogue.plugins)} plugins, {tools} tools"
+    looser = {name: less_careful(tool.declared, tool.now) for name, tool in catalogue.set_by_owner.items()}
+    if listed := "; ".join(f"{name} ({', '.join(what)})" for name, what in looser.items() if what):
+        text = f"{said}; less careful than their authors meant them to be: {listed}"
+        return Finding("plugins", "warn", text, "That is your word under [tools] in dirigent.toml; `dirigent plugins`.")
+    return Finding("plugins", "ok", said)

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
+    from agent.catalogue.overriding import Overridden
     from plugins.api import ServiceSpec, ToolSpec
     from plugins.loader import LoadedPlugin
 
+NONE: Mapping[str, Overridden] = {}
 EPILOG = """\
 effects:
   pure          touches nothing outside
@@ -19,6 +22,10 @@ effects:
   effect        changes something elsewhere: asks when you did not say so yourself
 
 Put a plugin of your own into plugins/ in the home: a Python file with a docstring and a function under @tool.
+
+What a tool's author says of it can be wrong. Your word goes first, in dirigent.toml:
+  [tools."mail.send"]
+  effect = "effect"      also: once, untrusted, private, strict (true or false), egress = ["argument", …]
 """
 
 
@@ -37,23 +44,24 @@ def run(arguments: argparse.Namespace) -> int:
 
     catalogue = Catalogue.load(open_config(arguments))
     chosen = [catalogue.plugin(arguments.name)] if arguments.name else list(catalogue.plugins)
+    yours = catalogue.set_by_owner
     if arguments.json:
-        print(json.dumps([as_data(plugin) for plugin in chosen], ensure_ascii=False, indent=1))
+        print(json.dumps([as_data(plugin, yours) for plugin in chosen], ensure_ascii=False, indent=1))
     else:
         for plugin in chosen:
-            print("\n".join(_lines(plugin, full=bool(arguments.name))))
+            print("\n".join(_lines(plugin, yours, full=bool(arguments.name))))
     return int(any(plugin.error for plugin in chosen))
 
 
-def as_data(plugin: LoadedPlugin) -> dict[str, Any]:
-    """Return a plugin as JSON values."""
+def as_data(plugin: LoadedPlugin, yours: Mapping[str, Overridden] = NONE) -> dict[str, Any]:
+    """Return a plugin as JSON values; `yours` are the tools of which the owner has said something."""
     return {
         "name": plugin.name,
         "summary": plugin.summary,
         "source": str(plugin.source),
         "sha256": plugin.sha256,
         "error": plugin.error,
-        "tools": [_tool(spec) for spec in plugin.tools],
+        "tools": [{**_tool(spec), "set_by_you": _set(yours.get(spec.full_name))} for spec in plugin.tools],
         "services": [_service(spec) for spec in plugin.services],
         "settings": dict(plugin.settings),
     }
@@ -84,7 +92,7 @@ def _tool(spec: ToolSpec) -> dict[str, Any]:
     }
 
 
-def _lines(plugin: LoadedPlugin, *, full: bool) -> list[str]:
+def _lines(plugin: LoadedPlugin, yours: Mapping[str, Overridden], *, full: bool) -> list[str]:
     head = f"{plugin.name}  {plugin.summary}".rstrip()
     lines = [head, f"    from {plugin.source}"] if full or plugin.error else [head]
     if full and plugin.sha256:
@@ -96,6 +104,7 @@ def _lines(plugin: LoadedPlugin, *, full: bool) -> list[str]:
         lines.append(f"    {name:<18} {_effect(spec):<14} {spec.description.splitlines()[0]}")
         if full:
             lines += [f"        {line}" for line in [*_parameters(spec), *_may(spec)]]
+            lines += [f"        {line}" for line in _yours(yours.get(spec.full_name))]
     for shared in plugin.services:
         lines.append(f"    {shared.name:<18} {'service':<14} {shared.description.splitlines()[0]}")
         if full and shared.secrets:
@@ -103,6 +112,28 @@ def _lines(plugin: LoadedPlugin, *, full: bool) -> list[str]:
     if full and plugin.settings:
         lines += [f"    [plugins.{plugin.name}] {name} — {text}" for name, text in plugin.settings.items()]
     return lines
+
+
+def _set(tool: Overridden | None) -> dict[str, Any]:
+    return {name: getattr(tool.now, name) for name in tool.names} if tool is not None else {}
+
+
+def _yours(tool: Overridden | None) -> list[str]:
+    """Return what the owner has set for a tool, with what its author had declared."""
+    if tool is None:
+        return []
+    from agent.policy.owners_word import less_careful
+
+    lines = [
+        f"set by you: {name} = {json.dumps(getattr(tool.now, name))} (its author: {_was(tool, name)})"
+        for name in tool.names
+    ]
+    looser = less_careful(tool.declared, tool.now)
+    return [*lines, f"! less careful than its author meant it to be: {', '.join(looser)}"] if looser else lines
+
+
+def _was(tool: Overridden, name: str) -> str:
+    return json.dumps(getattr(tool.declared, name))
 
 
 def _may(spec: ToolSpec) -> list[str]:

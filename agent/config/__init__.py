@@ -119,6 +119,23 @@ class Consent(_Section):
     nothing private (your files, mail, memory). Then a page can have another one read, which learns what you wrote."""
 
 
+class ToolSettings(_Section):
+    """Your word on one tool, in place of its author's. What is left out stays as the author declared it."""
+
+    effect: Literal["pure", "read", "write_inside", "effect"] | None = None
+    """What it does to the world; `dirigent plugins --help` explains the words."""
+    once: bool | None = None
+    """Whether running it again after a crash could do the thing twice, so that you are asked first."""
+    untrusted: bool | None = None
+    """Whether its output carries what others wrote."""
+    private: bool | None = None
+    """Whether its output is your own affair, such as your mail."""
+    strict: bool | None = None
+    """Whether it pays, deletes or installs: then what others wrote may not even decide whether it is called."""
+    egress: tuple[str, ...] | None = None
+    """The arguments of a `read` that leave this machine."""
+
+
 class Chat(_Section):
     """How a conversation goes, on every channel."""
 
@@ -242,6 +259,11 @@ class AppConfig(BaseSettings):
     """Further folders with plugins; `plugins/` in the home is always one."""
     plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Settings of plugins, such as `[plugins.web] searxng = "http://localhost:8888"`."""
+    tools: dict[str, ToolSettings] = Field(default_factory=dict)
+    """Your word on what single tools do, by the names of `dirigent plugins`: `[tools."mail.send"]` with `effect`
+    ("pure", "read", "write_inside", "effect"), `once` (not to be repeated unasked), `untrusted` (tells what others
+    wrote), `private` (tells what is yours), `strict` (pays, deletes or installs), each true or false, and `egress`
+    (the arguments that leave). What you leave out is as its author says."""
     secrets: dict[str, SecretStr] = Field(default_factory=dict)
     """Secrets by name; a tool sees only those that it declares."""
     log_level: Level = "INFO"

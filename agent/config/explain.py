@@ -48,7 +48,7 @@ def _sentence(error: ErrorDetails, record: type[BaseModel], states: Sequence[tup
     where = source.origin(path) if source else "default"
     key, value = ".".join(path), error["input"]
     if error["type"] == "extra_forbidden":
-        return _unknown(key, where, record, env=isinstance(source, Environment))
+        return _unknown(path, where, record, env=isinstance(source, Environment))
     if isinstance(value, Unusable):
         return f"{key} ({where}): {value.reason}."
     secret = is_secret(kind_of(record, path)) or path[0] in {"secrets", "plugins"}
@@ -73,8 +73,11 @@ def _holds(state: Any, path: Path_) -> bool:
     return True
 
 
-def _unknown(key: str, where: str, record: type[BaseModel], *, env: bool) -> str:
-    known = {".".join(path): path for path, _ in settings_of(record)}
+def _unknown(path: Path_, where: str, record: type[BaseModel], *, env: bool) -> str:
+    key = ".".join(path)
+    around = kind_of(record, path[:-1])  # such as the table of one tool, which is none of the fixed settings
+    beside = [(*path[:-1], name) for name in getattr(around, "model_fields", ())]
+    known = {".".join(one): one for one in [*(found for found, _ in settings_of(record)), *beside]}
     near = difflib.get_close_matches(".".join(split(key)), known, n=1)
     said = f"{where}: no such setting" if env else f"{key} ({where}): no such setting"
     if not near:

@@ -122,7 +122,9 @@ class SettingsFile(TomlConfigSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """Return the settings, with secrets read from the files that are named."""
-        return self._with_files(super().__call__(), ())
+        read = self._with_files(super().__call__(), ())
+        tools = read.get("tools")
+        return {**read, "tools": _by_full_name(tools)} if isinstance(tools, dict) else read
 
     def _with_files(self, table: dict[str, Any], above: Path_) -> dict[str, Any]:
         read: dict[str, Any] = {}
@@ -132,6 +134,19 @@ class SettingsFile(TomlConfigSettingsSource):
             else:
                 read[key] = self._with_files(value, (*above, key)) if isinstance(value, dict) else value
         return read
+
+
+def _by_full_name(tables: dict[str, Any]) -> dict[str, Any]:
+    """Return the tables of tools by name: `[tools.mail.send]` says the same as `[tools."mail.send"]`."""
+    flat: dict[str, Any] = {}
+    for name, table in tables.items():
+        inner = {key for key, value in table.items() if isinstance(value, dict)} if isinstance(table, dict) else set()
+        flat |= {f"{name}.{key}": table[key] for key in inner}
+        if not inner:
+            flat[name] = table
+        elif len(inner) < len(table):
+            flat[name] = {key: value for key, value in table.items() if key not in inner}
+    return flat
 
 
 class SecretsFolder(SecretsSettingsSource):

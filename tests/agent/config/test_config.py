@@ -243,9 +243,12 @@ def test_every_setting_can_be_given_by_its_variable(home: Path, monkeypatch: pyt
         "secret": lambda: "s3cret-and-long-enough",
         "text": lambda: setting.choices[-1] if setting.choices else "https://other",
         "list": lambda: "5",
-        "table": lambda: {"secrets": '{"A": "b"}', "llm.prices": '{"m": [1, 2]}', "plugins": '{"a": {"b": "c"}}'}[
-            setting.key
-        ],
+        "table": lambda: {
+            "secrets": '{"A": "b"}',
+            "llm.prices": '{"m": [1, 2]}',
+            "plugins": '{"a": {"b": "c"}}',
+            "tools": '{"a.b": {"once": true}}',
+        }[setting.key],
     }
     monkeypatch.setenv(setting.env, other[setting.kind]())
     given, default = load_config(), AppConfig()
