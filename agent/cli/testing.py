@@ -37,4 +37,5 @@ def _processes(words: list[str]) -> list[str]:
     told = any(word.startswith(("-n", "--numprocesses", "--pdb", "-s", "--collect-only", "--co")) for word in words)
     if told or importlib.util.find_spec("xdist") is None:
         return []
-    return ["-n", str(max(2, min(8, os.cpu_count() or 2)))]
+    # Long journeys would keep one process at work on what it was handed early, while the others have nothing to do.
+    return ["-n", str(max(2, min(8, os.cpu_count() or 2))), "--dist", "worksteal"]

@@ -210,10 +210,10 @@ async def test_an_effect_in_a_list_asks_for_each_entry(bot: Bot, write: Write):
     write("mails", "steps: [{id: m, use: send, foreach: [ada, bob], args: {to: '{{ item }}', text: hi}}]")
 
     await bot.hears("/run mails", trusted=True)
-    asked = await bot.shown(MessageKind.APPROVAL)
-    assert sorted(a.payload["details"]["to"] for a in asked) == ["ada", "bob"]
-    for one in asked:
-        await bot.presses(f"a/{one.payload['id']}/allow")
+    [asked] = await bot.shown(MessageKind.APPROVAL)
+    assert sorted(call["details"]["to"] for call in asked.payload["calls"]) == ["ada", "bob"]
+    for call in asked.payload["calls"]:
+        await bot.presses(f"a/{call['id']}/allow")
     answer = await bot.answer()
 
     assert answer.status == "COMPLETED"
