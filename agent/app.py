@@ -135,7 +135,8 @@ def build_app(
 ) -> App:
     """Join the rooms by a configuration. Nothing is opened or started yet. `llm` None means the offline planner."""
     parts = make_parts(config, store=store, catalogue=catalogue, boxes=boxes, engine=engine)
-    bot = OutboxBot(parts.store)
+    sender = OutboxSender(parts.store)
+    bot = OutboxBot(parts.store, drafts=sender.drafts)
     orchestrator = OrchestratorRunner(config, parts, llm=llm, bot=bot)
     pipelines = Pipelines(config.folder / "pipelines", parts.catalogue, parts.store)
     reception = Reception(orchestrator, parts.store, parts.catalogue, _about(llm), pipelines=pipelines)
@@ -150,7 +151,7 @@ def build_app(
         engine=parts.engine,
         llm=llm,
         bot=bot,
-        sender=OutboxSender(parts.store),
+        sender=sender,
         orchestrator=orchestrator,
         reception=reception,
         pipelines=pipelines,

@@ -167,7 +167,8 @@ class _Poster:
         """Show what is written so far, unless the chat wants answers only whole."""
         if not self._session.drafts:
             return
-        await self._post(MessageKind.ANSWER, "answer", {"text": text, "final": False})
+        payload = {"text": text, "final": False, **({"draft": True} if self._session.live else {})}
+        await self._post(MessageKind.ANSWER, "answer", payload)
 
     async def answer(self, text: str, status: str, buttons: Sequence[Sequence[Mapping[str, str]]] = ()) -> None:
         """Show the whole answer, how the run ended, and what can be done next."""

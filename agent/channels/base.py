@@ -63,6 +63,19 @@ class Closable(Protocol):
 
 
 @runtime_checkable
+class Drafting(Protocol):
+    """A channel with drafts of its own, in which an answer may be shown while it grows; they are kept nowhere."""
+
+    name: str
+
+    def takes_drafts(self, dest: Destination) -> bool:
+        """Tell whether drafts can be shown there now; where not, answers grow by edits."""
+
+    async def draft(self, message: OutboundMessage) -> None:
+        """Show a growing answer, or more of it. Raises DeliveryDelayed; a draft that is lost is no error."""
+
+
+@runtime_checkable
 class Paced(Protocol):
     """A channel that says how fast it may be written to; one that does not is written to carefully."""
 

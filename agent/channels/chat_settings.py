@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from agent.domain.session import LIVE
 from agent.errors import ConfigError, DirigentError
 from agent.texts import say
 
 if TYPE_CHECKING:
-    from agent.domain.messages import InboundMessage
+    from agent.domain.messages import Destination, InboundMessage
     from agent.domain.session import SessionFile
     from agent.memory.session_file import SessionFolders
 
@@ -22,6 +23,7 @@ ACTION = "k"
 ZONE, DRAFTS = "time_zone", "drafts"
 ZONES = ("Europe/London", "Europe/Berlin", "Europe/Moscow", "America/New_York", "America/Los_Angeles", "Asia/Shanghai")
 MOST = 10
+WITH_DRAFTS = frozenset({"telegram"})  # channels with drafts of their own, in private chats
 OWNERS_ONLY = "Only an owner may change this."
 Rows = list[list[dict[str, str]]]
 Models = Callable[[], Awaitable[tuple[str, ...]]]
@@ -51,15 +53,15 @@ class ChatSettings:
             return say(language, "Model: choose one."), await self._model_rows(message, language)
         file = await self._file(message)
         zone = str(file.settings.get(ZONE) or self._zone_name)
-        drafts = say(language, "on") if file.settings.get(DRAFTS, True) else say(language, "off")
+        drafts = _state(file, message.dest)
         lines = [
             say(language, "Time zone: {zone} (now {time})", zone=zone, time=f"{datetime.now(_zone(zone)):%H:%M}"),
             say(language, "Model: {model}", model=file.model or self._model or say(language, "none")),
-            say(language, "Answers show while they are written: {state}", state=drafts),
+            say(language, "Answers show while they are written: {state}", state=_in_words(language, drafts)),
         ]
         rows = [
             [_button(f"🕘 {say(language, 'Time zone')}", "zone"), _button(f"🧠 {say(language, 'Model')}", "model")],
-            [_button(f"✍️ {say(language, 'Drafts')}: {drafts}", "drafts")],
+            [_button(f"✍️ {say(language, 'Drafts')}: {_in_short(language, drafts)}", "drafts")],
         ]
         return "\n".join(lines), rows
 
@@ -79,9 +81,10 @@ class ChatSettings:
 
     async def _switch_drafts(self, message: InboundMessage, _value: str) -> str:
         file = await self._file(message)
-        on = not file.settings.get(DRAFTS, True)
-        await self._change(message, settings={**file.settings, DRAFTS: on})
-        return say(message.dest.language, "on") if on else say(message.dest.language, "off")
+        states: list[bool | str] = [True, False, LIVE] if _has_drafts(message.dest) else [True, False]
+        state = states[(states.index(_state(file, message.dest)) + 1) % len(states)]
+        await self._change(message, settings={**file.settings, DRAFTS: state})
+        return _in_short(message.dest.language, state)
 
     async def typed(self, message: InboundMessage, rest: str) -> str:
         """Act on `/settings zone NAME`; "" for nothing typed. Raises ConfigError for what cannot be."""
@@ -157,6 +160,26 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return ZoneInfo("UTC")
+
+
+def _has_drafts(dest: Destination) -> bool:
+    return dest.channel in WITH_DRAFTS and dest.chat_type == "private"
+
+
+def _state(file: SessionFile, dest: Destination) -> bool | str:
+    """Return how answers show there while they are written: True by edits, False not at all, LIVE in drafts."""
+    kept = file.settings.get(DRAFTS, True)
+    return LIVE if kept == LIVE and _has_drafts(dest) else bool(kept)
+
+
+def _in_short(language: str, state: bool | str) -> str:  # noqa: FBT001 — it is a choice of three
+    if state == LIVE:
+        return say(language, "live")
+    return say(language, "on") if state else say(language, "off")
+
+
+def _in_words(language: str, state: bool | str) -> str:  # noqa: FBT001 — it is a choice of three
+    return say(language, "live, in Telegram’s own drafts") if state == LIVE else _in_short(language, state)
 
 
 def _marked(name: str, *, chosen: bool) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from agent.channels.base import Closable, Paced, Unfinished
+from agent.channels.drafts import Drafts
 from agent.channels.pacing import CAREFUL, Pace, chat_of, is_draft
 from agent.domain.messages import MessageKind, OutboundMessage
 from agent.errors import DeliveryDelayed, DeliveryRefused, DeliveryUnknown, may_pass, reference_id
@@ -70,6 +71,7 @@ class OutboxSender:
         self._retry_at: dict[int, float] = {}
         self._stopping = False
         self._backlog = 0
+        self.drafts = Drafts(store.outbox_changed.set, clock)
         for channel in channels:
             self.add(channel)
 
@@ -78,6 +80,7 @@ class OutboxSender:
         rates = channel.rates if isinstance(channel, Paced) else CAREFUL
         self._channels[channel.name] = channel
         self._paces[channel.name] = Pace(self._clock, rates)
+        self.drafts.add(channel)
         self._store.outbox_changed.set()
 
     async def run(self) -> None:
@@ -131,6 +134,8 @@ class OutboxSender:
             self._backlog += len(due)
             for message in due:
                 wait = 0.0 if chat_of(message.dest) in taken else self._wait(message)
+                if is_settled(message):
+                    self.drafts.end(chat_of(message.dest))
                 if wait > 0:
                     pause = min(pause, wait)
                 elif chat_of(message.dest) not in taken:
@@ -143,6 +148,7 @@ class OutboxSender:
         except Exception:
             logger.exception("The outbox could not be written; trying again")
             self._retry_at[-1] = self._wall() + 1.0
+        pause = min(pause, self.drafts.launch(self._paces, taken))
         return min([pause, *(at - self._wall() for at in self._retry_at.values())])
 
     async def _due(self, name: str) -> list[OutboundMessage]:
@@ -190,6 +196,7 @@ class OutboxSender:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.drafts.close()
         for channel in self._channels.values():
             if isinstance(channel, Closable):
                 await channel.close()
@@ -343,10 +350,14 @@ def _saying_so(message: OutboundMessage) -> OutboundMessage:
 
 
 class OutboxBot:
-    """How the orchestrator speaks (`domain.messages.Bot`): posts go to the outbox, signs of life to the channel."""
+    """How the orchestrator speaks (`domain.messages.Bot`): posts go to the outbox, signs of life to the channel.
 
-    def __init__(self, store: Store, channels: Iterable[Channel] = ()) -> None:
+    `drafts` (the sender's) takes growing answers that are to be shown as drafts; without it they grow by edits.
+    """
+
+    def __init__(self, store: Store, channels: Iterable[Channel] = (), drafts: Drafts | None = None) -> None:
         self._store = store
+        self._drafts = drafts
         self._channels: dict[str, Channel] = {channel.name: channel for channel in channels}
 
     def add(self, channel: Channel) -> None:
@@ -354,7 +365,12 @@ class OutboxBot:
         self._channels[channel.name] = channel
 
     async def post(self, message: OutboundMessage) -> None:
-        """Store the message (committed when this returns) and have it sent."""
+        """Store the message (committed when this returns) and have it sent; a draft is only shown, where it can be."""
+        if message.payload.get("draft"):
+            if self._drafts is not None and self._drafts.take(message):
+                return
+            payload = {name: value for name, value in message.payload.items() if name != "draft"}
+            message = replace(message, payload=payload)
         await self._store.post(message)
 
     def busy(self, dest: Destination, *, on: bool) -> None:

@@ -109,8 +109,8 @@ class MessageKind(StrEnum):
 
     Payloads: `plan` PlanView as a dictionary · `question` {question, options, number, of, id} · `approval` {title,
     details, because, id, expires}, or {id, calls: [such payloads, each with its number], open: how many} · `answer`
-    {text, final} · `files` {paths (absolute), caption} · `notice` {text} ·
-    `error` {text, hint, ref}. Any payload may hold `buttons`: [[{label, action}, …], …].
+    {text, final}, and `draft` where it grows in the channel's drafts · `files` {paths (absolute), caption} ·
+    `notice` {text} · `error` {text, hint, ref}. Any payload may hold `buttons`: [[{label, action}, …], …].
     """
 
     PLAN = "plan"

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent.domain.messages import Destination
 
+LIVE = "live"  # what the setting `drafts` says besides true and false; see `Session`
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -61,7 +62,8 @@ class Session:
     """A conversation. `id` is its key, such as `telegram:4711` or `telegram:-100123:77` (chat and topic).
 
     `folder` holds `SESSION.json`, `MEMORY.md` and the workspace; only the workspace is visible inside the sandbox.
-    `drafts` says whether answers show while they are written.
+    `drafts` says whether answers show while they are written, `live` that they do so in the channel's own drafts where
+    it has any.
     """
 
     id: str
@@ -71,6 +73,7 @@ class Session:
     model: str | None = None
     working_folder: str = "work"
     drafts: bool = True
+    live: bool = False
 
     @property
     def workspace(self) -> Path:

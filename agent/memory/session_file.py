@@ -13,7 +13,7 @@ from typing import Any
 import aiofiles
 from pydantic import ValidationError
 
-from agent.domain.session import HistoryEntry, Profile, Session, SessionFile, folder_name
+from agent.domain.session import LIVE, HistoryEntry, Profile, Session, SessionFile, folder_name
 from agent.errors import ConfigError
 from agent.memory.replace import replace_file
 
@@ -41,8 +41,17 @@ class SessionFolders:
         """Return the session, making its folder the first time. Raises ConfigError for a broken SESSION.json."""
         folder = self._root / folder_name(session_id)
         file = await self._read_once(folder, session_id, language)
-        drafts = bool(file.settings.get("drafts", True))
-        session = Session(session_id, folder, file.profile, file.language, file.model, file.working_folder, drafts)
+        shown = file.settings.get("drafts", True)
+        session = Session(
+            session_id,
+            folder,
+            file.profile,
+            file.language,
+            file.model,
+            file.working_folder,
+            drafts=bool(shown),
+            live=shown == LIVE,
+        )
         session.workspace.mkdir(parents=True, exist_ok=True)
         return session
 

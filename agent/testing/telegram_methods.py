@@ -104,6 +104,19 @@ def send_message(world: World, params: Params, _: Uploads) -> Any:
     return _post(world, params, **_text(params))
 
 
+def send_message_draft(world: World, params: Params, _: Uploads) -> Any:
+    """https://core.telegram.org/bots/api#sendmessagedraft; stricter: what is shown is text, never the placeholder."""
+    chat = writable(world, params)
+    if chat.type != "private":
+        raise bad("TEXTDRAFT_PEER_INVALID")
+    number = str(params.get("draft_id") or "0")
+    if not number.lstrip("-").isdigit() or int(number) == 0:
+        raise bad("draft_id must be non-zero")
+    chat.drafts.append((int(number), _text(params)["text"]))
+    world.touch()
+    return True
+
+
 def send_document(world: World, params: Params, uploads: Uploads) -> Any:
     """https://core.telegram.org/bots/api#senddocument."""
     writable(world, params)
@@ -315,6 +328,7 @@ METHODS: dict[str, Callable[[World, Params, Uploads], Any]] = {
     "getChat": get_chat,
     "getFile": get_file,
     "sendMessage": send_message,
+    "sendMessageDraft": send_message_draft,
     "sendDocument": send_document,
     "sendPhoto": send_photo,
     "sendMediaGroup": send_media_group,

@@ -124,6 +124,7 @@ class FakeTelegram(World):
         self.calls: list[Call] = []
         self.faults: list[Fault] = []
         self.tolerated: list[str] = []  # refusals that a test brings about without a fault; see `telegram_wire`
+        self.unknown: set[str] = set()  # methods that this server is too old to know
         self.flood_control = False
         self.flood = Flood()
         self._poll = Poll(self)
@@ -232,7 +233,7 @@ class FakeTelegram(World):
             raise Refused(401, "Unauthorized")
         if call.method == "getUpdates":
             return await self._poll.get_updates(call.params)
-        if call.method not in METHODS:
+        if call.method not in METHODS or call.method in self.unknown:
             raise Refused(404, "Not Found: method not found")
         if self.flood_control and call.method in WRITES:
             self.flood.check(call.chat)

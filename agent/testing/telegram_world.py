@@ -41,7 +41,10 @@ class Shown:
 
 @dataclass(slots=True)
 class Chat:
-    """A chat: `blocked` means that the bot can't write there any more, `silenced` that it has no right to for now."""
+    """A chat: `blocked` means that the bot can't write there any more, `silenced` that it has no right to for now.
+
+    `drafts` are those shown, as (draft_id, text), oldest first.
+    """
 
     id: int
     type: str = "private"
@@ -56,6 +59,7 @@ class Chat:
     edits: dict[int, int] = field(default_factory=dict)
     reactions: dict[int, list[str]] = field(default_factory=dict)
     reactions_allowed: bool = True
+    drafts: list[tuple[int, str]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return the Bot API's Chat."""

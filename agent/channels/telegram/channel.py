@@ -23,6 +23,7 @@ from agent.channels.telegram.asked_in_private import AskedInPrivate
 from agent.channels.telegram.calls import is_closed
 from agent.channels.telegram.courier import Courier
 from agent.channels.telegram.directory import CHANNEL, CLOSED_TO_US, Directory
+from agent.channels.telegram.drafts import DraftCourier
 from agent.channels.telegram.files import Downloads
 from agent.channels.telegram.intake import Intake
 from agent.channels.telegram.menu import Menu
@@ -82,6 +83,7 @@ class TelegramChannel:
         self._directory = Directory(config.owners, config.telegram.groups)
         self._consents = AskedInPrivate(store, self._directory)
         self._courier = Courier(self._bot, moved=self._moved)
+        self._drafts = DraftCourier(self._bot)
         self._files = FileCourier(self._bot, self._courier)
         self._downloads = Downloads(self._bot, store, config.folder / "inbox", pause=patience)
         self._listener = listener
@@ -225,6 +227,14 @@ class TelegramChannel:
             raise DeliveryRefused(f"{CLOSED_TO_US}: {refused}") from refused
         self._signs.spoken(outside.dest.chat_id)
         return delivered
+
+    def takes_drafts(self, dest: Destination) -> bool:
+        """Tell whether answers may grow as drafts there: in private chats, where the server knows and allows them."""
+        return dest.chat_id not in self._directory.closed and self._drafts.takes(dest)
+
+    async def draft(self, message: OutboundMessage) -> None:
+        """Show how far an answer is; see `Drafting.draft`."""
+        await self._drafts.show(message)
 
     async def _moved(self, old: int, new: int) -> None:
         await self._directory.move(self._store, str(old), str(new))
