@@ -22,7 +22,7 @@ from agent.execution import scene
 from agent.execution.adopting import adopt_files
 from agent.execution.dispatcher import TO_RUNNING, Dispatcher
 from agent.execution.executor import Executor
-from agent.execution.foretelling import foretold
+from agent.execution.foretelling import Foretelling
 from agent.execution.live import LivePlan
 from agent.execution.made import made_here
 from agent.execution.people import question_message
@@ -220,7 +220,7 @@ class RunLifecycle(Spending, Leases, ABC):
             live.seconds_before = float(shown.payload.get("seconds") or 0) if shown is not None else 0.0
             live.remark = str(shown.payload.get("remark") or "") if shown is not None else ""
         ctx.on_progress, ctx.on_shortened = live.progress, live.shortened
-        live.foretell = lambda steps: foretold(ctx, steps, self._catalogue, self._config)
+        live.foretell = Foretelling(ctx, self._catalogue, self._config)
         for record in ctx.records.values():
             live.take(record)
         live.detailed = await self._store.get_value(details_key(ctx.run)) == "1"

@@ -12,6 +12,7 @@ from agent.domain.execution import ExecutorResponse, ResponseStatus
 from agent.domain.messages import MessageKind, OutboundMessage
 from agent.domain.states import FINAL, Status
 from agent.execution.details import Timing, details_of
+from agent.execution.foretelling import NOTHING_SAID
 from agent.texts import mark, say
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from agent.domain.messages import Bot
     from agent.domain.plan import PlanStep
     from agent.domain.run import Run, StepRecord
+    from agent.execution.foretelling import Saying
 
 SHOWN_STEPS = 20
 PAUSE_SECONDS = 0.3
@@ -57,7 +59,7 @@ class LivePlan:
         self._timing: dict[str, Timing] = {}
         self._done = 0
         self.detailed = False  # the person has unfolded tools, arguments, times and costs
-        self.foretell: Callable[[Sequence[PlanStep]], str] = lambda _: ""  # what steps will do and ask, in words
+        self.foretell: Callable[[Sequence[PlanStep]], Saying] = lambda _: NOTHING_SAID  # what they will do and ask
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.title = run.title or run.request[:60]
@@ -188,12 +190,24 @@ class LivePlan:
         }
         if self.detailed:
             payload["details"] = details_of([self._steps[name] for name in self._shown()], self._timing)
-            payload["foretold"] = self.foretell(list(self._steps.values()))
+        payload |= self._foretold()
         if self.state in {"running", "waiting"}:
             payload["buttons"] = [self._buttons()]
         return OutboundMessage(
             self._run.dest, MessageKind.PLAN, self.key, payload, session_id=self._run.session_id, run_id=self._run.id
         )
+
+    def _foretold(self) -> dict[str, Any]:
+        """Return what the plan will do, in words: unfolded always, else while it is to come and sends something.
+
+        Whom it tells what is nobody else's business: a group is not shown it unless somebody unfolds it.
+        """
+        said = self.foretell(list(self._steps.values())) if self._steps else NOTHING_SAID
+        alone = self._run.dest.chat_type == "private"
+        beforehand = alone and said.worth_a_line and self.state in {"running", "waiting"}
+        if not said.text or not (beforehand or self.detailed):
+            return {}
+        return {"foretold": said.text, **({"asks_first": True} if beforehand and said.asks else {})}
 
     def remarked(self) -> list[OutboundMessage]:
         """Return the remark as a message of its own, for a run whose plan is not shown; nothing without one."""

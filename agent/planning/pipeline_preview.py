@@ -12,7 +12,7 @@ from agent.domain.plan import EACH, PlanStep, StepType
 from agent.domain.run import Run
 from agent.planning.pipeline_plan import levels
 from agent.policy.estimate import model_calls, model_tokens, step_cost
-from agent.policy.forecast import Situation, foretell
+from agent.policy.forecast import Situation, foretell, in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,7 @@ class Preview:
     """A plan looked at. `cost` in US dollars is None when the price of the model is unknown.
 
     `tools_cost` is the part of it that tools take; what those steps take that are `unpriced` is not known before.
+    `words` says what it reads, writes, sends and spends, in a few sentences.
     """
 
     steps: tuple[StepView, ...]
@@ -53,6 +54,7 @@ class Preview:
     cost: float | None
     tools_cost: float = 0.0
     unpriced: tuple[str, ...] = ()
+    words: str = ""
 
     @property
     def sends(self) -> tuple[str, ...]:
@@ -90,13 +92,15 @@ def look_at(
     asking = {step.id for step in steps if model_calls(step)}
     asked = [costs[name] for name in asking]
     tools = sum(cost or 0.0 for name, cost in costs.items() if name not in asking)
+    cost = None if None in asked else tools + sum(cost or 0.0 for cost in asked)
     return Preview(
         views,
         model_calls=sum(map(model_calls, steps)),
         tokens=sum(sum(model_tokens(step)) for step in steps),
-        cost=None if None in asked else tools + sum(cost or 0.0 for cost in asked),
+        cost=cost,
         tools_cost=tools,
         unpriced=tuple(name for name, cost in costs.items() if cost is None and name not in asking),
+        words=in_words(foretold, find, cost),
     )
 
 
@@ -154,7 +158,7 @@ def lines(preview: Preview, title: str) -> list[str]:
         made.append(f"{'└' if level == last else '├'}─ {level}")
         bar = " " if level == last else "│"
         made += [f"{bar}  {'└' if n == len(here) else '├'}─ {_line(step)}" for n, step in enumerate(here, start=1)]
-    return [*made, "", f"Outside: {', '.join(preview.sends) or 'nothing is changed'}", _cost(preview)]
+    return [*made, "", preview.words, f"Outside: {', '.join(preview.sends) or 'nothing is changed'}", _cost(preview)]
 
 
 def _line(step: StepView) -> str:

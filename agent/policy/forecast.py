@@ -214,6 +214,11 @@ def in_words(foretold: Mapping[str, Foretold], find: Find, money: float | None =
     return " ".join(parts) or say(language, NOTHING_OUTSIDE)
 
 
+def sends(step: PlanStep, find: Find) -> bool:
+    """Say whether a step changes or sends something outside."""
+    return any(group == SENDS for group, _ in _acts(step, find))
+
+
 def _gathered(acts: Sequence[tuple[str, bool]], language: str) -> str:
     """Return acts in words, equal ones once; of many the first, those that ask before others."""
     counted: dict[tuple[str, bool], int] = {}

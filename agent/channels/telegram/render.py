@@ -113,21 +113,24 @@ def _plan(message: OutboundMessage) -> View:
     writer.add(f"  {' · '.join(facts)}")
     details = [on_a_line(str(one)) for one in payload.get("details") or ()]
     note = cut(retell(language, str(payload.get("note") or "")), NOTE) if payload.get("state") == "running" else ""
+    told = on_a_line(str(payload.get("foretold") or ""))
+    ahead = cut(told, REMARK) if payload.get("asks_first") and not details else ""
     shown = 0
     for number, step in enumerate(steps, start=1):
         line = _step_line(number, step)
-        if writer.size + width(line) > LIMIT - 40 - width(note) - REMARK:
+        if writer.size + width(line) > LIMIT - 40 - width(note) - width(ahead) - REMARK:
             break
         writer.line(line)
         shown += 1
     hidden = int(payload.get("hidden") or 0) + len(steps) - shown
     if hidden:
         writer.line(say_n(language, "… and {n} more", "… and {n} more", hidden))
+    writer.line(ahead, "italic")
     room = LIMIT - 60 - writer.size - width(note) - REMARK
     if details and room > STEP_LINE:
         numbers = [step.get("number", number) for number, step in enumerate(steps, start=1)]
         lines = [f"{number} {detail}" for number, detail in zip(numbers, details, strict=False)]
-        text = "\n".join(filter(None, [on_a_line(str(payload.get("foretold") or "")), *lines]))
+        text = "\n".join(filter(None, [told, *lines]))
         writer.line(cut(text, min(DETAILS, room)), "expandable_blockquote")
     remark = cut(str(payload.get("remark") or ""), REMARK)
     return View((writer.line(remark, "italic").line(note, "italic").build(),), _buttons(payload))

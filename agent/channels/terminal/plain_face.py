@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from agent.channels.terminal.face import clean, details_lines, figures, step_text, still, symbol, title_of
+from agent.channels.terminal.face import clean, details_lines, figures, on_a_line, step_text, still, symbol, title_of
 
 if TYPE_CHECKING:
     import contextlib
@@ -25,10 +25,11 @@ class PlainFace:
         self._shown: dict[str, str] = {}
         self._run: Any = None
         self._unfolded = False
+        self._foretold = ""
 
     def plan(self, view: dict[str, Any]) -> None:
         if view.get("run") != self._run:
-            self._run, self._shown = view.get("run"), {}
+            self._run, self._shown, self._foretold = view.get("run"), {}, ""
         for step in view.get("steps", ()):
             status = str(step.get("status", ""))
             if status != self._shown.get(step["id"]) and _worth_a_line(status, view):
@@ -37,9 +38,16 @@ class PlainFace:
         if view.get("remark") and self._shown.get("") != view["remark"]:
             self._shown[""] = view["remark"]  # no step has an empty name
             self._say(f"  {clean(view['remark'])}")
+        self._say_before(on_a_line(view.get("foretold") or ""))
         self._details([clean(" ".join(str(one).split())) for one in view.get("details") or ()])
         if view.get("state") in {"done", "stopped", "failed"} and view.get("steps"):
             self._say(f"{view['state']}: {figures(view, float(view.get('seconds', 0)))}")
+
+    def _say_before(self, foretold: str) -> None:
+        """Write what the plan will do, once."""
+        if foretold and foretold != self._foretold:
+            self._say(f"  {foretold}")
+        self._foretold = foretold or self._foretold
 
     def _details(self, details: list[str]) -> None:
         """Write what a person has unfolded, once."""

@@ -8,7 +8,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from agent.channels.terminal.face import clean, details_lines, figures, step_text, symbol, title_of
+from agent.channels.terminal.face import clean, details_lines, figures, on_a_line, step_text, symbol, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -187,6 +187,8 @@ class RichFace:
                 lines.append(Text(f"    {details[number - 1]}", style="dim"))
         if view.get("hidden"):
             lines.append(Text(f"  … and {view['hidden']} more", style="dim"))
+        if view.get("foretold"):
+            lines.append(Text(f"  {on_a_line(view['foretold'])}", style="dim"))
         if view.get("remark"):
             lines.append(Text(f"  {clean(view['remark'])}", style="dim italic"))
         return Text("\n").join(lines)

@@ -69,6 +69,7 @@ def test_a_dry_run_shows_the_plan_and_runs_nothing(process: Process, home: Path,
     assert done.returncode == 0, done.stderr
     assert "├─ read: read_file" in done.stdout.replace("└─ read", "├─ read")
     assert "Outside: nothing is changed" in done.stdout
+    assert "Changes and sends nothing outside." in done.stdout
     assert (tmp_path / "here" / "plan.png").read_bytes().startswith(b"\x89PNG")
     assert not (home / "journal.db").exists()
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.domain.messages import Destination
+from agent.channels.telegram.render import view
+from agent.domain.messages import Destination, MessageKind, OutboundMessage
 from agent.domain.plan import PlanStep
 from agent.domain.provenance import MEMORY, NOTHING, USER, Provenance
 from agent.domain.references import find_references, with_reference_dependencies
 from agent.domain.run import Run
+from agent.execution.foretelling import Saying
+from agent.execution.live import LivePlan
 from agent.policy.forecast import Situation, foretell, in_words
 from agent.policy.gate import Proposal, ruled
 from agent.policy.provenance import of_result
@@ -76,6 +80,18 @@ def attach(file: Annotated[str, File()], to: str) -> str:
 
 TOOLS = (fetch, inbox, note, look, program, mail, post, attach)
 SPECS: dict[str, ToolSpec] = {found.name: found for found in map(spec_of, TOOLS) if found is not None}
+
+
+class Quiet:
+    """A bot that shows nothing."""
+
+    async def post(self, message: OutboundMessage) -> None:
+        """Take it."""
+
+    def busy(self, dest: Destination, *, on: bool) -> None:
+        """Take it."""
+
+
 FILES = ("mine.txt", "theirs.txt", "new.txt")
 LITERALS = ("https://a.example", "ada@home.example", "hi", "something else", *FILES)
 
@@ -179,6 +195,32 @@ async def test_what_is_foretold_is_what_the_dispatcher_asks(tmp_path: Path):
         await bot.hears(WORDS)
         asked = {one.step_id for one in await bot.app.store.approvals_of((await bot.last_run()).id)}
     assert asked == {name for name, one in foretold.items() if one.asks} == {"s3"}
+
+
+async def test_a_plan_that_asks_says_so_in_its_message_while_it_waits(tmp_path: Path):
+    async with Bot(tmp_path / "home", list(TOOLS)) as bot:
+        bot.llm.will_plan(step("s1", "fetch", url="https://a.example"), step("s2", "post", channel="{{ s1.output }}"))
+        await bot.hears(WORDS)
+        (plan,) = await bot.shown(MessageKind.PLAN)
+    assert "Reads: fetch https://a.example. Sends: post (asks first)." in plan.payload["foretold"]
+    assert plan.payload["asks_first"]
+    look = view(replace(plan, dest=replace(plan.dest, channel="telegram")))
+    assert "Sends: post (asks first)." in look.parts[0].text
+
+
+async def test_what_a_plan_sends_is_said_in_a_group_only_when_it_is_unfolded(tmp_path: Path):
+    said = Saying("Sends: post ada.", whole=True, sends=True, asks=True)
+    for chat, shown in (("private", True), ("group", False)):
+        live = LivePlan(Quiet(), Run("s", "Work", Destination("test", "1", chat_type=chat), id=1), lambda: 0.0)
+        live.foretell = lambda _: said
+        live.add(step("s1", "post", channel="ada"))
+        assert ("foretold" in live.message().payload) is shown
+        live.unfold(details=True)
+        assert live.message().payload["foretold"] == said.text
+        live.unfold(details=False)
+        live.state = "done"
+        assert "foretold" not in live.message().payload
+        await live.stop()
 
 
 def test_a_call_is_judged_in_no_time():

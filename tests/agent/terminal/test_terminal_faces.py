@@ -62,6 +62,20 @@ def everything(face: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["rich", "plain", "json"])
+def test_what_a_plan_will_do_is_said_once_under_it(kind: str):
+    drawn = Drawn(kind)
+    told = "Sends: mail ada (asks first)."
+    drawn.face.plan({**PLAN, "state": "done", "foretold": f"{told}\n\x1b[2J"})
+    drawn.face.close()
+    assert drawn.text.count(told) == 1
+    assert "\x1b[2J" not in drawn.text
+    if kind == "plain":
+        drawn.face.plan({**PLAN, "foretold": f"{told}\n\x1b[2J", "seconds": 44})
+        drawn.face.plan({**PLAN, "seconds": 45})
+        assert drawn.text.count(told) == 1
+
+
+@pytest.mark.parametrize("kind", ["rich", "plain", "json"])
 def test_nothing_that_a_terminal_would_act_on_gets_through(kind: str):
     drawn = Drawn(kind)
     everything(drawn.face, NASTY)
