@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.domain.provenance import NOTHING, Provenance
+from agent.policy import reasons
 from agent.policy.rule import GUARD, Labels, Mode, Ruling, rule
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Verdict:
 
 ALLOW = Verdict("allow")
 ORIGINS_SHOWN = 8
-YOURS = "your message"
+YOURS = reasons.YOURS
 
 
 def decide(
@@ -52,29 +53,31 @@ def decide(
 
 
 def in_words(labels: Labels, ruling: Ruling) -> str:
-    """Say why a call asks."""
+    """Say why a call asks, in English as the journal keeps it; `reasons.retold` says it in other languages."""
     parts = [because(labels.args, labels.control)]
     if not labels.files.trusted:
-        parts.append(f"it could read what comes from {_origins(labels.files)}")
+        parts.append(reasons.COULD_READ.format(origins=_origins(labels.files)))
     if ruling.private:
-        parts.append(f"{_listed(ruling.private)} may hold private data")
+        parts.append(reasons.PRIVATE.format(names=_listed(ruling.private)))
     if GUARD in ruling.reasons:
-        parts.append(f"whether it happens depends on {_origins(labels.guard)}")
-    return " · ".join(parts)
+        parts.append(reasons.DEPENDS.format(origins=_origins(labels.guard)))
+    return reasons.BETWEEN.join(parts)
 
 
 def because(args: Mapping[str, Provenance], control: Provenance) -> str:
     """Say in words where the choice and the arguments of a call came from; what has the same origins is said once."""
-    parts = [f"chosen after reading {_origins(control)}" if not control.trusted else YOURS]
+    parts = [YOURS if control.trusted else reasons.AFTER.format(origins=_origins(control))]
     alike: dict[frozenset[str], list[str]] = {}
     for name, label in args.items():
         if not label.trusted:
             alike.setdefault(frozenset(label.untrusted_names), []).append(name)
     parts += [
-        f"{_listed(names)} come{'' if len(names) > 1 else 's'} from {_origins(args[names[0]])}"
+        (reasons.COME if len(names) > 1 else reasons.COMES).format(
+            names=_listed(names), origins=_origins(args[names[0]])
+        )
         for names in alike.values()
     ]
-    return " · ".join(parts)
+    return reasons.BETWEEN.join(parts)
 
 
 def _listed(names: Collection[str]) -> str:

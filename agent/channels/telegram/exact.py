@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.channels.telegram.texts import LIMIT, Document, Text, Writer, cut, plain_words, width
 from agent.channels.visible import visible
+from agent.policy.reasons import retold
 from agent.texts import mark, retell, say, say_n
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ def exact_text(details: Any, tainted: Sequence[str] = ()) -> str:
 
 def because_line(language: str, because: Any) -> str:
     """Return why a person is asked, as one line."""
-    said = " · ".join(retell(language, part) for part in str(because).split(" · "))
-    return cut(on_a_line(said), BECAUSE)
+    return cut(on_a_line(retold(language, str(because))), BECAUSE)
 
 
 def expiry(language: str, expires: Any) -> str:
@@ -148,7 +148,7 @@ def _page(
     writer.line(say(language, "Shortened … the whole is in request.txt.") if shortened else "", "italic")
     ends = [call["expires"] for call in calls if call.get("decided") is None and call.get("expires")]
     writer.line(expiry(language, min(ends, default=None)))
-    return writer.build(), whole(language, _all(calls)) if shortened else None
+    return writer.build(), whole(language, _all(calls, language)) if shortened else None
 
 
 def _listed(writer: Writer, call: Mapping[str, Any], room: int, language: str) -> bool:
@@ -169,11 +169,11 @@ def _listed(writer: Writer, call: Mapping[str, Any], room: int, language: str) -
     return shown != details
 
 
-def _all(calls: Sequence[Mapping[str, Any]]) -> str:
+def _all(calls: Sequence[Mapping[str, Any]], language: str) -> str:
     """Return every open call with its exact arguments."""
     parts = [
         f"{call['number']}. {' '.join(str(call['title']).split())}\n{exact_text(call['details'])}\n"
-        f"Because: {' '.join(str(call.get('because') or '').split())}\n"
+        f"{say(language, 'Because:')} {' '.join(retold(language, str(call.get('because') or '')).split())}\n"
         for call in calls
         if call.get("decided") is None
     ]
