@@ -12,6 +12,7 @@ from loguru import logger
 from agent.domain.messages import Destination, MessageKind, OutboundMessage
 from agent.errors import DirigentError, OverBudget
 from agent.llm.protocol import ChatMessage, LLMRequest, Notice, TextDelta
+from agent.texts import retell, say
 from sandbox.api import SandboxError
 from sandbox.workspace import Workspace, safe_name
 
@@ -69,7 +70,7 @@ async def compose_final_answer(  # noqa: PLR0917  # the specified call
                 raise
             logger.warning("{}: the model could not write the answer: {}", corr_id, error)
     text = text.strip() if any(char.isprintable() and not char.isspace() for char in text) else ""
-    text = text or answer_from_results(step_results, artifacts)
+    text = text or answer_from_results(step_results, artifacts, place.language)
     try:
         await poster.answer(text, status, buttons)
         await poster.files(artifacts)
@@ -140,17 +141,26 @@ def material(step_results: Sequence[Mapping[str, Any]]) -> str:
 def answer_from_results(
     step_results: Sequence[Mapping[str, Any]],
     artifacts: Sequence[Mapping[str, Any]] = (),
+    language: str = "en",
 ) -> str:
-    """Return an answer made of the results alone, in the order of the plan, with everything that failed named."""
+    """Return an answer made of the results alone, in the order of the plan, with everything that failed named.
+
+    Results stay as the tools gave them; what is said of them is in the language.
+    """
     good = [str(r.get("text") or "").strip() for r in step_results if r["status"] in DONE]
     said = list(dict.fromkeys(text for text in good if text))
     failed = [r for r in step_results if r["status"] not in DONE]
     lines = ["\n\n".join(said)] if said else []
     if failed:
-        lines.append("\n".join(f"⚠️ {r.get('title') or r['id']}: {r.get('error') or r['status']}" for r in failed))
+        lines.append("\n".join(_failed(result, language) for result in failed))
     if not said and not failed and artifacts:
-        lines.append("Made " + ", ".join(str(file["path"]) for file in artifacts) + ".")
-    return "\n\n".join(lines) or "There is nothing to report: no step was carried out."
+        lines.append(say(language, "Made {files}.", files=", ".join(str(file["path"]) for file in artifacts)))
+    return "\n\n".join(lines) or say(language, "There is nothing to report: no step was carried out.")
+
+
+def _failed(result: Mapping[str, Any], language: str) -> str:
+    why = retell(language, str(result.get("error") or result["status"]))
+    return f"⚠️ {result.get('title') or result['id']}: {why}"
 
 
 class _Poster:

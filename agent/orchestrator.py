@@ -284,6 +284,7 @@ class OrchestratorRunner(SingleStep):
             wishes=tuple(str(wish.answer) for wish in wanted),
             planned=() if replanning else tuple(record.step for record in records),
             language=ctx.session.language,
+            told_in=ctx.run.dest.language,
             now=time.strftime("%A %Y-%m-%d %H:%M %Z"),
             limits=self._config.limits,
             control=Provenance.union([*read, said_of_files(names, ctx.file_labels, ctx.run.request)]),

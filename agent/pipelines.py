@@ -116,7 +116,9 @@ def _missing_file(name: str, path: str, workspace: Path) -> list[str]:
     if path in there:
         return []
     near = difflib.get_close_matches(path, there, n=1)
-    return [f"input '{name}': there is no file {path!r} here" + (f" (did you mean {near[0]!r}?)" if near else "")]
+    if near:
+        return [f"input '{name}': there is no file {path!r} here (did you mean {near[0]!r}?)"]
+    return [f"input '{name}': there is no file {path!r} here"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ class Reception:
             ready = await self._pipelines.ready(name, session.profile)
             given = ready.given(inputs, session.workspace)
         except DirigentError as error:
-            await self._say(message, str(error))
+            await self._say(message, f"{error.message}\n{error.hint}".strip())
             return
         await self._open_run(session, message, Origin.COMMAND, given=given, title=ready.name, source=ready.source)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from agent.composer import answer_from_results
 from agent.domain.states import Status
 from agent.errors import ConfigError, DirigentError, NotFound
+from agent.texts import LANGUAGES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -246,7 +247,8 @@ def _was_composed(run: Run, records: list[StepRecord]) -> bool:
         {"id": r.step.id, "title": r.step.label, "status": r.response_status, "text": r.text, "error": r.error}
         for r in records
     ]
-    return run.answer.strip() not in {"", answer_from_results(results).strip()}
+    plain = {answer_from_results(results, language=language).strip() for language in LANGUAGES}
+    return run.answer.strip() not in {"", *plain}
 
 
 def _key(run: Run) -> str:

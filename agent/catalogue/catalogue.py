@@ -208,7 +208,9 @@ class Catalogue:
     @staticmethod
     def _unknown_argument(name: str, known: Sequence[str]) -> str:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        return f"there is no parameter '{name}'" + (f" (did you mean '{near[0]}'?)" if near else "")
+        if near:
+            return f"there is no parameter '{name}' (did you mean '{near[0]}'?)"
+        return f"there is no parameter '{name}'"
 
     # --- for models ---------------------------------------------------------------------------------------------
 

@@ -59,7 +59,8 @@ def typed(specs: Mapping[str, InputSpec], given: Mapping[str, Any], what: str = 
         value = given.get(name, spec.default)
         if value is None:
             if spec.needed:
-                problems.append(f"input '{name}' is missing{f' ({spec.description})' if spec.description else ''}")
+                about = spec.description
+                problems.append(f"input '{name}' is missing ({about})" if about else f"input '{name}' is missing")
             values[name] = None
             continue
         try:
@@ -174,7 +175,7 @@ _CONVERTERS = {
 
 def _unknown(name: str, specs: Mapping[str, InputSpec]) -> str:
     near = difflib.get_close_matches(name, specs, n=1)
-    return f"there is no input '{name}'" + (f" (did you mean '{near[0]}'?)" if near else "")
+    return f"there is no input '{name}' (did you mean '{near[0]}'?)" if near else f"there is no input '{name}'"
 
 
 def _shown(value: Any) -> str:

@@ -24,12 +24,14 @@ from agent.planning.slots import (
     value_of,
 )
 from agent.planning.vocabulary import LABELS
+from agent.texts import mark, say
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
     from plugins.api import ToolSpec
 
 MAX_QUESTIONS = 2
+WHAT, WHICH, WHICH_OF = mark("What is the {what}?"), mark("Which file?"), mark("Which file ({kinds})?")
 _URL = re.compile(r"https?://[^\s<>\"']+|www\.[^\s<>\"']+")
 _WRITTEN = {"path", "to", "save", "output", "target", "filename"}
 
@@ -55,6 +57,7 @@ class Filling:
     files: tuple[str, ...]
     done: list[Done] = field(default_factory=list)
     questions: int = 0
+    language: str = ""
 
     def step(
         self,
@@ -206,13 +209,13 @@ class Filling:
         options: tuple[str, ...] = slot.choices
         # The only part needs no quoting: the person has just said it.
         about = f"“{part[:120]}”: " if self.done else ""
-        question = f"{about}what is the {LABELS.get(slot.name, slot.name.replace('_', ' '))}?"
+        question = say(self.language, WHAT, what=say(self.language, LABELS.get(slot.name, slot.name.replace("_", " "))))
         if slot.kind == "file":
             options = tuple(name for name in self.files if accepts(slot, name))
-            kinds = f" ({', '.join(slot.suffixes)})" if slot.suffixes else ""
-            question = f"{about}which file{kinds}?"
+            kinds = ", ".join(slot.suffixes)
+            question = say(self.language, WHICH_OF, kinds=kinds) if kinds else say(self.language, WHICH)
         shown = options if MIN_OPTIONS <= len(options) <= MAX_OPTIONS else ()
-        spoken = question if about else question[:1].upper() + question[1:]
+        spoken = about + question[:1].lower() + question[1:] if about else question
         return PlanStep(id=f"q{number}", step_type=StepType.ASK, question=spoken, options=shown)
 
     # --- the step -------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.plan import OnFailure, PlanStep
-from agent.errors import DirigentError, ToolUnknown
+from agent.errors import DirigentError, ToolArguments, ToolUnknown
 from agent.planning.filling import Filling
 from agent.planning.modifiers import TARGETS, without_modifiers
 from agent.planning.phrases import (
@@ -31,12 +31,14 @@ from agent.planning.references import find_references
 from agent.planning.request import Direct, Note, PlanEvent, Planned, PlanRequest, Titled
 from agent.planning.slots import Mentions, Slot, mentioned_files, slots_of
 from agent.planning.suggestions import examples_for, help_without_model, small_talk
+from agent.texts import mark, retell, say
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
     from agent.domain.provenance import Provenance
     from plugins.api import ToolSpec
 
+NOT_UNDERSTOOD = mark("Without a model I did not understand {quoted}; the rest is planned.")
 MAX_TEXT = 8_000
 MAX_PARTS = 40
 MAX_TITLE = 60
@@ -85,11 +87,11 @@ class OfflinePlanner:
     # --- plain words ----------------------------------------------------------------------------------------------
 
     def _phrases(self, text: str, request: PlanRequest) -> list[PlanEvent]:
-        filling = Filling(self._catalogue, request.files)
+        language, filling = request.told_in, Filling(self._catalogue, request.files, language=request.told_in)
         steps: list[PlanStep] = []
         unclear: list[str] = []
         parts = split_request(text, request.tools)[:MAX_PARTS]
-        if len(parts) <= 1 and (spoken := small_talk(text, examples_for(request))):
+        if len(parts) <= 1 and (spoken := small_talk(text, examples_for(request), language)):
             return [Direct(spoken)]
         at = 0
         while at < len(parts):
@@ -100,14 +102,15 @@ class OfflinePlanner:
             if not found:
                 unclear.append(part)
         if not steps:
-            return [Direct(help_without_model(text, unclear, examples_for(request), request.files))]
+            shown = examples_for(request)
+            return [Direct(help_without_model(text, unclear, shown, request.files, language=language))]
         events: list[PlanEvent] = [Titled(_title(text))]
         events += [Planned(step, self._control(step, request)) for step in steps[: request.limits.steps]]
         if unclear:
             quoted = ", ".join(f"“{part[:80]}”" for part in unclear)
-            events.append(Note(f"Without a model I did not understand {quoted}; the rest is planned."))
+            events.append(Note(say(language, NOT_UNDERSTOOD, quoted=quoted)))
         if _SUMMARY.match(text) and any(step.tool in _READING for step in steps):
-            events.append(Note("Without a model I can't sum a text up; here it is as it stands."))
+            events.append(Note(say(language, "Without a model I can't sum a text up; here it is as it stands.")))
         return events
 
     def _part(self, part: str, tools: Sequence[ToolSpec], filling: Filling) -> list[PlanStep]:
@@ -217,8 +220,10 @@ class OfflinePlanner:
             args = self._catalogue.validate(spec, command_arguments(rest, spec))
         except DirigentError as problem:
             usage = [f"/{one.command}" for one in request.tools if one.command]
-            listed = f"\n\nCommands: {', '.join(usage)}" if usage and isinstance(problem, ToolUnknown) else ""
-            return [Direct(f"{problem}{listed}")]
+            said = _in_language(problem, request.told_in)
+            if usage and isinstance(problem, ToolUnknown):
+                said += "\n\n" + say(request.told_in, "Commands: {names}", names=", ".join(usage))
+            return [Direct(said)]
         step = PlanStep(
             id="s1",
             title=text[:120],
@@ -227,6 +232,14 @@ class OfflinePlanner:
             on_failure=OnFailure.STOP,
         )
         return [Titled(_title(text)), Planned(step, self._control(step, request))]
+
+
+def _in_language(problem: DirigentError, language: str) -> str:
+    """Return an error with its way on; of one about arguments, which begins with the tool's name, each part."""
+    if isinstance(problem, ToolArguments):
+        name, _, parts = problem.message.rstrip(".").partition(": ")
+        return f"{name}: {retell(language, parts)}. {retell(language, problem.hint)}"
+    return f"{retell(language, problem.message)} {retell(language, problem.hint)}".strip()
 
 
 def _most_fitting(

@@ -22,6 +22,7 @@ from agent.planning.prompting import plan_messages, repair_messages
 from agent.planning.reads import AnswerText, End, Prose, Read, ReadStep, Refused, Signatures, Title
 from agent.planning.references import REFERENCE
 from agent.planning.request import Answering, Direct, Dropped, Note, PlanEvent, Planned, PlanRequest, Titled, Used
+from agent.texts import mark
 from plugins.api import PluginError, ToolSpec
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ MAX_ANSWER = 200_000
 MAX_DROP_LINE = 400
 SHOWN_PROBLEMS = 8
 SHOWN_TO_PERSON = 3
+NO_PLAN = mark("The model wrote no plan that can be carried out: {problems}")
 _WORDS = re.compile(r"[^\W\d_]{2,}")
 _DROP = re.compile(r"[-*\s`]*drop\s+([A-Za-z][\w-]*(?:(?:\s*,\s*|\s+)[A-Za-z][\w-]*)*)[`.\s]*", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufffd]")
@@ -277,7 +279,7 @@ def _plan_error(problems: list[str]) -> PlanError:
         shown.append(f"and {len(different) - SHOWN_TO_PERSON} more")
     shown[-1] += "."
     hint = "The model was asked to correct its plan and did not. Say it in other words, or set a stronger `model`."
-    return PlanError(shown, hint=hint, lead="The model wrote no plan that can be carried out:")
+    return PlanError(shown, hint=hint, lead=NO_PLAN.partition("{")[0].rstrip())
 
 
 def _signatures(tools: Sequence[ToolSpec], catalogue: Catalogue) -> Signatures:

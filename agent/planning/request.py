@@ -43,6 +43,8 @@ class PlanRequest:
     model: str | None = None
     pictures: tuple[Picture, ...] = ()
     """Pictures of the person's own that came with the words; `control` says that they were looked at."""
+    told_in: str = ""
+    """The language that the person is told things in by us, "" for English; the model's answers follow `language`."""
     words: Provenance | None = None
     """The label of the request's own words, for a planner that reads nothing else; None gives `control` to all."""
 

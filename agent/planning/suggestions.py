@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from agent.planning.request import PlanRequest
 from agent.planning.slots import Slot, slots_of
+from agent.texts import mark, say
 from plugins.api import ToolSpec
 
 SHOWN = 5
@@ -87,18 +88,18 @@ def _sample(slot: Slot, files: Sequence[str]) -> str:
     return _SAMPLES.get(slot.name, "")
 
 
-def small_talk(text: str, examples: Sequence[str]) -> str:
+def small_talk(text: str, examples: Sequence[str], language: str = "en") -> str:
     """Return what to say to a greeting, thanks, or the question what can be done; "" for anything else."""
     said = " ".join(re.findall(r"[^\W_]+", text.lower()))
     if said in _GREETINGS:
-        return "\n".join(["Hello! I have no model to think with here, but these work:", *_listed(examples)])
+        hello = say(language, "Hello! I have no model to think with here, but these work:")
+        return "\n".join([hello, *_listed(examples)])
     if said in _THANKS:
-        return "You're welcome."
+        return say(language, "You're welcome.")
     if said in _ABOUT:
-        lines = ["I am Dirigent. I plan what you ask for and carry it out step by step."]
-        return "\n".join(
-            [*lines, "Without a model I understand requests such as:", *_listed(examples), "", _ADD_A_MODEL]
-        )
+        about = say(language, "I am Dirigent. I plan what you ask for and carry it out step by step.")
+        such_as = say(language, "Without a model I understand requests such as:")
+        return "\n".join([about, such_as, *_listed(examples), "", say(language, _ADD_A_MODEL)])
     return ""
 
 
@@ -128,14 +129,17 @@ _ABOUT = {
     *("help", "help me", "what can you do", "what can you do for me", "what do you do", "who are you", "what are you"),
     *("how do you work", "hilfe", "was kannst du", "wer bist du", "aide", "que peux tu faire", "qui es tu"),
 }
-_ADD_A_MODEL = "To add a model, run `dirigent init`, or set OPENAI_BASE_URL (or OPENAI_API_KEY) and start again."
+_ADD_A_MODEL = mark("To add a model, run `dirigent init`, or set OPENAI_BASE_URL (or OPENAI_API_KEY) and start again.")
 _THINKING = (
-    ("translate|übersetze|traduis|traduire", "Translating"),
-    ("summari[sz]e|sum up|summary|fasse|zusammenfassung|résume|résumé", "Summing up"),
-    ("write|draft|compose|schreibe|rédige", "Writing"),
-    ("explain|why|erkläre|warum|explique|pourquoi", "Explaining"),
-    ("compare|vergleiche", "Comparing"),
-    ("rewrite|improve|proofread|correct|verbessere", "Rewriting"),
+    ("translate|übersetze|traduis|traduire", mark("Translating needs a model, and none is in use.")),
+    (
+        "summari[sz]e|sum up|summary|fasse|zusammenfassung|résume|résumé",
+        mark("Summing up needs a model, and none is in use."),
+    ),
+    ("write|draft|compose|schreibe|rédige", mark("Writing needs a model, and none is in use.")),
+    ("explain|why|erkläre|warum|explique|pourquoi", mark("Explaining needs a model, and none is in use.")),
+    ("compare|vergleiche", mark("Comparing needs a model, and none is in use.")),
+    ("rewrite|improve|proofread|correct|verbessere", mark("Rewriting needs a model, and none is in use.")),
 )
 _OUTSIDE = re.compile(
     r"\b(?:book|buy|order|pay|phone|call|send|email|e-mail|mail|text|message|reserve)\b", re.IGNORECASE
@@ -146,24 +150,26 @@ def _listed(examples: Sequence[str]) -> list[str]:
     return [f"• {example}" for example in examples]
 
 
-def help_without_model(text: str, unclear: Sequence[str], examples: Sequence[str], files: Sequence[str] = ()) -> str:
+def help_without_model(
+    text: str, unclear: Sequence[str], examples: Sequence[str], files: Sequence[str] = (), *, language: str = "en"
+) -> str:
     """Return an answer that says what was not understood, what works, and how to add a model."""
     asked = " ".join((unclear[0] if unclear else text).split())[:120]
-    lines = [f"{_why(asked)} I did not do “{asked}”."]
+    lines = [f"{say(language, _why(asked))} {say(language, 'I did not do “{asked}”.', asked=asked)}"]
     named = [name for name in files if name.lower() in text.lower()]
     shown = [*_about_file(named[0]), *examples][:SHOWN] if named else list(examples)
     if shown:
-        lines += ["", "These work:", *_listed(shown)]
-    return "\n".join([*lines, "", _ADD_A_MODEL])
+        lines += ["", say(language, "These work:"), *_listed(shown)]
+    return "\n".join([*lines, "", say(language, _ADD_A_MODEL)])
 
 
 def _why(asked: str) -> str:
     for words, what in _THINKING:
         if re.match(rf"(?:{words})\b", asked, re.IGNORECASE):
-            return f"{what} needs a model, and none is in use."
+            return what
     if _OUTSIDE.match(asked):
-        return "No tool here can do that, and I have no model to think of another way."
-    return "I have no model to think with, so I only understand simple requests."
+        return mark("No tool here can do that, and I have no model to think of another way.")
+    return mark("I have no model to think with, so I only understand simple requests.")
 
 
 def _about_file(name: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from agent.texts import mark
+
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
@@ -91,14 +93,14 @@ CHOICES = {
 """Other words for the usual choices of parameters."""
 
 LABELS = {
-    "y": "column with the values (such as revenue)",
-    "x": "column along the axis (such as month)",
-    "by": "column to group by (such as month)",
-    "to": "target",
-    "sql": "SQL statement",
-    "where": "condition (such as region = North)",
-    "text": "text",
-    "url": "address",
+    "y": mark("column with the values (such as revenue)"),
+    "x": mark("column along the axis (such as month)"),
+    "by": mark("column to group by (such as month)"),
+    "to": mark("target"),
+    "sql": mark("SQL statement"),
+    "where": mark("condition (such as region = North)"),
+    "text": mark("text"),
+    "url": mark("address"),
 }
 """What parameters are called in a question."""
 

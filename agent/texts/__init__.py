@@ -1,6 +1,7 @@
 """What Dirigent itself says, in the person's language. English sentences are the keys, so English costs nothing.
 
 `LANGUAGE.po` beside this file holds a language's sentences in GNU gettext's format, which every translation tool reads.
+One with the comment `#. said only` is not looked for in finished texts: it is too like what people write themselves.
 A sentence that a language lacks is said in English; `tests/agent/test_texts.py` finds those, and what is obsolete.
 
 A sentence is marked where it stands: `say(language, "Nothing is running.")`, `say_n(…)` where a number decides the
@@ -26,6 +27,11 @@ SLOT = re.compile(r"\{(\w+)\}")
 BETWEEN = re.compile(r"(?<=[.!?”]) (?=[A-ZÄÖÜ“`])")
 LONGEST = 1_000  # characters of a line that is looked at sentence by sentence
 MOST_CUTS = 6
+MOST_PARTS = 12
+SAID_ONLY = "said only"
+OURS = frozenset(
+    {"account", "expected", "limit", "problems", "way", "why"}
+)  # values that are sentences or names of ours
 LEAST = 6  # letters of its own that a sentence with values needs to be recognised
 
 
@@ -72,10 +78,30 @@ def _recognised(language: str, text: str) -> str | None:
     said = _sentences(language).gettext(text)
     if said != text:
         return said
+    if (listed := _part_by_part(language, text)) is not None:
+        return listed
     for pattern, template in _templates(language):
         if found := pattern.fullmatch(text):
-            return _sentences(language).gettext(template).format_map(found.groupdict())
+            values = {name: _value(language, name, value) for name, value in found.groupdict().items()}
+            return _sentences(language).gettext(template).format_map(values)
     return None
+
+
+def _value(language: str, name: str, value: str) -> str:
+    """Return a value of a sentence: retold where it is ours, a list of sentences each by itself."""
+    if name != "problems":
+        return retell(language, value) if name in OURS else value
+    told = ((part, _recognised(language, part) or _recognised(language, f"{part}.")) for part in value.split("; "))
+    return "; ".join((said or part).rstrip(".。") for part, said in told) + "."
+
+
+def _part_by_part(language: str, text: str) -> str | None:
+    """Return a list of problems such as `a is missing; b is missing`, when every one of them is known."""
+    parts = text.split("; ")
+    if not 1 < len(parts) <= MOST_PARTS:
+        return None
+    told = [_recognised(language, part) for part in parts]
+    return "; ".join(part for part in told if part) if all(told) else None
 
 
 def _with_a_way_on(language: str, text: str) -> str | None:
@@ -107,7 +133,8 @@ def _sentence_by_sentence(language: str, text: str) -> str:
 @cache
 def _templates(language: str) -> list[tuple[re.Pattern[str], str]]:
     """Return what recognises the sentences with values, those with the most words of their own first."""
-    ids = [entry.id for entry in catalogue(language) if isinstance(entry.id, str)]
+    entries = [entry for entry in catalogue(language) if SAID_ONLY not in entry.auto_comments]
+    ids = [entry.id for entry in entries if isinstance(entry.id, str)]
     known_ones = [key for key in ids if SLOT.search(key) and "\n" not in key]
     known_ones.sort(key=lambda key: -len(SLOT.sub("", key)))
     return [(re.compile(_pattern(key)), key) for key in known_ones if len(SLOT.sub("", key)) >= LEAST]

@@ -20,7 +20,8 @@ from agent.texts import SLOT, catalogue
 SOURCES = Path(texts.__file__).parents[1]
 ROOMS = (
     *("reception.py", "intake.py", "lifecycle.py", "spending.py", "steering.py", "deciding.py", "continuing.py"),
-    *("leases.py", "composer.py", "channels", "execution", "versions", "llm", "automation"),
+    *("leases.py", "composer.py", "channels", "execution", "versions", "llm", "automation", "planning", "policy"),
+    *("catalogue", "pipelines.py", "domain"),
 )
 # Seen by those who set things up on the command line, call the API or write pipelines: in English, like those.
 NOT_IN_CHATS = {
@@ -30,13 +31,46 @@ NOT_IN_CHATS = {
     *("channels/telegram/directory.py", "channels/terminal/named_files.py", "execution/publishing.py"),
     *("execution/shaped.py", "execution/lists.py", "execution/graph.py", "execution/services.py", "llm/detect.py"),
     *("execution/templates.py", "execution/template_language.py", "execution/template_limits.py", "llm/structured.py"),
-    *("llm/sse.py", "execution/pipes.py"),
+    *("llm/sse.py", "execution/pipes.py", "planning/pipeline.py", "planning/pipeline_preview.py"),
+    *("planning/pipeline_reading.py", "planning/pipeline_checks.py", "planning/pipeline_yaml.py"),
+    *("planning/pipeline_triggers.py", "planning/pipeline_services.py", "planning/pipeline_consent.py"),
+    *("planning/trigger_checks.py", "planning/pipeline_plan.py"),
 }
 # Read by models, or by the person's own hand in a file.
 FOR_MODELS = (
     *("You write the final answer", "You carry out one step", "Not called: ", "This step has no tool"),
     *("The arguments of ", "{}… ", "[… {}", "[{} ", "The person refused this call", "(The person changed the call"),
-    *("The request replies to an earlier answer", "The result of ", "'{}' must be JSON"),
+    *(
+        "The request replies to an earlier answer",
+        "The result of ",
+        "'{}' must be JSON",
+        "The person refused the calls",
+    ),
+    *("The person wants the plan changed", "{} entries, the first", "The owner's rules forbid these tools"),
+    *("Write the answer", "{}, … ({} in all)"),
+)
+TOOLS_FOR_MODELS = "There are {}"
+# For whoever keeps this installation, on the command line and in its log: in English, as those are.
+FOR_THE_OWNER = (
+    *("`dirigent plugins` lists", "{} can't be allowed beforehand", "Agree to each call", "A rule may hold for"),
+    *(
+        "Say it with --days",
+        "{} has no argument",
+        "It has {}.",
+        "A rule can't allow",
+        "There is no tool {}.",
+        "There is no service",
+    ),
+    *(
+        "Add {}=VALUE",
+        "More than one plugin has",
+        "Write one of {}",
+        "There are {} rules",
+        "`dirigent rules remove N`",
+        "A known contact needs",
+    ),
+    *("Nobody is known as", "`dirigent rules` lists who", "{} is no exact value", "`required: false` allows"),
+    *("Keep one table", "Write effect", "Leave it out.", "Name a YAML file.", "{} in dirigent.toml: "),
 )
 # The terminal's own frame, which is English as the command line is, and words for times.
 FRAME = (
@@ -48,10 +82,11 @@ FRAME = (
     "Stopped by the person",
 )
 SHOWN_KEYS = {"text", "hint", "label", "because", "title", "caption", "question"}
-SHOWING = {"_say", "_post", "say", "Alert", "Notice", "Note", "_tell", "button", "_button"}
+SHOWING = {"Direct", "_say", "_post", "say", "Alert", "Notice", "Note", "_tell", "button", "_button"}
 ERRORS = {
     *("ToolError", "ModelRefused", "ModelUnavailable", "ModelRubbish", "PromptTooLong", "PlanError", "DirigentError"),
-    *("LimitReached", "OverBudget", "ConfigError", "NotFound", "SetAside", "TooMuch", "Damaged"),
+    *("LimitReached", "OverBudget", "ConfigError", "NotFound", "SetAside", "TooMuch", "Damaged", "ToolUnknown"),
+    "MachineFailed",
 }
 
 
@@ -96,7 +131,7 @@ def _shown(tree: ast.AST) -> Iterator[tuple[int, str]]:
             case ast.Call():
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))
                 said = node.args if name in SHOWING else node.args[:1] if name in ERRORS else []
-                hints = [one.value for one in node.keywords if one.arg == "hint" and name in ERRORS]
+                hints = [one.value for one in node.keywords if one.arg in {"hint", "lead"} and name in ERRORS]
                 for one in [*said, *hints]:
                     yield from _literals(one)
             case ast.Return() if node.value is not None:
@@ -120,7 +155,7 @@ def _bare(text: str) -> str:
 
 def _known() -> set[str]:
     ids = (entry.id for entry in catalogue("de") if entry.id)
-    return {_bare(one if isinstance(one, str) else one[0]) for one in ids}
+    return {_bare(one if isinstance(one, str) else one[0]) for one in ids} | {TOOLS_FOR_MODELS}
 
 
 def _files() -> Iterator[Path]:
@@ -135,7 +170,9 @@ def _untold(source: str) -> list[str]:
     return [
         line
         for line in dict.fromkeys(lines)
-        if _is_sentence(line) and _bare(line) not in known and not _bare(line).startswith((*FOR_MODELS, *FRAME))
+        if _is_sentence(line)
+        and _bare(line) not in known
+        and not _bare(line).startswith((*FOR_MODELS, *FOR_THE_OWNER, *FRAME))
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,23 @@ def test_a_number_chooses_the_form():
             "The model server at http://x is busy (429): slow down. Try again in a while.",
             "Der Modellserver auf http://x ist ausgelastet (429): slow down. Versuche es nach einer Weile noch einmal.",
         ),
+        (
+            "⚠️ $0.80 of the $1.00 for today is spent. Raise `limits.money_per_day` in dirigent.toml if this is wanted.",
+            (
+                "⚠️ $0.80 von $1.00 sind ausgegeben (heute). Erhöhe `limits.money_per_day` in dirigent.toml, "
+                "wenn das gewünscht ist."
+            ),
+        ),
+        (
+            "input 'year' must be a whole number, not \"x\"; there is no input 'a' (did you mean 'b'?)",
+            "die Eingabe 'year' muss eine ganze Zahl sein, nicht \"x\"; es gibt keine Eingabe 'a' (meintest du 'b'?)",
+        ),
+        (
+            "The model wrote no plan that can be carried out: s1 depends on s9, which no line defines; `s2 x()`: what.",
+            "Das Modell hat keinen ausführbaren Plan geschrieben: s1 hängt von s9 ab, was keine Zeile festlegt; `s2 x()`: what.",
+        ),
+        ("What is the weather?", "What is the weather?"),
+        ("Ada; input 'b' is missing", "Ada; input 'b' is missing"),
         ("Ada's own words. Nothing was changed.", "Ada's own words. Nichts wurde geändert."),
         ("Some words of a person.", "Some words of a person."),
         ("", ""),
@@ -85,6 +103,22 @@ def test_every_language_has_every_sentence_whole_and_with_the_same_values(langua
             assert form.strip(), english
             assert set(SLOT.findall(form)) == set(SLOT.findall(whole)), english
     assert not catalogue(language).fuzzy
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_each_sentence_stands_once_in_a_catalogue(language: str):
+    written = (texts.FOLDER / f"{language}.po").read_text(encoding="utf-8")
+    ids = re.findall(r"^msgid (.*(?:\n\".*)*)", written, re.MULTILINE)
+    assert [one for one, times in Counter(ids).items() if times > 1] == []
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_the_same_sentences_are_only_said_in_every_language(language: str):
+    assert _only_said(language) == _only_said("de") != set()
+
+
+def _only_said(language: str) -> set[object]:
+    return {entry.id for entry in catalogue(language) if texts.SAID_ONLY in entry.auto_comments}
 
 
 @pytest.mark.parametrize("language", OTHERS)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from agent.testing import step
-from tests.journeys.conftest import OWNER, Stage
+from agent.testing.openai_server import FakeOpenAI
+from agent.testing.telegram_server import FakeTelegram
+from tests.journeys.conftest import OWNER, Stage, settings
 
 
 async def test_a_german_story_has_german_buttons_notices_and_refusals(stage: Stage):
@@ -52,4 +56,15 @@ async def test_the_first_hello_shows_what_works_and_its_buttons_lead_on(stage: S
         assert await stage.presses(settings, "中文") == "中文"
         stage.says("/files")
         await stage.sees("这里还没有文件。")
+    assert stage.refused() == []
+
+
+async def test_without_a_model_german_is_answered_in_german(telegram: FakeTelegram, tmp_path: Path):
+    stage = Stage(telegram, FakeOpenAI(), settings(tmp_path, telegram, None))
+    async with stage.up():
+        stage.says("Übersetze das ins Englische", language="de")
+        said = await stage.sees("Übersetzen braucht ein Modell, und keines ist in Gebrauch.")
+        assert "Das geht:" in said.text
+        stage.says("/run nothing", language="de")
+        await stage.sees("Es gibt keine Pipeline 'nothing'.")
     assert stage.refused() == []

@@ -182,6 +182,30 @@ def test_an_unknown_request_is_answered_with_what_works_and_how_to_add_a_model(b
     assert all(calls(built_in, example) for example in examples)
 
 
+def test_what_was_not_understood_is_said_in_the_language_of_the_chat(built_in):
+    (answer,) = plan(built_in, "write me a poem. A long one.", told_in="de")
+    lines = answer.text.splitlines()
+    assert lines[0] == (
+        "Schreiben braucht ein Modell, und keines ist in Gebrauch. Nicht getan habe ich: „write me a poem. A long one“."
+    )
+    assert lines[2] == "Das geht:"
+    assert lines[-1].startswith("Für ein Modell führe `dirigent init` aus")
+
+
+def test_a_wrong_command_is_explained_in_the_language_of_the_chat(catalogue):
+    (wrong,) = plan(catalogue, "/roll many", told_in="de")
+    assert 'muss eine ganze Zahl sein, nicht "many". Seine Parameter: ' in wrong.text
+    (unknown,) = plan(catalogue, "/rolll", told_in="de")
+    assert unknown.text.startswith("Es gibt kein Werkzeug 'rolll'. Meintest du ")
+    assert "\n\nBefehle: /" in unknown.text
+
+
+def test_what_is_missing_is_asked_in_the_language_of_the_chat(catalogue):
+    events = plan(catalogue, "what is the best month", files=("a.csv", "b.csv"), told_in="de")
+    asked = [event.step.question for event in events if isinstance(event, Planned) and event.step.question]
+    assert [question.split(" (")[0] for question in asked] == ["Welche Datei"]
+
+
 def test_parts_that_are_not_understood_are_named(catalogue):
     events = plan(catalogue, "chart revenue by month from sales.csv and tell me a joke about cats")
     assert [event.step.tool for event in events if isinstance(event, Planned)] == ["chart"]
