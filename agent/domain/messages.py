@@ -107,8 +107,9 @@ class InboundMessage:
 class MessageKind(StrEnum):
     """What an outgoing message is; a channel renders each in its own way.
 
-    Payloads: `plan` PlanView as a dictionary · `question` {question, options, number, of, id} · `approval` {title,
-    details, because, id, expires}, or {id, calls: [such payloads, each with its number], open: how many} · `answer`
+    Payloads: `plan` PlanView as a dictionary, with `foretold` (what it will do, in words) where it is to be shown, and
+    `asks_first` when some of it asks · `question` {question, options, number, of, id} · `approval` {title, details,
+    because, id, expires}, or {id, calls: [such payloads, each with its number], open: how many} · `answer`
     {text, final}, and `draft` where it grows in the channel's drafts · `files` {paths (absolute), caption} ·
     `notice` {text} · `error` {text, hint, ref}. Any payload may hold `buttons`: [[{label, action}, …], …].
     """
