@@ -134,11 +134,13 @@ def _tainted(labels: Labels, names: tuple[str, ...]) -> Ruling:
 
 
 def _private(spec: ToolSpec, labels: Labels, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the arguments by which private data may leave.
+    """Return the arguments by which private data may leave; what goes to a server of the owner's does not leave.
 
     A read tells others whatever its planner knew, so where that was private its words have to be the person's own.
     Whom an effect tells is what the person has chosen; there only values that were taken from private data count.
     """
+    if spec.confides:
+        return ()
     knows = spec.effect != "effect" and labels.control.knows_private
     given = (name for name in names if name in labels.args and name not in labels.typed)
     return tuple(name for name in given if knows or labels.args[name].private)

@@ -42,6 +42,8 @@ def _declare(function: Callable[..., Any], name: str, effect: EffectOrRecovery |
             f"{where}: effect={plain!r} and the network do not go together. A tool that asks outside is effect='read', "
             "with egress=(…) naming the arguments that it sends; one that changes something there is 'effect'."
         )
+    if options.get("confides") and not options.get("host"):
+        raise PluginError(f"{where}: confides=True needs host=True: nobody could tell where else a tool inside sends.")
     if plain == "effect" and effect != "idempotent":
         once = True
     spec = ToolSpec(
@@ -131,6 +133,7 @@ def tool(
     keeps_files: bool = False,
     strict: bool = False,
     private: bool = False,
+    confides: bool = False,
 ) -> Callable[[Function], Function]: ...
 
 
@@ -150,7 +153,8 @@ def tool(
     workspace, whatever files it names: its result carries all their labels. `cost` is what a call costs at most, in US
     dollars, or a function of (settings, arguments) that returns it: so much is set aside before the call.
     `standing=True` admits that the owner agrees to enumerated calls beforehand. `strict=True` says that it pays,
-    deletes, installs, or touches credentials or schedules. `private=True` says that its output is the person's own.
+    deletes, installs, or touches credentials or schedules. `private=True` says that its output is the person's own,
+    `confides=True` (with `host=True`) that what it sends goes only to a server that the owner has set up for it.
     """
 
     def mark(inner: Function) -> Function:

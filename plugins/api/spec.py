@@ -33,8 +33,9 @@ class ToolSpec:
     the owner agrees beforehand to calls with enumerated arguments (`consent:` in a pipeline); never for what pays,
     deletes, or installs. `strict` says that it does such a thing, or touches credentials or schedules: then what others
     wrote may not even decide whether it is called. `private` marks output as the person's own affairs, such as their
-    mail. `keeps_files`: what it writes stays in the workspace, unless it hands a file over itself. `reaches` are the
-    hosts that the owner lets everything inside reach; the catalogue sets it, no plugin does.
+    mail. `confides` says that what it sends goes only to a server that the owner has set up for it, as prompts go to
+    the model's: private data may. `keeps_files`: what it writes stays in the workspace, unless it hands a file over
+    itself. `reaches` are the hosts that the owner lets everything inside reach; the catalogue sets it, no plugin does.
     """
 
     name: str
@@ -60,6 +61,7 @@ class ToolSpec:
     keeps_files: bool = False
     strict: bool = False
     private: bool = False
+    confides: bool = False
     reaches: tuple[str, ...] = ()
 
     @property

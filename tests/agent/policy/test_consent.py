@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import pytest
+
 from agent.config import Limits
 from agent.domain.provenance import NOTHING, USER, Provenance
 from agent.policy import consent, provenance
 from agent.testing import Bot, step
-from plugins.api import File, spec_of, tool
+from plugins.api import File, PluginError, spec_of, tool
 
 WEB = Provenance.of("web:evil.example", trusted=False)
 
@@ -26,6 +28,11 @@ def mail(to: str, text: str) -> None:
 @tool(effect="once")
 def attach(path: Annotated[str, File()]) -> None:
     """Send a file."""
+
+
+@tool(host=True, effect="read", egress=["prompt"], confides=True)
+def draw(prompt: str) -> None:
+    """Have the owner's own server draw something."""
 
 
 @tool(effect="once", strict=True)
@@ -84,6 +91,15 @@ def test_private_data_leaves_unasked_neither_by_an_address_nor_by_an_effect():
     asked = consent.decide(spec_of(fetch), {"url": private}, USER)
     assert (asked.decision, asked.because) == ("ask", "your message · url may hold private data")
     assert consent.decide(spec_of(mail), {"to": USER, "text": private}, USER).decision == "ask"
+
+
+def test_a_server_that_the_owner_has_set_up_may_know_private_data_and_nothing_of_others_unasked():
+    private = Provenance.of("file:script.md", trusted=True, private=True)
+    assert consent.decide(spec_of(draw), {"prompt": private}, USER | private).decision == "allow"
+    assert consent.decide(spec_of(draw), {"prompt": WEB}, USER).decision == "ask"
+    assert consent.decide(spec_of(draw), {"prompt": USER}, WEB).decision == "ask"
+    with pytest.raises(PluginError, match="host=True"):
+        tool(effect="read", egress=["url"], confides=True)(fetch)
 
 
 def test_who_knows_private_data_reads_only_addresses_that_the_person_typed():
