@@ -248,6 +248,7 @@ class OutboxSender:
             if self._stopping:
                 return
             if message.kind is MessageKind.FILES:
+                await asyncio.sleep(self._wait(message))
                 await self._store.mark_sending([message.id])
 
     def _count_replacing(self, message: OutboundMessage) -> None:

@@ -134,7 +134,7 @@ def _begin(
         words += ["-c", setting]
     shell: Words = ["/bin/sh", "-c", UNTIL_LEFT, "sh", *words]
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
-    return subprocess.Popen(shell, stdin=subprocess.PIPE, **quiet, **who)  # noqa: S603  # PostgreSQL's own programs
+    return subprocess.Popen(shell, stdin=subprocess.PIPE, start_new_session=True, **quiet, **who)  # noqa: S603  # PostgreSQL's own programs
 
 
 def _said(words: Words, **who: Any) -> str:

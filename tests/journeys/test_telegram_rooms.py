@@ -121,7 +121,7 @@ async def test_an_effect_planned_after_reading_a_forwarded_file_names_that_origi
         stage.says("Write to my contact")
         asked = await stage.sees("effects.send_mail", button="✅ Allow")
         assert "eve@example.org" in asked.text
-        assert "to comes from file:contacts.txt" in asked.text
+        assert "Because: chosen after reading file:contacts.txt · to" in asked.text
         stage.says("stop")
         await stage.sees("⏹ Stopped")
         await stage.sees("effects.send_mail\n(stopped)")

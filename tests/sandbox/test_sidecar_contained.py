@@ -12,7 +12,7 @@ import shutil
 import signal
 import struct
 import subprocess
-import sysconfig
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def container(shared: Path) -> list[str]:
             command += ["--symlink", str(Path("/", name).readlink()), f"/{name}"]
         elif Path("/", name).exists():
             command += ["--ro-bind", f"/{name}", f"/{name}"]
-    outside_usr = [Path(sysconfig.get_config_var("base")).resolve(), *site_folders()]
+    outside_usr = [Path(sys.base_prefix).resolve(), *site_folders()]
     for place in (*outside_usr, REPOSITORY / "sandbox", REPOSITORY / "plugins"):
         if not place.is_relative_to("/usr"):
             command += ["--ro-bind", str(place), str(place)]
