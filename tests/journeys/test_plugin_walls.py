@@ -199,7 +199,7 @@ async def test_the_hostile_tool_would_find_it_all_without_walls(tmp_path: Path, 
     )
     out, err = await running.communicate()
     found = " ".join(json.loads(out)["found"]) if out else err.decode()
-    for what in ("environment", "environ", "[heap]", "diary.txt", "secret BANK_KEY", "import agent", "ctx.settings"):
+    for what in ("environment", "environ", " rw-p ", "diary.txt", "secret BANK_KEY", "import agent", "ctx.settings"):
         assert what in found, (what, found)
     assert f"wrote into {home}" in found
 
