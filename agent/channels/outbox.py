@@ -111,12 +111,15 @@ class OutboxSender:
 
     async def _recall(self) -> None:
         """Take over an earlier process's delays, and count what it has sent just now: the limits are the chats'."""
-        for name, pace in self._paces.items():
-            self._retry_at |= await self._store.delayed_messages(name)
-            now = self._wall()
-            for message, sent_at in await self._store.sent_lately(name, RECALLED):
-                for _ in range(min(message.sent_version, 2)):  # what was edited was sent before
-                    pace.recall(message.dest, max(0.0, now - sent_at))
+        try:
+            for name, pace in self._paces.items():
+                self._retry_at |= await self._store.delayed_messages(name)
+                now = self._wall()
+                for message, sent_at in await self._store.sent_lately(name, RECALLED):
+                    for _ in range(min(message.sent_version, 2)):  # what was edited was sent before
+                        pace.recall(message.dest, max(0.0, now - sent_at))
+        except Exception:
+            logger.exception("The outbox could not be looked through at the start; a chat may be asked to wait")
 
     # --- one round ----------------------------------------------------------------------------------------------
     async def _round(self) -> float:

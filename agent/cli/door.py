@@ -33,7 +33,6 @@ async def open_door(
     with_pages = web.pages or web.password is not None
     if not (web.port or hooks or on_telegram or web.token or web.metrics_token or with_pages):
         return None
-    from agent.web.api import Rooms
     from agent.web.app import web_app
     from agent.web.server import listen
 
@@ -43,7 +42,7 @@ async def open_door(
 
     check_reach(web)
     metrics = metrics_of(app, rung)
-    rooms = Rooms(app.store, app.pipelines, app.orchestrator, app.automation, app.chains, app.scheduled.destination)
+    rooms = rooms_of(app)
     application = web_app(
         web,
         receive=app.automation.receive,
@@ -59,6 +58,13 @@ async def open_door(
     if with_pages:
         print(f"Pages: {door.address}/admin (`dirigent web` prints a link that lets in)", flush=True)
     return door, metrics
+
+
+def rooms_of(app: App) -> Rooms:
+    """Return what the API and the pages show and start."""
+    from agent.web.api import Rooms
+
+    return Rooms(app.store, app.pipelines, app.orchestrator, app.automation, app.chains, app.scheduled.destination)
 
 
 def check_reach(web: Web) -> None:

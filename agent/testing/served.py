@@ -1,4 +1,4 @@
-"""Dirigent as a real process between the fake servers, for tests of what a killed process leaves."""
+"""Dirigent as a real process between the fake servers: killed in the middle, or talked to through pipes."""
 
 from __future__ import annotations
 
@@ -53,3 +53,31 @@ async def serving(
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+async def converse(
+    folder: Path, model: FakeOpenAI, stdin: str, *words: str, seconds: float = 120.0, **settings: str
+) -> tuple[int, str, str]:
+    """Run `dirigent chat` in a folder on lines from a pipe; return exit code, standard output and standard error.
+
+    `settings` are further environment values, such as `DIRIGENT_POLICY__MODE`.
+    """
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "DIRIGENT_HOME": str(folder / "home"),
+        "DIRIGENT_MODEL": "fake-model",
+        "OPENAI_BASE_URL": model.base_url,
+        **settings,
+    }
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent", "chat", *words),
+        cwd=folder,
+        env=environment,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+    )
+    out, err = await asyncio.wait_for(process.communicate(stdin.encode()), seconds)
+    return process.returncode or 0, out.decode(), err.decode()

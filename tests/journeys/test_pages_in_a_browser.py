@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from agent.cli.door import house_of
+from agent.cli.door import house_of, rooms_of
 from agent.config import Web
 from agent.testing import Bot
 from agent.web.admin.entry import new_code
-from agent.web.api import Rooms
 from agent.web.app import web_app
 from agent.web.server import WebServer, listen
 from plugins.api import tool
@@ -65,10 +64,9 @@ async def served(tmp_path: Path) -> AsyncIterator[tuple[Bot, WebServer]]:
         async def is_well() -> bool:
             return True
 
-        rooms = Rooms(app.store, app.pipelines, app.orchestrator, app.automation, app.chains, app.scheduled.destination)
         web = Web(port=port, pages=True)
         server = listen(
-            web_app(web, receive=app.automation.receive, is_well=is_well, house=house_of(app, rooms, "A")), web
+            web_app(web, receive=app.automation.receive, is_well=is_well, house=house_of(app, rooms_of(app), "A")), web
         )
         serving = asyncio.create_task(server.run())
         yield bot, server

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from agent.planning.notation import render
-from agent.testing import step
+from agent.testing import served, step
 from agent.testing.openai_script import Playbook, Rule
 from agent.testing.openai_server import FakeOpenAI
 from tests.journeys.conftest import PURPOSES
@@ -41,25 +38,7 @@ async def converse(folder: Path, stdin: str, *words: str) -> tuple[int, str, str
     (folder / "home" / "plugins").mkdir(parents=True)
     (folder / "home" / "plugins" / "letters.py").write_text(PLUGIN)
     async with FakeOpenAI(book) as model:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            "DIRIGENT_HOME": str(folder / "home"),
-            "DIRIGENT_MODEL": "fake-model",
-            "DIRIGENT_POLICY__MODE": "always",
-            "OPENAI_BASE_URL": model.base_url,
-        }
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "agent", "chat", *words),
-            cwd=folder,
-            env=environment,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-        )
-        out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 120)
-    return process.returncode or 0, out.decode(), err.decode()
+        return await served.converse(folder, model, stdin, *words, DIRIGENT_POLICY__MODE="always")
 
 
 def posted(folder: Path) -> list[str]:

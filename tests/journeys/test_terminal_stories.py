@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.planning.notation import render
-from agent.testing import step
+from agent.testing import served, step
 from agent.testing.openai_script import Playbook, Rule
 from agent.testing.openai_server import FakeOpenAI
 from tests.journeys.conftest import PURPOSES
@@ -40,24 +37,7 @@ def book() -> Playbook:
 async def converse(folder: Path, *words: str, stdin: str) -> tuple[int, str, str]:
     """Run `dirigent chat` on lines from a pipe; return exit code, standard output and standard error."""
     async with FakeOpenAI(book()) as model:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            "DIRIGENT_HOME": str(folder / "home"),
-            "DIRIGENT_MODEL": "fake-model",
-            "OPENAI_BASE_URL": model.base_url,
-        }
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "agent", "chat", *words),
-            cwd=folder,
-            env=environment,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-        )
-        out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
-    return process.returncode or 0, out.decode(), err.decode()
+        return await served.converse(folder, model, stdin, *words)
 
 
 @pytest.fixture

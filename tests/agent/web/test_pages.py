@@ -13,7 +13,7 @@ import httpx
 import pytest
 from starlette.requests import Request
 
-from agent.cli.door import check_reach, house_of
+from agent.cli.door import check_reach, house_of, rooms_of
 from agent.config import Web
 from agent.domain.states import Status
 from agent.errors import ConfigError
@@ -21,7 +21,6 @@ from agent.testing import Bot
 from agent.web.admin import entry
 from agent.web.admin.entry import Entry, NotIn, new_code
 from agent.web.admin.joining import add_pages
-from agent.web.api import Rooms
 from agent.web.app import web_app
 from agent.web.server import listen
 from plugins.api import tool
@@ -67,7 +66,7 @@ async def client(bot: Bot) -> AsyncIterator[httpx.AsyncClient]:
     async def is_well() -> bool:
         return True
 
-    rooms = Rooms(app.store, app.pipelines, app.orchestrator, app.automation, app.chains, app.scheduled.destination)
+    rooms = rooms_of(app)
     made = web_app(web, receive=app.automation.receive, is_well=is_well, house=house_of(app, rooms, "A"))
     server = listen(made, web)
     serving = asyncio.create_task(server.run())
@@ -107,8 +106,7 @@ async def test_nobody_sees_or_changes_anything_without_being_logged_in(bot: Bot,
     from fastapi import FastAPI
 
     described = FastAPI()
-    rooms = Rooms(bot.app.store, *([None] * 5))
-    add_pages(described, house_of(bot.app, rooms, ""))
+    add_pages(described, house_of(bot.app, rooms_of(bot.app), ""))
     walked = 0
     for route in described.routes:
         path = re.sub(r"\{[^}]+\}", "x", getattr(route, "path", ""))

@@ -11,12 +11,12 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from agent.cli.door import rooms_of
 from agent.config import Web
 from agent.domain.messages import Destination
 from agent.domain.trigger import Trigger, TriggerKind
 from agent.metrics import Metrics
 from agent.testing import Bot
-from agent.web.api import Rooms
 from agent.web.app import web_app
 from agent.web.guard import MOST_BYTES
 from agent.web.server import listen
@@ -55,13 +55,12 @@ class Door:
         async def is_well() -> bool:
             return True
 
-        rooms = Rooms(app.store, app.pipelines, app.orchestrator, app.automation, app.chains, app.scheduled.destination)
         return web_app(
             web,
             receive=app.automation.receive,
             is_well=is_well,
             on_telegram=on_telegram,
-            rooms=rooms,
+            rooms=rooms_of(app),
             metrics=Metrics(app.store).page,
         )
 
