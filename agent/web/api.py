@@ -187,6 +187,17 @@ async def _opened(rooms: Rooms, name: str, inputs: dict[str, Any], key: str | No
     if known is not None:
         await _check_same(rooms, known, name, inputs)
         return shapes.Opened(ref=known.ref, status=known.status.value, known=True)
+    run = await open_pipeline(rooms, name, inputs, origin=Origin.API, provenance=FROM_OUTSIDE, ref=ref)
+    return shapes.Opened(ref=run.ref, status=run.status.value)
+
+
+async def open_pipeline(
+    rooms: Rooms, name: str, inputs: dict[str, Any], *, origin: Origin, provenance: Provenance, ref: str = ""
+) -> Run:
+    """Open a run of a pipeline (or a chain, by name or id) and have it carried out; return it.
+
+    Raises NotFound, PipelineWrong, or PlanError for inputs that are missing or wrong.
+    """
     dest = await rooms.destination()
     session = await rooms.orchestrator.sessions.open(dest.session_id)
     ready = await rooms.pipelines.ready(name, session.profile)
@@ -195,15 +206,15 @@ async def _opened(rooms: Rooms, name: str, inputs: dict[str, Any], key: str | No
         f"/run {ready.name}",
         dest,
         ref=ref,
-        origin=Origin.API,
+        origin=origin,
         user_id=dest.chat_id,
         title=ready.name,
         given=await asyncio.to_thread(ready.given, inputs, session.workspace),
         source=ready.source,
-        provenance=FROM_OUTSIDE,
+        provenance=provenance,
     )
     rooms.orchestrator.submit(run)
-    return shapes.Opened(ref=run.ref, status=run.status.value)
+    return run
 
 
 async def _check_same(rooms: Rooms, known: Run, name: str, inputs: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from agent.web.admin import editing
 from agent.web.admin.entry import Forged, NotIn, TooMany, check_origin, give, same
 from agent.web.admin.pages import pipeline_view, run_called, session_called
 from agent.web.admin.rendering import page
+from agent.web.api import open_pipeline
 from agent.web.guard import body_of
 
 if TYPE_CHECKING:
@@ -216,23 +217,8 @@ async def _with_project(house: House, path: Path, _form: Form) -> Went:
 
 
 async def _run_pipeline(house: House, path: Path, form: Form) -> Went:
-    rooms = house.rooms
     given = {key.removeprefix("input:"): text for key, text in form.items() if key.startswith("input:") and text}
-    dest = await rooms.destination()
-    session = await rooms.orchestrator.sessions.open(dest.session_id)
-    ready = await rooms.pipelines.ready(path["name"], session.profile)
-    opened = await rooms.orchestrator.open_run(
-        session.id,
-        f"/run {ready.name}",
-        dest,
-        origin=Origin.COMMAND,
-        user_id=dest.chat_id,
-        title=ready.name,
-        given=await asyncio.to_thread(ready.given, given, session.workspace),
-        source=ready.source,
-        provenance=USER,
-    )
-    rooms.orchestrator.submit(opened)
+    opened = await open_pipeline(house.rooms, path["name"], given, origin=Origin.COMMAND, provenance=USER)
     return f"/admin/runs/{opened.ref}", "It runs."
 
 
