@@ -1,1 +1,1 @@
-"""Where runs are carried out: `protocol.py` is the port, `local.py` does it in this process."""
+"""Where runs are carried out: `protocol.py` is the port, `local.py` this process, `distributed.py` many workers."""

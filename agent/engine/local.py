@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from agent.engine.protocol import Load
 from agent.engine.queue import RunQueue
 
 if TYPE_CHECKING:
-    from agent.engine.protocol import Work
+    from agent.engine.protocol import Hears, Work
     from agent.engine.queue import Job
 
 
 class LocalEngine:
     """Implements Engine with asyncio tasks. Its queue is rebuilt from the journal at start, so it keeps nothing."""
+
+    elsewhere = False
 
     def __init__(self, *, runs_total: int = 16, runs_per_user: int = 4, ageing_seconds: float = 60.0) -> None:
         self._total = runs_total
@@ -26,8 +29,8 @@ class LocalEngine:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def start(self, work: Work) -> None:
-        """Begin; see Engine.start."""
+    async def start(self, work: Work, *, hears: Hears | None = None, abandoned: Work | None = None) -> None:  # noqa: ARG002
+        """Begin; see Engine.start. There is nobody else to hear of, or to take over from."""
         self._work = work
         self._pump()
 
@@ -40,6 +43,7 @@ class LocalEngine:
         priority: int = 5,
         line: str = "",
         since: float = 0.0,
+        at: float = 0.0,  # noqa: ARG002  # nothing here outlives the process
     ) -> None:
         """Queue a run; see Engine.submit."""
         if run_id in self._jobs:
@@ -62,6 +66,17 @@ class LocalEngine:
         task.cancel()
         await asyncio.wait([task])
         return True
+
+    def tell(self, what: str, run_id: int = 0) -> None:
+        """Tell nobody: there are no others."""
+
+    async def known(self) -> set[int]:
+        """See Engine.known."""
+        return {*self._jobs, *self._queue.runs()}
+
+    async def load(self) -> Load:
+        """See Engine.load."""
+        return Load(len(self._queue), len(self._jobs))
 
     async def idle(self) -> None:
         """See Engine.idle."""

@@ -63,6 +63,10 @@ class RunQueue:
     def __contains__(self, run_id: int) -> bool:
         return run_id in self._jobs
 
+    def runs(self) -> set[int]:
+        """Return the runs that wait."""
+        return set(self._jobs)
+
     def add(self, run_id: int, line: str, user_id: str, priority: int, since: float, *, in_order: bool) -> None:
         """Queue a run. `in_order`: within its line only age counts, as in a conversation."""
         since = since or time.time()

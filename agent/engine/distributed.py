@@ -1,0 +1,424 @@
+"""Runs on many workers: a queue in PostgreSQL, by Procrastinate, beside the journal.
+
+Whoever submits a run, puts a job into the queue; any process that works takes the one whose turn it is. A worker says
+again and again that it lives. One that does not, has its runs taken over: first their leases end, so that it can write
+nothing more should it live on, then others take them. What processes have to tell one another goes through the database
+as well, and may be missed; the journal has it all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+from procrastinate import App, PsycopgConnector
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, JobAborted
+from procrastinate.job_context import AbortReason, JobContext
+from procrastinate.jobs import DeleteJobCondition, Job
+from procrastinate.manager import JobManager
+from procrastinate.retry import BaseRetryStrategy, RetryDecision
+from procrastinate.schema import SchemaManager, migrations_path
+from procrastinate.worker import Worker
+
+from agent.engine import statements as sql
+from agent.engine.owner import own_name
+from agent.engine.protocol import ALL, Load, WorkerSeen
+from agent.errors import JournalFailed, may_pass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from procrastinate.jobs import Status
+    from procrastinate.manager import NotificationCallback
+
+    from agent.engine.protocol import Hears, Work
+
+RUN, LATER = "dirigent.run", "dirigent.later"
+BEAT_SECONDS = 3.0
+DEAD_SECONDS = 12.0
+LOOK_SECONDS = 1.0  # a run that comes while the queue is looked through may not be heard of
+AGAIN_SECONDS = 1.0  # until what the database refused is tried once more
+TROUBLE_SECONDS = 5.0  # until a run that the machine's troubles ended is taken up again
+CANCEL_SECONDS = 30.0
+FLUSH_SECONDS = 5.0
+POLL_SECONDS = 0.1
+IDLE_IN_TRANSACTION = 20_000  # milliseconds, of a process that was stopped in the middle
+FIRST = -1e18
+_SCHEME = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
+
+Sends = Callable[[], Awaitable[object]]
+
+
+class DistributedEngine:
+    """Implements Engine over PostgreSQL at `url`. It works on runs itself only when `works` says so.
+
+    `dead_seconds` without a sign of life and a worker's runs are others'. When it stops, its runs may go on for
+    `drain_seconds` before they are left to others. Use it on one event loop.
+    """
+
+    elsewhere = True
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        works: bool = False,
+        runs_total: int = 16,
+        runs_per_user: int = 4,
+        ageing_seconds: float = 60.0,
+        drain_seconds: float = 30.0,
+        dead_seconds: float = DEAD_SECONDS,
+    ) -> None:
+        self._works = works
+        self._total = runs_total
+        self._ageing = ageing_seconds
+        self._drain = drain_seconds
+        self._dead = dead_seconds
+        self._own = secrets.token_hex(8)
+        self._connector = _connector(url)
+        self._app = App(connector=self._connector)
+        self._jobs = self._app.job_manager = _Jobs(self._connector, runs_per_user, runs_total)
+        self._app.task(name=RUN, pass_context=True, retry=_Back())(self._carry_out)
+        self._app.task(name=LATER, retry=_Back())(self._now)
+        self._work: Work | None = None
+        self._hears: Hears | None = None
+        self._abandoned: Work | None = None
+        self._worker: Worker | None = None
+        self._outgoing: asyncio.Queue[Sends] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._working: asyncio.Task[None] | None = None
+        self._free = asyncio.Event()
+        self._free.set()
+
+    # --- the port -----------------------------------------------------------------------------------------------
+    async def start(self, work: Work, *, hears: Hears | None = None, abandoned: Work | None = None) -> None:
+        """Begin; see Engine.start. Raises JournalFailed when the database can't be reached."""
+        self._work, self._hears, self._abandoned = work, hears, abandoned
+        try:
+            await self._connector.open_async()
+            await _prepare(self._connector)
+        except Exception as error:
+            raise JournalFailed(f"The queue of runs can't be opened: {type(error).__name__}: {error}") from error
+        self._tasks = [asyncio.create_task(self._send_on()), asyncio.create_task(self._listen())]
+        if self._works:
+            self._working = asyncio.create_task(self._keep_working(), name="worker")
+            self._tasks.append(asyncio.create_task(self._keep_rescuing(), name="rescue"))
+
+    def submit(
+        self,
+        run_id: int,
+        *,
+        session_id: str,
+        user_id: str = "",
+        priority: int = 5,
+        line: str = "",
+        since: float = 0.0,
+        at: float = 0.0,
+    ) -> None:
+        """Queue a run; see Engine.submit."""
+        since = since or time.time()
+        key = since - priority * self._ageing
+        job = {
+            "run": run_id,
+            "user": user_id,
+            "key": key,
+            "place": key if line else since,
+            "line": line or f"session:{session_id}",
+        }
+        self._outgoing.put_nowait(lambda: self._defer_later(job, at) if at > time.time() else self._defer(job))
+
+    async def cancel(self, run_id: int) -> bool:
+        """Cancel a run, wherever it is worked on; see Engine.cancel."""
+        await self._flush()
+        held = await self._connector.execute_query_all_async(sql.CANCEL, run=run_id)
+        ends = time.monotonic() + CANCEL_SECONDS
+        looked = time.monotonic()
+        while await self._still_held(held) and time.monotonic() < ends:
+            await asyncio.sleep(POLL_SECONDS)
+            if time.monotonic() - looked > BEAT_SECONDS:
+                await self._rescue()
+                looked = time.monotonic()
+        return bool(held)
+
+    def tell(self, what: str, run_id: int = 0) -> None:
+        """See Engine.tell."""
+        said = json.dumps([self._own, what, run_id])
+        self._outgoing.put_nowait(lambda: self._connector.execute_query_async(sql.TELL, channel=sql.CHANNEL, said=said))
+
+    async def known(self) -> set[int]:
+        """See Engine.known."""
+        await self._flush()
+        return {row["run"] for row in await self._connector.execute_query_all_async(sql.KNOWN)}
+
+    async def load(self) -> Load:
+        """See Engine.load."""
+        counted = await self._connector.execute_query_one_async(sql.LOAD)
+        workers = await self._connector.execute_query_all_async(sql.WORKERS, seconds=self._dead)
+        return Load(**counted, workers=tuple(WorkerSeen(**row) for row in workers))
+
+    async def idle(self) -> None:
+        """See Engine.idle."""
+        while await self.known():  # noqa: ASYNC110  # other processes work, too
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def stop(self) -> None:
+        """Take up nothing more, let what is at work go on for a while, and end; see Engine.stop."""
+        self._jobs.draining = True
+        if self._working is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._free.wait(), max(self._drain, 0.0))
+            self._working.cancel()
+            await asyncio.wait([self._working])
+        if self._tasks:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._flush(), FLUSH_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._connector.close_async()
+
+    # --- to the database, in order --------------------------------------------------------------------------------
+    async def _send_on(self) -> None:
+        """Send what was submitted and told, in order; while the database can't be reached it waits."""
+        while True:
+            send = await self._outgoing.get()
+            await _until_done(send, "a run can't be queued")
+            self._outgoing.task_done()
+
+    async def _flush(self) -> None:
+        await self._outgoing.join()
+
+    async def _defer(self, job: dict[str, Any]) -> None:
+        wanted = self._app.configure_task(RUN, lock=job["line"], queueing_lock=f"run:{job['run']}", task_kwargs=job)
+        with contextlib.suppress(AlreadyEnqueued):
+            await wanted.defer_async()
+
+    async def _defer_later(self, job: dict[str, Any], at: float) -> None:
+        kwargs = {"run": job["run"], "user": "", "key": FIRST, "place": 0.0, "job": job}
+        when = datetime.fromtimestamp(at, UTC)
+        wanted = self._app.configure_task(
+            LATER, queueing_lock=f"later:{job['run']}:{at:.1f}", schedule_at=when, task_kwargs=kwargs
+        )
+        with contextlib.suppress(AlreadyEnqueued):
+            await wanted.defer_async()
+
+    async def _now(self, job: dict[str, Any], **_: Any) -> None:
+        """Submit what was to be submitted later: it is a job without a line, so that it holds up nobody meanwhile."""
+        await self._defer(job)
+
+    # --- hearing --------------------------------------------------------------------------------------------------
+    async def _listen(self) -> None:
+        async def heard(*, channel: str, payload: str) -> None:  # noqa: ARG001  # the library's call
+            who, what, run_id = json.loads(payload)
+            if who != self._own:
+                self._hear(what, run_id)
+
+        while True:
+            try:
+                await self._connector.listen_notify(on_notification=heard, channels=[sql.CHANNEL])
+            except Exception as error:
+                logger.warning("What other processes tell is not heard: {}", error)
+            await asyncio.sleep(AGAIN_SECONDS)
+            self._hear(ALL, 0)
+
+    def _hear(self, what: str, run_id: int) -> None:
+        if self._hears is None:
+            return
+        try:
+            self._hears(what, run_id)
+        except Exception:
+            logger.exception("What another process told ({} {}) could not be taken in", what, run_id)
+
+    # --- working --------------------------------------------------------------------------------------------------
+    async def _keep_working(self) -> None:
+        while True:
+            self._worker = Worker(
+                self._app,
+                concurrency=self._total,
+                fetch_job_polling_interval=LOOK_SECONDS,
+                abort_job_polling_interval=BEAT_SECONDS,
+                shutdown_graceful_timeout=0,
+                delete_jobs=DeleteJobCondition.ALWAYS,
+                install_signal_handlers=False,
+                update_heartbeat_interval=BEAT_SECONDS,
+                stalled_worker_timeout=self._dead,
+            )
+            try:
+                await self._worker.run()  # type: ignore[no-untyped-call]
+            except Exception as error:
+                logger.warning("The worker could not go on, and begins anew: {}", error)
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _carry_out(self, context: JobContext, /, run: int, **_: Any) -> None:
+        assert self._work is not None
+        task, job = asyncio.current_task(), context.job
+        assert task is not None
+        assert job.id is not None
+        self._jobs.held[job.id] = (job.attempts, task)
+        self._free.clear()
+        try:
+            await self._work(run)
+        except asyncio.CancelledError:
+            if context.abort_reason() is AbortReason.USER_REQUEST:
+                raise JobAborted from None
+            raise
+        except Exception as error:
+            logger.opt(exception=error).error("work on run {} ended with an error", run)
+            if may_pass(error):
+                raise
+        finally:
+            del self._jobs.held[job.id]
+            if not self._jobs.held:
+                self._free.set()
+
+    # --- taking over ------------------------------------------------------------------------------------------------
+    async def _keep_rescuing(self) -> None:
+        while True:
+            try:
+                await self._rescue()
+            except Exception as error:
+                logger.warning("Whether workers have died can't be seen: {}", error)
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def _rescue(self) -> None:
+        """Give the runs of workers that are gone back to the queue; by one process at a time."""
+        ask = self._connector.execute_query_all_async_with_connection
+        async with self._connector.pool.connection() as connection:
+            if not (await ask(connection, sql.TRY_RESCUE))[0]["mine"]:
+                return
+            for job in await ask(connection, sql.STALLED, seconds=self._dead):
+                logger.warning("The worker of run {} is gone; another takes it over", job["run"])
+                if self._abandoned is not None:
+                    await self._abandoned(job["run"])
+                await ask(connection, sql.PUT_BACK, job=job["id"], attempts=job["attempts"], seconds=0.0)
+            await connection.execute(sql.FORGET_WORKERS, {"seconds": self._dead})
+
+    async def _still_held(self, jobs: list[dict[str, Any]]) -> bool:
+        if not jobs:
+            return False
+        held = await self._connector.execute_query_all_async(sql.HELD, jobs=[job["id"] for job in jobs])
+        return any(job in held for job in jobs)
+
+
+class _Jobs(JobManager):
+    """The library's queue, with our order and limits; what the database refuses for a while does not end a worker."""
+
+    def __init__(self, connector: PsycopgConnector, per_user: int, slots: int) -> None:
+        super().__init__(connector)
+        self._per_user = per_user
+        self._slots = slots
+        self.draining = False
+        self.held: dict[int, tuple[int, asyncio.Task[Any]]] = {}
+
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:  # noqa: ARG002  # we have one
+        if self.draining:
+            return None
+        try:
+            rows = await self.connector.execute_query_all_async(sql.FETCH, worker=worker_id, per_user=self._per_user)
+        except Exception as error:
+            logger.warning("The queue of runs can't be read: {}", error)
+            return None
+        return Job.from_row(rows[0]) if rows else None
+
+    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:  # noqa: ARG002, FBT001  # deleted, always
+        await self._until_done(sql.FINISH, job=job.id, attempts=job.attempts)
+
+    async def retry_job(self, job: Job, retry_at: datetime | None = None, *_: Any, **_others: Any) -> None:
+        pause = 0.0 if retry_at is None else max(0.0, (retry_at - datetime.now(UTC)).total_seconds())
+        await self._until_done(sql.PUT_BACK, job=job.id, attempts=job.attempts, seconds=pause)
+
+    async def register_worker(self) -> int:
+        worker_id = await super().register_worker()
+        await self._beat(worker_id)
+        return worker_id
+
+    async def update_heartbeat(self, worker_id: int) -> None:
+        """Say that this worker lives, and stop what has been taken over by others meanwhile."""
+        try:
+            await self._beat(worker_id)
+            rows = await self.connector.execute_query_all_async(sql.HELD, jobs=list(self.held))
+        except Exception as error:
+            logger.warning("The worker could not say that it lives: {}", error)
+            return
+        ours = {row["id"]: row["attempts"] for row in rows}
+        for number, (attempts, task) in list(self.held.items()):
+            if ours.get(number) != attempts:
+                logger.warning("A run was taken over by another worker; its work here ends")
+                task.cancel()
+
+    async def _beat(self, worker_id: int) -> None:
+        await self.connector.execute_query_async(sql.BEAT, worker=worker_id, name=own_name(), slots=self._slots)
+
+    async def listen_for_jobs(
+        self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
+    ) -> None:
+        while True:
+            try:
+                await super().listen_for_jobs(on_notification=on_notification, queues=queues)
+            except Exception as error:
+                logger.warning("New runs are noticed late: {}", error)
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _until_done(self, query: Any, **arguments: Any) -> None:
+        await _until_done(lambda: self.connector.execute_query_async(query, **arguments), "the queue can't be written")
+
+
+class _Back(BaseRetryStrategy):
+    """A run that was cut off when its worker ended is put back at once, one that met the machine's troubles later."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:  # noqa: ARG002
+        if isinstance(exception, asyncio.CancelledError):
+            return RetryDecision(retry_in={"seconds": 0})
+        return RetryDecision(retry_in={"seconds": int(TROUBLE_SECONDS)}) if may_pass(exception) else None
+
+
+async def _until_done(send: Sends, trouble: str) -> None:
+    """Have the database do something, however long that takes."""
+    while True:
+        try:
+            await send()
+        except ConnectorException as error:
+            logger.warning("{}: {}", trouble, error)
+        else:
+            return
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+def _connector(url: str) -> PsycopgConnector:
+    options = f"-c search_path={sql.SCHEMA} -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION}"
+    return PsycopgConnector(
+        conninfo=_SCHEME.sub("postgresql://", url),
+        kwargs={"options": options, "application_name": "dirigent_queue"},
+        min_size=1,
+        max_size=4,
+        timeout=10.0,
+    )
+
+
+async def _prepare(connector: PsycopgConnector) -> None:
+    """Make the queue's tables, or bring them up to date; by one process at a time."""
+    async with connector.pool.connection() as connection:
+        await connection.execute(sql.ALONE)
+        await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {sql.SCHEMA}")
+        await connection.execute(sql.VERSION_TABLE)
+        found = await (await connection.execute(sql.VERSION)).fetchone()
+        library, ours = found or ("", 0)
+        migrations = sorted(path.name for path in migrations_path.glob("*.sql"))
+        if not library:
+            await connection.execute(SchemaManager.get_schema())
+        for name in [name for name in migrations if library and name > library]:
+            await connection.execute((migrations_path / name).read_bytes())
+        if ours < sql.OURS:
+            await connection.execute(sql.FUNCTIONS)
+        if (migrations[-1] > library) or ours < sql.OURS:
+            newest = {"library": max(library, migrations[-1]), "ours": max(ours, sql.OURS)}
+            await connection.execute(sql.SET_VERSION, newest)
