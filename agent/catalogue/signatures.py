@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import types
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
@@ -11,13 +10,13 @@ if TYPE_CHECKING:
     from plugins.api import ToolSpec
 
 SHOWN = 80
+NEEDED = object()  # stands for no default
 SHORT_TYPES: dict[Any, str] = {dict: "dict", list: "list", types.NoneType: "None", Any: "any"}
 
 
 def signature(spec: ToolSpec) -> str:
     """Return the parameters such as `url: str, max_chars: int = 20000`."""
-    given = inspect.signature(spec.function).parameters
-    return ", ".join(_parameter(name, hint, given[name].default) for name, hint in spec.hints.items())
+    return ", ".join(_parameter(name, hint, spec.defaults.get(name, NEEDED)) for name, hint in spec.hints.items())
 
 
 def shown(value: Any) -> str:
@@ -31,7 +30,7 @@ def shown(value: Any) -> str:
 
 def _parameter(name: str, hint: Any, default: Any) -> str:
     said = f"{name}: {_type(hint)}"
-    if default is inspect.Parameter.empty:
+    if default is NEEDED:
         return said
     if default is None:
         return f"{name}: {_type(hint).removesuffix(' | None')} = None"
@@ -40,11 +39,11 @@ def _parameter(name: str, hint: Any, default: Any) -> str:
 
 def _type(hint: Any) -> str:
     """Return an annotation in few words: `list[str]`, `line|bar`, `date`."""
+    if hasattr(hint, "__metadata__"):
+        return _type(hint.__origin__)
     if hint in SHORT_TYPES:
         return SHORT_TYPES[hint]
     origin, parts = get_origin(hint), get_args(hint)
-    if hasattr(hint, "__metadata__"):
-        return _type(hint.__origin__)
     if origin is Literal:
         # Quotes cost tokens, and a word is a word without them.
         return "|".join(part if isinstance(part, str) and part.isidentifier() else shown(part) for part in parts)

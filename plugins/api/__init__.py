@@ -10,6 +10,8 @@ The smallest plugin is a module with a docstring and one function::
 
 Name, parameters and description come from the function, its annotations and its docstring. A tool stays a plain
 function: a test calls it. Importing this module is cheap; pydantic is loaded when a schema is first asked for.
+
+`tool_from_schema` is for tools whose functions are elsewhere, such as on a server: their parameters are a JSON Schema.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from plugins.api.records import (
     ServiceName,
     ToolFailure,
 )
-from plugins.api.spec import Cost, Effect, ServiceSpec, ToolSpec
+from plugins.api.spec import Cost, Effect, ServiceSpec, ToolSpec, tool_from_schema
 
 __all__ = [
     "Button",
@@ -56,4 +58,5 @@ __all__ = [
     "service_of",
     "spec_of",
     "tool",
+    "tool_from_schema",
 ]

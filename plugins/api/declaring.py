@@ -17,7 +17,7 @@ EffectOrRecovery = Literal["pure", "read", "write_inside", "effect", "once", "id
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 MARK = "__dirigent__"
-NOT_DECLARED = {"plugin", "reaches"}  # of ToolSpec, what is set elsewhere
+NOT_DECLARED = {"plugin", "reaches", "function_name", "schema", "takes_context"}  # of ToolSpec, what is set elsewhere
 TOOL_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
 COMMAND_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
 SLOT = re.compile(r"\{(\w+)\}")

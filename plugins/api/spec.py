@@ -8,9 +8,10 @@ import math
 import re
 import warnings
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
+from plugins.api import schemas
 from plugins.api.context import Context, ServiceContext
 from plugins.api.records import File, Pattern, PluginError, ServiceName
 
@@ -36,6 +37,10 @@ class ToolSpec:
     mail. `confides` says that what it sends goes only to a server that the owner has set up for it, as prompts go to
     the model's: private data may. `keeps_files`: what it writes stays in the workspace, unless it hands a file over
     itself. `reaches` are the hosts that the owner lets everything inside reach; the catalogue sets it, no plugin does.
+
+    `function_name` is the name to call inside, that of the function. A tool may be known by its description alone
+    (`tool_from_schema`): its parameters are those of a JSON `schema`, `takes_context` says whether its function wants
+    the context first, and `function` raises PluginError when it is called here.
     """
 
     name: str
@@ -63,6 +68,13 @@ class ToolSpec:
     private: bool = False
     confides: bool = False
     reaches: tuple[str, ...] = ()
+    function_name: str = ""
+    schema: Mapping[str, Any] | None = field(default=None, hash=False, repr=False)
+    takes_context: bool = False
+
+    def __post_init__(self) -> None:
+        """Name the function to call inside."""
+        object.__setattr__(self, "function_name", self.function_name or getattr(self.function, "__name__", self.name))
 
     @property
     def sends_out(self) -> bool:
@@ -85,6 +97,8 @@ class ToolSpec:
     @functools.cached_property
     def wants_context(self) -> bool:
         """True when the function's first parameter is the context."""
+        if self.schema is not None:
+            return self.takes_context
         return context_parameter(self.function) is not None
 
     @property
@@ -102,16 +116,31 @@ class ToolSpec:
     @functools.cached_property
     def hints(self) -> dict[str, Any]:
         """Parameter name → evaluated annotation, without the context. Raises PluginError for one that is unknown."""
-        return _hints(self)
+        return _hints(self) if self.schema is None else schemas.hints_of(self.schema)
+
+    @functools.cached_property
+    def defaults(self) -> dict[str, Any]:
+        """Parameter name → default, of those that may be left out."""
+        if self.schema is not None:
+            return schemas.defaults_of(self.schema)
+        given = inspect.signature(self.function).parameters
+        return {name: given[name].default for name in self.hints if given[name].default is not inspect.Parameter.empty}
 
     @functools.cached_property
     def arguments(self) -> Any:
-        """The pydantic model of the arguments (a `type[BaseModel]`). Raises PluginError for a type without a schema."""
+        """The pydantic model of the arguments (a `type[BaseModel]`). Raises PluginError for a type without a schema.
+
+        For a tool of a JSON Schema it is a `schemas.SchemaArguments`, which answers the same.
+        """
+        if self.schema is not None:
+            return schemas.SchemaArguments(self.name, self.schema, self.hints).prepared()
         return _arguments_model(self)
 
     @functools.cached_property
     def parameters(self) -> dict[str, Any]:
         """The JSON Schema of the arguments, as models are shown it."""
+        if self.schema is not None:
+            return schemas.without_marks(self.schema)
         schema: dict[str, Any] = self.arguments.model_json_schema()
         schema.pop("title", None)
         for prop in schema.get("properties", {}).values():
@@ -156,6 +185,39 @@ class ServiceSpec:
     def full_name(self) -> str:
         """`plugin.service`, which is unique."""
         return f"{self.plugin}.{self.name}" if self.plugin else self.name
+
+
+def tool_from_schema(
+    name: str,
+    description: str,
+    schema: Mapping[str, Any],
+    *,
+    function_name: str = "",
+    wants_context: bool = False,
+    plugin: str = "",
+    **more: Any,
+) -> ToolSpec:
+    """Return a tool whose parameters a JSON Schema of an object describes, and whose function is not in this process.
+
+    `parameters` is that schema; keywords that are not understood are kept in it and do no harm. `more` are further
+    fields of ToolSpec. Raises PluginError for an unknown field and for what is no schema of an object.
+    """
+    if schema.get("type", "object") != "object" or not isinstance(schema.get("properties", {}), Mapping):
+        raise PluginError(f"{name}: its parameters must be the JSON Schema of an object, with properties by name.")
+    unknown = sorted(more.keys() - {one.name for one in fields(ToolSpec)})
+    if unknown:
+        raise PluginError(f"{name}: a tool has no field '{unknown[0]}'.")
+    function_name = function_name or name
+    return ToolSpec(
+        name=name,
+        function=schemas.Elsewhere(function_name),
+        description=description,
+        plugin=plugin,
+        function_name=function_name,
+        schema=schema,
+        takes_context=wants_context,
+        **more,
+    )
 
 
 def _pattern_of(hint: Any) -> str:
