@@ -33,6 +33,7 @@ COMMANDS = {
     "people": "list who may talk to the bot; remove, block, make them owner or member",
     "plugins": "list plugins, tools and commands",
     "service": "print a unit for systemd: starts with the machine, comes back after a crash",
+    "deploy": "write a folder from which Dirigent starts in containers",
     "export": "write everything of an installation into one file",
     "import": "make an installation of such a file",
     "settings": "list every setting with its default and what it means",
@@ -40,7 +41,13 @@ COMMANDS = {
     "test": "run Dirigent's own tests",
     "version": "say which version this is",
 }
-MODULES = {"test": "testing", "migrate-store": "migrating", "export": "exporting", "import": "importing"}
+MODULES = {
+    "deploy": "deploying",
+    "test": "testing",
+    "migrate-store": "migrating",
+    "export": "exporting",
+    "import": "importing",
+}
 
 EXAMPLES = """\
 examples:

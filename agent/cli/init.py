@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import json
 import os
 import re
@@ -12,6 +11,7 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agent.cli.asking import line, numbers, secret
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _ask_telegram(config: AppConfig, answers: Answers) -> None:
     has_token = bool(config.telegram_token or answers.secrets.get("telegram_token"))
     if has_token and "owners" not in answers.settings:
         print("\nOwners: the Telegram user ids that may give orders; without one the bot tells a stranger their id.")
-        owners = _numbers(_line("Ids, with commas", ",".join(map(str, config.owners))))
+        owners = numbers(line("Ids, with commas", ",".join(map(str, config.owners))))
         if owners:
             answers.settings["owners"] = owners
 
@@ -113,36 +113,22 @@ async def _ask_model(config: AppConfig, answers: Answers) -> None:
 
     found = await detect(config)
     print(f"\nModel: {found.why}")
-    if found and _line("Use it? y/n", "y").lower().startswith("y"):
+    if found and line("Use it? y/n", "y").lower().startswith("y"):
         return
     print("The address of a server that speaks OpenAI's protocol; Enter for OpenAI itself, `offline` for none.")
-    address = _line("Address", config.openai_base_url or "")
+    address = line("Address", config.openai_base_url or "")
     if address == "offline":
         answers.settings["model"] = "offline"
         return
     if address:
         answers.settings["openai_base_url"] = address
     answers.secrets |= _secret("openai_api_key", "Key, if it wants one", "kept" if config.openai_api_key else "")
-    answers.settings["model"] = _line("Model", config.model)
-
-
-def _line(label: str, default: str) -> str:
-    return input(f"{label}{f' [{default}]' if default else ''}: ").strip() or default
+    answers.settings["model"] = line("Model", config.model)
 
 
 def _secret(name: str, label: str, known: str) -> dict[str, str]:
-    value = getpass.getpass(f"{label}{f' [{known}]' if known else ''}: ").strip()
+    value = secret(label, known)
     return {name: value} if value else {}
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.replace(",", " ").split()]
-    except ValueError:
-        raise ConfigError(
-            f"{text!r} is no list of Telegram user ids.",
-            hint="Ids are numbers such as 4711; @userinfobot tells yours. Start `dirigent init` again.",
-        ) from None
 
 
 # --- writing ------------------------------------------------------------------------------------------------------
