@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agent.config.explain import explain
+from agent.config.mcp import McpServer, Name
 from agent.config.sources import LEVELS, PREFIX, sources_of
 from agent.errors import ConfigError
 
@@ -220,6 +221,8 @@ class Web(_Section):
     password: Annotated[SecretStr, Field(min_length=10)] | None = None
     """Lets the owner into the pages, and switches them on. Needed where others than this machine reach the server."""
 
+    mcp: bool = False
+    """Lets other programs use Dirigent as a server of tools, at `/mcp`; they show `web.token` as a Bearer token."""
 
 class Automation(_Section):
     """What runs by itself."""
@@ -269,6 +272,10 @@ class AppConfig(BaseSettings):
     log_level: Level = "INFO"
     """Of the log file in the home: DEBUG, INFO, WARNING or ERROR."""
     log_json: bool = False
+    mcp: dict[Name, McpServer] = Field(default_factory=dict)
+    """Servers of tools that speak MCP, by a name of your choice: `[mcp.time]` with `command = ["mcp-server-time"]` or
+    `url = "https://…"`; `dirigent mcp --help` says more. None of their tools is used before `dirigent mcp add` or
+    `accept` has shown them to you."""
     """Write the log as JSON lines."""
     limits: Limits = Field(default_factory=Limits)
     """Bounds of a run."""

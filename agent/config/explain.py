@@ -87,4 +87,8 @@ def _unknown(path: Path_, where: str, record: type[BaseModel], *, env: bool) -> 
 
 def _must(error: ErrorDetails) -> str:
     form = MUST.get(error["type"])
-    return f"must be {form.format(**error.get('ctx', {}))}" if form else error["msg"].replace("Input should", "must")
+    return (
+        f"must be {form.format(**error.get('ctx', {}))}"
+        if form
+        else error["msg"].replace("Input should", "must").removeprefix("Value error, ")
+    )

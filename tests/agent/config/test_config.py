@@ -248,6 +248,7 @@ def test_every_setting_can_be_given_by_its_variable(home: Path, monkeypatch: pyt
             "llm.prices": '{"m": [1, 2]}',
             "plugins": '{"a": {"b": "c"}}',
             "tools": '{"a.b": {"once": true}}',
+            "mcp": '{"time": {"command": ["mcp-server-time"]}}',
         }[setting.key],
     }
     monkeypatch.setenv(setting.env, other[setting.kind]())

@@ -1,0 +1,60 @@
+"""The way to a server that runs in a session's sandbox."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from agent.mcp.cleaning import cleaned
+from agent.mcp.streams import Fault, LinesIn, LinesOut, Streams
+from sandbox.api import Job, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.config import AppConfig
+    from agent.config.mcp import McpServer
+    from agent.domain.session import Session
+    from sandbox.boxes import Boxes
+
+LIFE_SECONDS = 12 * 3600.0
+CPU_SECONDS = 3600
+SAID = 400
+
+
+def job_of(config: AppConfig, settings: McpServer, secrets: Mapping[str, str]) -> Job:
+    """Return the job that a server is. It says first in which folder it runs, on a line of its own."""
+    box = config.sandbox
+    command = shlex.join(settings.command)
+    env = {name: os.environ[name] for name in settings.env if name in os.environ}
+    return Job(
+        kind="shell",
+        code=f"pwd && exec {command}",
+        env=env,
+        net=settings.network,
+        secrets=secrets,
+        limits=Limits(
+            wall_s=LIFE_SECONDS, cpu_s=CPU_SECONDS, memory_mb=box.memory_mb, disk_mb=box.disk_mb, output_bytes=65_536
+        ),
+    )
+
+
+@asynccontextmanager
+async def inside(boxes: Boxes, session: Session, job: Job, fault: Fault) -> AsyncIterator[Streams]:
+    """Start a server and yield the streams to and from it; leaving ends it. Raises SandboxError when it can't start."""
+    async with boxes.talk(session.id, session.workspace, job) as talk:
+        incoming = LinesIn(talk, fault)
+        try:
+            fault.workdir = (await incoming.line()).decode("utf-8", "replace").strip()
+        except StopAsyncIteration:
+            fault.why = "it ended before it said anything"
+        try:
+            yield incoming, LinesOut(talk)
+        finally:
+            ended = await talk.end()
+            said = cleaned(ended.stderr.text, SAID * 4)[-SAID:].strip()
+            if said and not fault.why:
+                fault.why = f"it ended with {said}"

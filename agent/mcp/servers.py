@@ -1,0 +1,220 @@
+"""The servers that this process speaks with: one for each session and name, begun with the first call.
+
+A server that idles is ended, one that has ended is begun anew with the next call, and never are there two of one name
+in one session. A call that broke off in the middle is repeated once where that can do no harm; else the step says that
+nobody knows what became of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from agent.domain.artifacts import Artifact
+from agent.domain.execution import ExecutorResponse, ResponseStatus
+from agent.errors import ConfigError, ToolError
+from agent.mcp.accepted import accepted, identity, note
+from agent.mcp.files import Changes, save
+from agent.mcp.plugins import SOURCE
+from agent.mcp.streams import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from agent.config import AppConfig
+    from agent.config.mcp import McpServer
+    from agent.domain.session import Session
+    from agent.mcp.accepted import Listing
+    from agent.mcp.connection import Connection
+    from agent.mcp.results import Returned
+    from agent.mcp.streams import Streams
+    from plugins.api import ToolSpec
+    from sandbox.api import Progress
+    from sandbox.boxes import Boxes
+
+Key = tuple[str, str]
+LOOK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One call: `args` are validated, `seconds` is how long it may take, `report` is told its progress."""
+
+    session: Session
+    spec: ToolSpec
+    args: dict[str, Any]
+    step_id: str
+    seconds: float
+    report: Callable[[Progress], None]
+
+
+class Servers:
+    """All conversations of this process. Close it in the end; then no server of any session is left."""
+
+    def __init__(self, config: AppConfig, boxes: Boxes) -> None:
+        self._config = config
+        self._boxes = boxes
+        self._live: dict[Key, Connection] = {}
+        self._opening: dict[Key, asyncio.Lock] = {}
+        self._ender: asyncio.Task[None] | None = None
+        self._accepted = {name: self._known(name) for name in config.mcp}
+
+    async def call(self, source: str, asked: Asked) -> ExecutorResponse:
+        """Call a tool of the server `source` (`mcp:NAME`); whatever goes wrong is a response."""
+        name = source.removeprefix(SOURCE)
+        changes = await Changes.begin(asked.session) if self._config.mcp[name].local else None
+        try:
+            async with asyncio.timeout(asked.seconds):
+                returned = await self._call(name, asked)
+        except TimeoutError:
+            await self._drop((name, asked.session.id))  # it may hang for good
+            said = f"{asked.spec.full_name} did not answer within {asked.seconds:g} s."
+            response = ExecutorResponse(asked.step_id, ResponseStatus.TIMEOUT, error=said)
+            return await _with_files(response, asked.session, {}, changes)
+        except ToolError as error:
+            response = ExecutorResponse(asked.step_id, ResponseStatus.ERROR, error=error.message, hint=error.hint)
+            return await _with_files(response, asked.session, {}, changes)
+        return await _with_files(_response(asked.step_id, returned), asked.session, returned.files, changes)
+
+    async def close(self) -> None:
+        """End all servers."""
+        if self._ender is not None:
+            self._ender.cancel()
+            await asyncio.wait([self._ender])
+        await asyncio.gather(*(self._drop(key) for key in list(self._live)))
+
+    # --- one call ---------------------------------------------------------------------------------------------------
+    async def _call(self, name: str, asked: Asked) -> Returned:
+        """Call a tool; where the server ended meanwhile and nothing can have been done twice, once more."""
+        from agent.mcp.connection import Ended
+
+        try:
+            return await self._once(name, asked)
+        except Ended as ended:
+            await self._drop((name, asked.session.id))
+            if ended.asked and asked.spec.effect == "effect":
+                raise _unknown(ended, asked.spec) from None
+        try:
+            return await self._once(name, asked)
+        except Ended as ended:
+            await self._drop((name, asked.session.id))
+            raise (_unknown(ended, asked.spec) if ended.asked and asked.spec.effect == "effect" else ended) from None
+
+    async def _once(self, name: str, asked: Asked) -> Returned:
+        connection = await self._connection(name, asked.session)
+        await self._check(name, connection, asked.spec)
+        stem = f"{name}-{asked.step_id}"
+        return await connection.call(asked.spec.function_name, asked.args, stem=stem, report=asked.report)
+
+    async def _check(self, name: str, connection: Connection, spec: ToolSpec) -> None:
+        """Raise ToolError for a tool that is not as the owner has accepted it, and remember what the server says."""
+        if connection.outdated:
+            await connection.look_again()
+            await asyncio.to_thread(note, self._config.folder, name, connection.listing)
+        known = self._accepted[name]
+        before = known.tool(spec.function_name) if known is not None else None
+        now = connection.listing.tool(spec.function_name)
+        if before is None or now is None or before.digest != now.digest:
+            what = "is no longer offered" if now is None else "has changed since you accepted it, and is held back"
+            raise ToolError(
+                f"The tool {spec.full_name} {what}.",
+                hint=f"`dirigent mcp accept {name}` shows what is different; nothing was called.",
+            )
+
+    def _known(self, name: str) -> Listing | None:
+        try:
+            return accepted(self._config.folder, name)
+        except ConfigError as error:
+            logger.warning("{}", error)
+            return None
+
+    # --- which servers there are ------------------------------------------------------------------------------------
+    async def _connection(self, name: str, session: Session) -> Connection:
+        key = (name, session.id)
+        async with self._opening.setdefault(key, asyncio.Lock()):
+            found = self._live.get(key)
+            if found is not None and not found.over:
+                found.used = time.monotonic()
+                return found
+            await self._drop(key)
+            opened = self._live[key] = connection_to(self._config, self._boxes, name, session)
+            try:
+                await opened.ready()
+            except BaseException:
+                await self._drop(key)
+                raise
+        await asyncio.to_thread(note, self._config.folder, name, opened.listing)
+        if self._ender is None or self._ender.done():
+            self._ender = asyncio.create_task(self._end_idle(), name="mcp idle")
+        return opened
+
+    async def _drop(self, key: Key) -> None:
+        found = self._live.pop(key, None)
+        if found is not None:
+            await found.close()
+
+    async def _end_idle(self) -> None:
+        while self._live:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = time.monotonic()
+            for key, one in list(self._live.items()):
+                if not one.calls and now - one.used > self._config.mcp[key[0]].idle_seconds:
+                    logger.debug("the MCP server {} of {} idles and is ended", *key)
+                    await self._drop(key)
+
+
+def connection_to(config: AppConfig, boxes: Boxes, name: str, session: Session) -> Connection:
+    """Begin a conversation with a server; `ready()` waits for it. Raises ToolError when a secret is not set."""
+    from agent.mcp.connection import Connection
+
+    settings, fault = config.mcp[name], Fault()
+    way = _way(config, settings, boxes, session, fault)
+    return Connection(name, way, fault, runs=identity(settings), seconds=settings.start_seconds)
+
+
+def _way(
+    config: AppConfig, settings: McpServer, boxes: Boxes, session: Session, fault: Fault
+) -> AbstractAsyncContextManager[Streams]:
+    secrets = _secrets(config, settings)
+    if settings.local:
+        from agent.mcp.inside import inside, job_of
+
+        return inside(boxes, session, job_of(config, settings, secrets), fault)
+    from agent.mcp.outside import outside
+
+    return outside(settings, secrets)
+
+
+def _secrets(config: AppConfig, settings: McpServer) -> Mapping[str, str]:
+    """Return the secrets that a server gets. Raises ToolError naming one that is not set."""
+    for name in settings.shown_secrets:
+        if name not in config.secrets:
+            raise ToolError(f"The secret {name} is not set.", hint=f'Add it under [secrets] as {name} = "…".')
+    return {name: config.secrets[name].get_secret_value() for name in settings.shown_secrets}
+
+
+def _unknown(ended: ToolError, spec: ToolSpec) -> ToolError:
+    said = f"{ended.message} It was in the middle of {spec.full_name}, and nobody knows whether that was done."
+    return ToolError(said, hint="Look before you have it done again.")
+
+
+def _response(step_id: str, returned: Returned) -> ExecutorResponse:
+    if returned.failed:
+        return ExecutorResponse(step_id, ResponseStatus.ERROR, error=returned.failed)
+    text = f"{returned.text}\n{returned.missing}".strip() if returned.missing else returned.text
+    status = ResponseStatus.PARTIAL if returned.missing else ResponseStatus.OK
+    return ExecutorResponse(step_id, status, output=returned.value, text=text)
+
+
+async def _with_files(
+    response: ExecutorResponse, session: Session, files: Mapping[str, bytes], changes: Changes | None
+) -> ExecutorResponse:
+    saved = await asyncio.to_thread(save, session, files)
+    made: tuple[Artifact, ...] = await changes.since(response.success) if changes is not None else ()
+    known = {file.path for file in saved}
+    return replace(response, files=(*saved, *(file for file in made if file.path not in known)))
