@@ -52,6 +52,18 @@ def journal_of(config: AppConfig) -> str | Path:
     return config.store.get_secret_value() if config.store is not None else config.folder / JOURNAL
 
 
+def load_catalogue(config: AppConfig) -> Catalogue:
+    """Return all tools: of plugins, and of MCP servers as the owner has accepted them."""
+    from functools import partial
+
+    from agent.catalogue import Catalogue
+    from agent.mcp.plugins import mcp_plugins, remark
+
+    catalogue = Catalogue.load(config, mcp_plugins(config))
+    catalogue.remark = partial(remark, config)
+    return catalogue
+
+
 def make_parts(
     config: AppConfig,
     *,
@@ -61,7 +73,6 @@ def make_parts(
     engine: Engine | None = None,
 ) -> Parts:
     """Make what was not given. Nothing is opened or started yet."""
-    from agent.catalogue import Catalogue
     from agent.policy.egress import auditor
     from agent.store.sql import SqlStore
     from sandbox.boxes import Boxes
@@ -71,8 +82,8 @@ def make_parts(
     store = store or SqlStore(journal_of(config))
     return Parts(
         store,
-        catalogue or Catalogue.load(config),
-        boxes or Boxes(replace(sandbox_policy(config), on_connection=auditor(store))),
+        catalogue or load_catalogue(config),
+        boxes or WatchedBoxes(replace(sandbox_policy(config), on_connection=counted(auditor(store)))),
         engine
         or LocalEngine(
             runs_total=limits.runs_total, runs_per_user=limits.runs_per_user, ageing_seconds=limits.ageing_seconds

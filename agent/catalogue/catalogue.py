@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -49,14 +49,16 @@ class Catalogue:
         self._names = _names(self._all, self._bare)
         self._narrowing = Narrowing()
         self.set_by_owner: Mapping[str, Overridden] = {}  # by full name
+        self.remark: Callable[[str], str] = lambda _: ""  # what the owner should know of a plugin by name, just now
         self._check_settings()
 
     @classmethod
-    def load(cls, config: AppConfig) -> Self:
-        """Find the plugins that the configuration allows: built in, installed, and in the owner's folders."""
+    def load(cls, config: AppConfig, more: Iterable[LoadedPlugin] = ()) -> Self:
+        """Find the plugins that the configuration allows: built in, installed, in the owner's folders; and `more`."""
         folders = [config.folder / "plugins", *(folder.expanduser().absolute() for folder in config.plugin_folders)]
         allowed = set(config.profile_plugins)
         found = discover(folders, enabled=lambda name: "*" in allowed or name in allowed)
+        found += _not_taken(more, found)
         declared = cls([_reaching(plugin, config.sandbox.allow_hosts) for plugin in found], settings=config.plugins)
         return declared.overridden(config.tools) if config.tools else declared
 
@@ -66,7 +68,9 @@ class Catalogue:
         Raises ConfigError for what is not there. Of a plugin that is broken nobody knows; that is told elsewhere.
         """
         broken = {plugin.name for plugin in self.broken}
-        told = {name: word for name, word in words.items() if name.split(".")[0] not in broken}
+        # Tools of an MCP server may be held back: what is said of them waits for them.
+        unknown = broken | {plugin.name for plugin in self.plugins if plugin.source.startswith("mcp:")}
+        told = {name: word for name, word in words.items() if name in self._names or name.split(".")[0] not in unknown}
         tools = overridden(told, self.find, list(self._names))
         made = type(self)([with_tools(plugin, tools) for plugin in self.plugins], settings=self.settings)
         made.set_by_owner = tools
@@ -266,6 +270,17 @@ def _reaching(plugin: LoadedPlugin, hosts: tuple[str, ...]) -> LoadedPlugin:
         for spec in plugin.tools
     )
     return replace(plugin, tools=tools, commands=tuple(spec for spec in tools if spec.command))
+
+
+def _not_taken(more: Iterable[LoadedPlugin], found: Sequence[LoadedPlugin]) -> list[LoadedPlugin]:
+    """Return further plugins; one whose name is another's has no tools, and its error says so."""
+    sources = {plugin.name: plugin.source for plugin in found}
+    return [
+        replace(one, name=f"{one.name}'", tools=(), error=f"the name '{one.name}' is taken by {sources[one.name]}")
+        if one.name in sources
+        else one
+        for one in more
+    ]
 
 
 def _names(specs: Iterable[ToolSpec], bare: Mapping[str, ToolSpec]) -> dict[str, ToolSpec]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 COMMAND, ACTION = "/plugins", "i"
 PAGE = 12
 TOOLS = 12
+REMARK = 300
 OWNERS_ONLY = "Only an owner may decide this."
 
 
@@ -57,11 +58,16 @@ class PluginsDesk:
         loaded = sorted(self._catalogue.plugins, key=lambda plugin: (not plugin.error, plugin.name))
         pages = -(-len(loaded) // PAGE)
         page = min(page, max(pages - 1, 0))
-        lines = [_line(plugin, dest.language) for plugin in loaded[page * PAGE : (page + 1) * PAGE]]
+        lines = [self._line(plugin, dest.language) for plugin in loaded[page * PAGE : (page + 1) * PAGE]]
         turn = [{"label": f"{'◀' if other < page else '▶'} {other + 1}/{pages}", "action": f"{ACTION}/{other}"}
                 for other in (page - 1, page + 1) if 0 <= other < pages]  # fmt: skip
         payload: dict[str, Any] = {"text": "\n".join(lines) or say(dest.language, mark("There are no plugins."))}
         await self._post(dest, key, {**payload, **({"buttons": [turn]} if turn else {})})
+
+    def _line(self, plugin: LoadedPlugin, language: str) -> str:
+        """Return a plugin's line, and what its owner should know of it."""
+        said = self._catalogue.remark(plugin.name)
+        return f"{_line(plugin, language)}\n⚠️ {said[:REMARK]}" if said else _line(plugin, language)
 
     async def _post(self, dest: Destination, key: str, payload: dict[str, Any]) -> None:
         await self._store.post(OutboundMessage(dest, MessageKind.NOTICE, key, payload, session_id=dest.session_id))

@@ -214,15 +214,18 @@ def _clock(date: str) -> list[Finding]:
 
 def check_plugins(config: AppConfig) -> Finding:
     """Load every plugin."""
-    from agent.catalogue import Catalogue
+    from agent.parts import load_catalogue
     from agent.policy.owners_word import less_careful
 
-    catalogue = Catalogue.load(config)
+    catalogue = load_catalogue(config)
     tools = len(catalogue.tools())
     if catalogue.broken:
         listed = "; ".join(f"{plugin.name}: {plugin.error}" for plugin in catalogue.broken)
         return Finding("plugins", "fail", listed, "Correct or remove them; `dirigent plugins` shows where they lie.")
     said = f"{len(catalogue.plugins)} plugins, {tools} tools"
+    remarks = {plugin.name: catalogue.remark(plugin.name) for plugin in catalogue.plugins}
+    if listed := "; ".join(f"{name}: {remark}" for name, remark in remarks.items() if remark):
+        return Finding("plugins", "warn", f"{said}; {listed}", "Look at what is different before you accept it.")
     looser = {name: less_careful(tool.declared, tool.now) for name, tool in catalogue.set_by_owner.items()}
     if listed := "; ".join(f"{name} ({', '.join(what)})" for name, what in looser.items() if what):
         text = f"{said}; less careful than their authors meant them to be: {listed}"

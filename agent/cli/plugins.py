@@ -39,17 +39,20 @@ def parser(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the plugins; return 1 when one is broken."""
-    from agent.catalogue import Catalogue
     from agent.cli.opening import open_config
+    from agent.parts import load_catalogue
 
-    catalogue = Catalogue.load(open_config(arguments))
+    catalogue = load_catalogue(open_config(arguments))
     chosen = [catalogue.plugin(arguments.name)] if arguments.name else list(catalogue.plugins)
     yours = catalogue.set_by_owner
     if arguments.json:
-        print(json.dumps([as_data(plugin, yours) for plugin in chosen], ensure_ascii=False, indent=1))
+        told = [as_data(plugin, yours) | {"remark": catalogue.remark(plugin.name)} for plugin in chosen]
+        print(json.dumps(told, ensure_ascii=False, indent=1))
     else:
         for plugin in chosen:
             print("\n".join(_lines(plugin, yours, full=bool(arguments.name))))
+            if said := catalogue.remark(plugin.name):
+                print(f"    ! {said}")
     return int(any(plugin.error for plugin in chosen))
 
 

@@ -87,15 +87,15 @@ def _where(name: str) -> str | Path:
 
 # --- showing --------------------------------------------------------------------------------------------------------
 def _show(arguments: argparse.Namespace) -> int:
-    from agent.catalogue import Catalogue
     from agent.cli.opening import open_config
     from agent.llm.prices import price
+    from agent.parts import load_catalogue
     from agent.planning.pipeline_preview import AT_YOUR_WORD, draw, lines, look_at
 
     if arguments.old:
         raise DirigentError("--dry-run shows a pipeline, not an old run.", hint="dirigent run FILE|NAME --dry-run")
     config = open_config(arguments, model=arguments.model)
-    catalogue = Catalogue.load(config)
+    catalogue = load_catalogue(config)
     ready = asyncio.run(_ready(config, catalogue, _where(arguments.pipeline)))
     if arguments.input:
         ready.given(_inputs(arguments))
