@@ -83,7 +83,7 @@ def make_parts(
     return Parts(
         store,
         catalogue or load_catalogue(config),
-        boxes or WatchedBoxes(replace(sandbox_policy(config), on_connection=counted(auditor(store)))),
+        boxes or Boxes(replace(sandbox_policy(config), on_connection=auditor(store))),
         engine
         or LocalEngine(
             runs_total=limits.runs_total, runs_per_user=limits.runs_per_user, ageing_seconds=limits.ageing_seconds

@@ -24,10 +24,9 @@ from agent.execution.host_tools import HostContext
 from agent.execution.services import Services
 from agent.llm.protocol import Picture
 from agent.logs import SHORTEST_SECRET, Redactor
-from plugins.api import Output, PluginError, ToolFailure
 from agent.mcp.plugins import SOURCE
 from agent.mcp.servers import Asked, Servers
-from agent.metrics.tally import tally
+from plugins.api import Output, PluginError, ToolFailure
 from sandbox.api import Job, JobStatus, Limits, Progress, SandboxError, ToolCall
 from sandbox.values import plain
 from sandbox.workspace import Workspace
@@ -85,8 +84,8 @@ class Toolbox:
         self._catalogue = catalogue
         self._boxes = boxes
         self._services = Services(config, catalogue)
-
         self._mcp = Servers(config, boxes)
+
     async def close(self) -> None:
         """Close what host tools share, and end the MCP servers."""
         await self._mcp.close()
@@ -135,6 +134,13 @@ class Toolbox:
         except SandboxError as error:
             return _failed(call.step_id, error.message, error.remedy)
 
+    async def _where_it_belongs(self, call: Call) -> ExecutorResponse:
+        source = self._catalogue.source(call.spec)
+        if source.startswith(SOURCE):
+            asked = Asked(call.session, call.spec, call.args, call.step_id, call.seconds, call.report)
+            return await self._mcp.call(source, asked)
+        return await (self._on_host(call) if call.spec.host else self._inside(call))
+
     async def _on_host(self, call: Call) -> ExecutorResponse:
         spec = call.spec
         ctx = HostContext(
@@ -152,13 +158,6 @@ class Toolbox:
             run=call.run,
             step=call.step_id,
         )
-    async def _where_it_belongs(self, call: Call) -> ExecutorResponse:
-        source = self._catalogue.source(call.spec)
-        if source.startswith(SOURCE):
-            asked = Asked(call.session, call.spec, call.args, call.step_id, call.seconds, call.report)
-            return await self._mcp.call(source, asked)
-        return await (self._on_host(call) if call.spec.host else self._inside(call))
-
         response = await self._settled(call, ctx)
         return _without(self._services.secrets(), response) if ctx.asked else response
 
