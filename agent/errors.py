@@ -2,9 +2,11 @@
 
 DirigentError                 message: what happened; hint: the way on; transient: it may pass without anybody's doing
 ├── MachineFailed             try again: the machine was in the way (disk, memory, open files)
-│   └── JournalFailed         try again: the journal could not be read or written just now
+│   ├── JournalFailed         try again: the journal could not be read or written just now
+│   └── StorageFailed         try again: the storage of sessions' files could not be reached just now
 ├── ConfigError               a setting is missing, unknown or wrong
-│   └── JournalUnusable       the journal is damaged or out of bounds; what waits for it goes on when that is mended
+│   ├── JournalUnusable       the journal is damaged or out of bounds; what waits for it goes on when that is mended
+│   └── StorageUnusable       the storage of sessions' files refuses; what waits for it goes on when that is mended
 ├── PlanError                 a plan cannot be run as it stands; carries every problem found
 ├── IllegalTransition         a run or step was asked to enter a state that its present state does not lead to
 ├── StaleLease                a write came from a worker that no longer owns the run
@@ -65,12 +67,22 @@ class JournalFailed(MachineFailed):
     """Try again: the journal could not be read or written just now: it is locked, full or out of reach."""
 
 
+class StorageFailed(MachineFailed):
+    """Try again: the storage of sessions' files is out of reach, busy, or broke off."""
+
+
 class ConfigError(DirigentError):
     """A setting is missing, unknown or wrong."""
 
 
 class JournalUnusable(ConfigError):
     """The journal is damaged or may not be written. Nothing is given up for that: it goes on when this is mended."""
+
+    transient = True
+
+
+class StorageUnusable(ConfigError):
+    """The storage of sessions' files refuses: wrong bucket, key or rights. Nothing is given up for that."""
 
     transient = True
 

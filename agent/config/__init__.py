@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from agent.config.explain import explain
 from agent.config.mcp import McpServer, Name
+from agent.config.sessions import Sessions
 from agent.config.sources import LEVELS, PREFIX, sources_of
 from agent.errors import ConfigError
 
@@ -293,6 +294,8 @@ class AppConfig(BaseSettings):
     """What sandboxed work may use."""
     web: Web = Field(default_factory=Web)
     """The HTTP door."""
+    sessions: Sessions = Field(default_factory=Sessions)
+    """Where the files of conversations are kept."""
 
     @classmethod
     def settings_customise_sources(
@@ -309,6 +312,12 @@ class AppConfig(BaseSettings):
     def folder(self) -> Path:
         """The home, expanded and absolute."""
         return self.home.expanduser().absolute()
+
+    @property
+    def sessions_folder(self) -> Path:
+        """Where each session has its folder on this machine, expanded and absolute."""
+        chosen = self.sessions.folder
+        return self.folder / "sessions" if chosen is None else chosen.expanduser().absolute()
 
     @property
     def plugin_places(self) -> tuple[Path, ...]:
