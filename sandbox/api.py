@@ -9,6 +9,7 @@ Importing this module starts nothing and loads nothing heavy.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
@@ -254,6 +255,28 @@ class Rung:
         return self.name in {"A", "A-", "B", "C", "D"}
 
 
+class Talk(Protocol):
+    """A job that is spoken with while it runs. Iterating gives what it writes to standard output, in order and whole.
+
+    What nobody has taken yet is kept up to a bound, then the job waits: who wants it to go on must read. Iterating
+    ends when the job has ended; it raises SandboxError when the box broke on the way (its sidecar is gone).
+    """
+
+    async def send(self, data: bytes) -> None:
+        """Write to its standard input; waits while the job does not read. Raises SandboxError once it has ended."""
+
+    def finish(self) -> None:
+        """Close its standard input and let it run on. Twice is harmless."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def end(self) -> JobResult:
+        """Close its input, wait a moment for it to end, kill it if it does not; return its result. Twice is harmless.
+
+        What was killed has the status CANCELLED. `stdout` and `stderr` hold the head and the tail, as of every job.
+        """
+
+
 class Sandbox(Protocol):
     """A session's box. Several jobs may run at once. Cancelling `run` kills the job's processes at once."""
 
@@ -264,6 +287,13 @@ class Sandbox(Protocol):
 
     def stream(self, job: Job) -> AsyncIterator[Progress | Written | JobResult]:
         """Run a job and yield its progress and what it writes, as it comes; the last item is the result."""
+
+    def talk(self, job: Job, on_output: Callable[[Written], None] | None = None) -> AbstractAsyncContextManager[Talk]:
+        """Start a job of kind shell or python and speak with it; leaving the context ends it.
+
+        `limits.wall_s` bounds its life and `limits.cpu_s` its CPU time in all, so give both. `on_output` is told what
+        it writes to its error output (and of the first of its standard output). Raises SandboxError when it is refused.
+        """
 
     async def close(self) -> None:
         """Kill all that is left and free the box."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sandbox.proxy import Grant
     from sandbox.snapshots import Snapshot
+    from sandbox.talking import Conversation
 
 # A box comes up with next to nothing loaded; what most programs want follows when its first job is done.
 LIGHT: tuple[str, ...] = ()
@@ -94,15 +95,16 @@ class Box(Session):
         job: Job,
         on_progress: Callable[[Progress], None] | None = None,
         on_output: Callable[[Written], None] | None = None,
+        talk: Conversation | None = None,
     ) -> JobResult:
-        """Run a job to its end; its progress goes to `on_progress`, what it writes to `on_output`.
+        """Run a job to its end; its progress goes to `on_progress`, what it writes to `on_output` or to `talk`.
 
         Raises SandboxError when nothing safe is available here (its remedy says what to do) or a box does not come up.
         """
         if self._closed:
             raise SandboxError(f"The sandbox of {self._session_id} is closed.")
         if self.rung.name == "E":
-            return await self._pure.run(job)
+            return await self._pure.run(job, talk)
         if job.kind == "tool" and job.tool is None:
             raise ValueError("a job of kind tool needs its tool")
         self._find_the_folder()
@@ -114,7 +116,7 @@ class Box(Session):
             if job.kind == "tool" and not job.data:
                 await self._load_tools(cell)
             try:
-                return await self._run_in(cell, job, before, room, on_progress, on_output)
+                return await self._run_in(cell, job, before, room, on_progress, on_output, talk)
             finally:
                 if not job.data:
                     await self._load_common(cell)
@@ -156,6 +158,7 @@ class Box(Session):
         room: int,
         on_progress: Callable[[Progress], None] | None,
         on_output: Callable[[Written], None] | None,
+        talk: Conversation | None,
     ) -> JobResult:
         grant = network.grant(self._session_id, job, self._policy) if self.rung.safe else None
         if grant is not None and not cell.own_network:
@@ -182,6 +185,7 @@ class Box(Session):
                 progress=on_progress,
                 output=on_output,
                 on_start=started,
+                talk=talk,
             )
             if job.data:
                 await self._load_large(cell, outcome.imported)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox.session import Session
+    from sandbox.talking import Conversation
 
 TIDY_EVERY_S = 15.0
 OPEN_BOXES = 64
@@ -96,6 +97,14 @@ class Boxes:
         """Run a job in the session's box. Raises SandboxError as `Box.run` does."""
         async with self._lease(session_id, workspace) as box:
             return await box.run(job, on_progress, on_output)
+
+    @contextlib.asynccontextmanager
+    async def talk(
+        self, session_id: str, workspace: Path, job: Job, on_output: Callable[[Written], None] | None = None
+    ) -> AsyncIterator[Conversation]:
+        """Start a job in the session's box and speak with it (`sandbox.api.Sandbox.talk`); its box stays meanwhile."""
+        async with self._lease(session_id, workspace) as box, box.talk(job, on_output) as talk:
+            yield talk
 
     async def warm(self, session_id: str, workspace: Path, *, data: bool = False) -> None:
         """Start the session's box before its first job needs it."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sandbox.cgroups import JobGroup
     from sandbox.layout import Launch
     from sandbox.proxy import Grant
+    from sandbox.talking import Conversation
 
 START_S = 30.0
 KILL_S = 0.5
@@ -224,9 +225,11 @@ class Cell:
         progress: Callable[[Progress], None] | None = None,
         output: Callable[[Written], None] | None = None,
         on_start: Callable[[Callable[[str], None]], None] | None = None,
+        talk: Conversation | None = None,
     ) -> Outcome:
         """Run one job to its end. Cancelling kills its processes, waits for that, and raises CancelledError.
 
+        With `talk` its input is what is said there.
         `on_start` is given a function that ends the job for a cause, for whoever guards another limit.
         """
         number = next(self._numbers)
@@ -234,7 +237,7 @@ class Cell:
         def strike(cause: str) -> None:
             self._strike(number, cause)
 
-        job = Running(limits, strike, progress, output)
+        job = Running(limits, strike, progress, output, talk)
         self._jobs[number] = job
         timer = self._loop.call_later(limits.wall_s, strike, "timeout")
         started = time.monotonic()
@@ -242,6 +245,7 @@ class Cell:
         try:
             await self._submit(number, job, order, stdin, group, watch)
             submitted = True
+            job.began()
             if on_start is not None:
                 on_start(strike)
             ended = await asyncio.shield(job.ended)
@@ -252,8 +256,7 @@ class Cell:
             raise
         finally:
             timer.cancel()
-            for pipe in job.pipes.values():
-                pipe.finish()
+            job.finish()
             del self._jobs[number]
         outcome = job.outcome
         outcome.status, outcome.wall = ended["status"], ended.get("wall", time.monotonic() - started)
@@ -278,8 +281,8 @@ class Cell:
         own: dict[str, int] = {}
         try:
             own["request"] = memory_file(order)
-            if stdin:
-                own["stdin"] = memory_file(stdin)
+            if (source := job.source(stdin)) >= 0:
+                own["stdin"] = source
             if group is not None:
                 own |= group.entrances()
             descriptors |= own

@@ -98,7 +98,8 @@ def _settle(descriptors: dict[str, int]) -> int:
     if stdin is None:
         stdin = os.open(os.devnull, os.O_RDONLY)
     else:
-        os.lseek(stdin, 0, os.SEEK_SET)
+        with contextlib.suppress(OSError):  # a pipe, where the job is spoken with
+            os.lseek(stdin, 0, os.SEEK_SET)
     for number, descriptor in ((0, stdin), (1, descriptors["out"]), (2, descriptors["err"])):
         os.dup2(descriptor, number)
         os.close(descriptor)

@@ -18,6 +18,8 @@ from sandbox.capture import Capture
 if TYPE_CHECKING:
     from pydantic_monty import AsyncMonty
 
+    from sandbox.talking import Conversation
+
 WORKERS = 2
 GRACE_S = 2.0
 _PYTHON_TOOL = ("plugins.python", "python")
@@ -42,11 +44,12 @@ class Pure:
         self._held = contextlib.AsyncExitStack()
         self._lock = asyncio.Lock()
 
-    async def run(self, job: Job) -> JobResult:
-        """Run a program to its end. Raises SandboxError for any other job, with the remedy."""
+    async def run(self, job: Job, talk: Conversation | None = None) -> JobResult:
+        """Run a program to its end. Raises SandboxError for any other job, or a talk with one, with the remedy."""
         code = program_of(job)
-        if code is None:
-            raise SandboxError(f"Nothing on this machine can safely run a {job.kind} job.", remedy=self._rung.remedy)
+        if code is None or talk is not None:
+            what = f"run a {job.kind} job" if talk is None else "run what is spoken with"
+            raise SandboxError(f"Nothing on this machine can safely {what}.", remedy=self._rung.remedy)
         pool = await self._workers()
         out, err = Capture(job.limits.output_bytes), Capture(job.limits.output_bytes)
 

@@ -13,10 +13,13 @@ from loguru import logger
 
 from sandbox import wire
 from sandbox.api import Connection, Job, JobResult, Policy, Progress, Rung, SandboxError, Written
+from sandbox.relay import Line
 from sandbox.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sandbox.talking import Conversation
 
 HELLO_S = 10.0
 _OURS = {"sidecar", "unsafe", "on_connection"}
@@ -31,11 +34,15 @@ def sent_policy(policy: Policy) -> dict[str, Any]:
 
 class _Request:
     def __init__(
-        self, on_progress: Callable[[Progress], None] | None, on_output: Callable[[Written], None] | None
+        self,
+        on_progress: Callable[[Progress], None] | None,
+        on_output: Callable[[Written], None] | None,
+        line: Line | None,
     ) -> None:
         self.done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.on_progress = on_progress
         self.on_output = on_output
+        self.line = line
 
 
 class Sidecar:
@@ -63,14 +70,20 @@ class Sidecar:
         self,
         on_progress: Callable[[Progress], None] | None = None,
         on_output: Callable[[Written], None] | None = None,
+        talk: Conversation | None = None,
         **fields: Any,
     ) -> dict[str, Any]:
         """Ask and wait for the answer. Cancelling ends the job there. Raises SandboxError."""
-        number, request = next(self._numbers), _Request(on_progress, on_output)
-        writer = await self._connected()
+        number, writer = next(self._numbers), await self._connected()
+
+        def tell(**said: Any) -> None:
+            writer.write(wire.message(id=number, **said))
+
+        line = Line(talk, tell) if talk is not None else None
+        request = _Request(on_progress, on_output, line)
         self._requests[number] = request
         try:
-            writer.write(wire.message(id=number, **fields))
+            tell(**fields)
             await writer.drain()
             answer = await asyncio.shield(request.done)
         except asyncio.CancelledError:
@@ -80,6 +93,8 @@ class Sidecar:
             raise self._gone() from None
         finally:
             self._requests.pop(number, None)
+            if line is not None:
+                line.close()
         if "refusal" in answer:
             raise SandboxError(str(answer["refusal"]), remedy=str(answer.get("remedy", "")))
         return answer
@@ -150,7 +165,7 @@ class Sidecar:
             case {"written": ["stdout" | "stderr" as stream, str(text)]}:
                 if request.on_output is not None:
                     request.on_output(Written(stream, text))
-            case _:
+            case _ if request.line is None or not request.line.hear(said):
                 request.done.set_result(said)
 
     async def _let_go(self) -> None:
@@ -187,11 +202,12 @@ class RemoteBox(Session):
         job: Job,
         on_progress: Callable[[Progress], None] | None = None,
         on_output: Callable[[Written], None] | None = None,
+        talk: Conversation | None = None,
     ) -> JobResult:
         """Run a job to its end. Raises SandboxError when the sidecar refuses it or is gone."""
         self._workspace.mkdir(parents=True, exist_ok=True)
-        asked = {"op": "run", "job": wire.packed(job), "follow": on_output is not None}
-        answer = await self._sidecar.ask(on_progress, on_output, **asked, **self._about)
+        asked = {"op": "run", "job": wire.packed(job), "follow": on_output is not None, "talks": talk is not None}
+        answer = await self._sidecar.ask(on_progress, on_output, talk, **asked, **self._about)
         found = wire.result(answer.get("result"))
         return replace(found, rung="B")
 

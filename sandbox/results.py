@@ -52,8 +52,8 @@ def result(
     return JobResult(
         status=status,
         code=code,
-        stdout=outcome.out.result() if outcome.out else Captured(),
-        stderr=outcome.err.result() if outcome.err else Captured(),
+        stdout=outcome.out.result(),
+        stderr=outcome.err.result(),
         usage=JobUsage(outcome.cpu, outcome.wall, peak),
         changes=changes,
         rung=rung.name,
@@ -90,7 +90,8 @@ def _ending(  # noqa: PLR0911 - one line a cause
     if outcome.cause == "channels":
         return JobStatus.OOM, code, [f"It had more than {limits.channels} sockets and pipes open at once."]
     if outcome.cause in _STRUCK:
-        return _STRUCK[outcome.cause], code, [_limit_said(_STRUCK[outcome.cause], job)]
+        status = _STRUCK[outcome.cause]
+        return status, code, list(filter(None, [_limit_said(status, job)]))
     if group is not None and group.out_of_memory() and (signalled or code):
         return JobStatus.OOM, code, [_limit_said(JobStatus.OOM, job)]
     if (signalled and code == signal.SIGXCPU) or (not signalled and code == 128 + signal.SIGXCPU):

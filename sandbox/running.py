@@ -14,11 +14,13 @@ from loguru import logger
 from sandbox import frames
 from sandbox.api import Progress, Written
 from sandbox.capture import Capture
+from sandbox.talking import HELD_BYTES, Pipes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandbox.api import Limits
+    from sandbox.talking import Conversation
 
 FLOOD = 64
 EVENT_BYTES = 32 << 20
@@ -30,13 +32,13 @@ _CHUNK, _MOST_LEFT = 1 << 16, 1 << 20
 class Outcome:
     """How a job ended, as the host saw it. `status` is as from wait(); `cause` is why the host or init struck."""
 
+    out: Capture
+    err: Capture
     status: int = 0
     cause: str = ""
     cpu: float = 0.0
     wall: float = 0.0
     peak: int = 0
-    out: Capture | None = None
-    err: Capture | None = None
     record: dict[str, Any] = field(default_factory=dict)
     note: str = ""
     imported: list[str] = field(default_factory=list)
@@ -49,6 +51,7 @@ class _Pipe:
         self._read, self.write = os.pipe()  # the job's end waits, ours does not
         os.set_blocking(self._read, False)
         self._take = take
+        self._held = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._read, self._ready)
 
@@ -71,6 +74,13 @@ class _Pipe:
     def hold(self) -> None:
         """Read no more for now: whoever writes waits when the pipe is full, and cannot outrun its end."""
         self._loop.remove_reader(self._read)
+        self._held = True
+
+    def go_on(self) -> None:
+        """Read again, if this was held."""
+        if self._held and self._read >= 0:
+            self._held = False
+            self._loop.add_reader(self._read, self._ready)
 
     def finish(self) -> None:
         """Read what is left without waiting, no more than a pipe can hold, and close."""
@@ -127,7 +137,9 @@ class Running:
         strike: Callable[[str], None],
         progress: Callable[[Progress], None] | None,
         output: Callable[[Written], None] | None = None,
+        talk: Conversation | None = None,
     ) -> None:
+        self._talk = talk
         self.ended: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.outcome = Outcome(out=Capture(limits.output_bytes), err=Capture(limits.output_bytes))
         self._flood = limits.output_bytes * FLOOD
@@ -137,23 +149,48 @@ class Running:
         self._event_bytes = 0
         self._event_count = 0
         self._deaf = False
-        assert self.outcome.out is not None
-        assert self.outcome.err is not None
         out = _Follower("stdout", limits.output_bytes, output)
         err = _Follower("stderr", limits.output_bytes, output)
         self.pipes = {
-            "out": _Pipe(lambda data: self._output("out", self.outcome.out, out, data)),
-            "err": _Pipe(lambda data: self._output("err", self.outcome.err, err, data)),
+            "out": _Pipe(lambda data: self._output("out", out, data)),
+            "err": _Pipe(lambda data: self._output("err", err, data)),
             "events": _Pipe(self._events),
         }
+        self._line = Pipes(self.pipes["out"], lambda: strike("cancelled")) if talk is not None else None
 
-    def _output(self, name: str, capture: Capture | None, follower: _Follower, data: bytes) -> None:
-        assert capture is not None
+    def source(self, stdin: bytes) -> int:
+        """Return a descriptor of what the job is to read, -1 when that is nothing. The caller closes it."""
+        if self._line is not None:
+            return self._line.handed_over()
+        return memory_file(stdin) if stdin else -1
+
+    def began(self) -> None:
+        """Tell whoever speaks with the job that it has started."""
+        if self._talk is not None and self._line is not None:
+            self._talk.begin(self._line)
+
+    def finish(self) -> None:
+        """Read what is left, and close all."""
+        for pipe in self.pipes.values():
+            pipe.finish()
+        if self._line is not None:
+            self._line.close()
+
+    def _output(self, name: Literal["out", "err"], follower: _Follower, data: bytes) -> None:
+        capture = self.outcome.out if name == "out" else self.outcome.err
         capture.feed(data)
         follower.feed(data)
-        if capture.total > self._flood:
+        if name == "out" and self._talk is not None:
+            self._hear(self._talk, data)
+        elif capture.total > self._flood:
             self.pipes[name].hold()
             self._strike("output")
+
+    def _hear(self, talk: Conversation, data: bytes) -> None:
+        """Pass on output that somebody reads as it comes: of any length, but no faster than it is read."""
+        talk.hear(data)
+        if talk.held >= HELD_BYTES:
+            self.pipes["out"].hold()
 
     def _events(self, data: bytes) -> None:
         self._event_bytes += len(data)

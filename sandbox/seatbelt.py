@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sandbox.api import Job, JobResult, Policy, Progress, Rung, Written
+    from sandbox.talking import Conversation
 
 PROGRAM = "sandbox-exec"
 LOOK_EVERY_S = 0.1
@@ -96,6 +97,7 @@ class SeatbeltBox(Session):
         job: Job,
         on_progress: Callable[[Progress], None] | None = None,
         on_output: Callable[[Written], None] | None = None,
+        talk: Conversation | None = None,
     ) -> JobResult:
         """Run a job to its end. Raises SandboxError when its plugin is in no folder that is shown."""
         if job.net:
@@ -103,14 +105,13 @@ class SeatbeltBox(Session):
         launch = layout.cold(self._workspace.root, self._temporary.path, self._policy)
         before = await asyncio.to_thread(self._workspace.snapshot)
         struck: list[str] = []
-        running = Running(job.limits, struck.append, on_progress, on_output)
+        running = Running(job.limits, struck.append, on_progress, on_output, talk)
         began = time.monotonic()
         outcome = running.outcome
         try:
             outcome.status = await self._process(job, launch, running, struck)
         finally:
-            for pipe in running.pipes.values():
-                pipe.finish()
+            running.finish()
         outcome.cause, outcome.wall = next(iter(struck), ""), time.monotonic() - began
         after = await asyncio.to_thread(self._workspace.snapshot)
         changes = await asyncio.to_thread(self._workspace.diff, before, after)
@@ -119,11 +120,11 @@ class SeatbeltBox(Session):
 
     async def _process(self, job: Job, launch: layout.Launch, running: Running, struck: list[str]) -> int:
         """Start the process, wait for it within its time, end what it leaves; return its status as from wait()."""
-        with tempfile.TemporaryFile() as request, tempfile.TemporaryFile() as stdin:
+        with contextlib.ExitStack() as opened, tempfile.TemporaryFile() as request:
+            stdin = _input(running, job.stdin.encode())
+            opened.callback(os.close, stdin)
             request.write(orders.order(job, launch, {}, grouped=True))
-            stdin.write(job.stdin.encode())
-            for file in (request, stdin):
-                file.seek(0)
+            request.seek(0)
             events = running.pipes["events"].write
             settings = {**launch.settings, "request": request.fileno(), "events": events}
             process = await asyncio.create_subprocess_exec(
@@ -139,6 +140,7 @@ class SeatbeltBox(Session):
         self._running.add(process.pid)
         for pipe in running.pipes.values():
             pipe.handed_over()
+        running.began()
         ended = asyncio.create_task(process.wait())
         deadline = time.monotonic() + job.limits.wall_s
         try:
@@ -156,6 +158,16 @@ class SeatbeltBox(Session):
         real = [os.path.realpath(path) for path in launch.settings["readable"]]
         writable = [os.path.realpath(path) for path in launch.settings["writable"]]
         return [PROGRAM, "-p", profile(real, writable), *launch.argv, json.dumps(settings)]
+
+
+def _input(running: Running, stdin: bytes) -> int:
+    """Return a descriptor of what the job is to read; the caller closes it."""
+    if (source := running.source(b"")) >= 0:
+        return source
+    with tempfile.TemporaryFile() as file:
+        file.write(stdin)
+        file.seek(0)
+        return os.dup(file.fileno())
 
 
 def _end(group: int) -> None:

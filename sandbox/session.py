@@ -7,6 +7,9 @@ import contextlib
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Self
 
+from sandbox.api import SandboxError
+from sandbox.talking import Conversation, checked
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from types import TracebackType
@@ -25,10 +28,11 @@ class Session(ABC):
         job: Job,
         on_progress: Callable[[Progress], None] | None = None,
         on_output: Callable[[Written], None] | None = None,
+        talk: Conversation | None = None,
     ) -> JobResult:
         """Run a job to its end; its progress goes to `on_progress`, what it writes to `on_output` as it comes.
 
-        Raises SandboxError.
+        With `talk` it is spoken with: its input comes from there, and its output goes there. Raises SandboxError.
         """
 
     @abstractmethod
@@ -52,6 +56,21 @@ class Session(ABC):
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await running
+
+    @contextlib.asynccontextmanager
+    async def talk(self, job: Job, on_output: Callable[[Written], None] | None = None) -> AsyncIterator[Conversation]:
+        """Start a job and speak with it (`sandbox.api.Sandbox.talk`). Leaving with an error kills it at once."""
+        conversation = Conversation()
+        running = asyncio.create_task(self.run(checked(job), None, on_output, conversation))
+        try:
+            yield await conversation.begun(running)
+            with contextlib.suppress(SandboxError):  # of a box that broke is told by `end` and by iterating
+                await conversation.end()
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+            if not running.cancelled():
+                running.exception()  # seen
 
     async def __aenter__(self) -> Self:
         return self

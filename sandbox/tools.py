@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from sandbox.inside import Events
 
 
+DESCRIBE = "*"
+"""In place of a function's name: import the plugin and tell what it is (`plugins.describing`). It takes the name."""
+
+
 class BoxContext:
     """`plugins.api.Context` as a tool in the box has it."""
 
@@ -76,6 +80,10 @@ class BoxContext:
 def call(order: dict[str, Any], events: Events) -> dict[str, Any]:
     """Call the tool that `order` names and return its result as the host expects it."""
     wanted = order["tool"]
+    if wanted["function"] == DESCRIBE:
+        from plugins.describing import describe as described
+
+        return {"value": described(wanted["source"], **wanted["arguments"]), "files": [], "text": ""}
     function = _find(_load(wanted["source"]), wanted["function"])
     context = BoxContext(Path(order["workdir"]), order["secrets"], events)
     arguments = _typed(function, wanted["arguments"])

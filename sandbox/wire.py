@@ -2,8 +2,9 @@
 
 Agent to sidecar: `run` (a job), `cancel`, `warm`, `close` (a session), each with the number of the request. Sidecar to
 agent: `hello` with its rung, then per request `progress` and what is `written`, and in the end `result`, `refusal` or
-`done`; and each `connection` that a job has made or was refused. Neither side believes the other's types: what does not
-fit a record is an error of that request alone.
+`done`; and each `connection` that a job has made or was refused. With a job that is spoken with: `input`, `finish`,
+`strike` one way, `begun`, `heard`, `deaf` the other, and `room` both ways (see `relay`).
+Neither side believes the other's types: what does not fit a record is an error of that request alone.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sandbox.api import Connection, Job, JobResult, SandboxError
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-VERSION = 2
+VERSION = 3
 MOST_BYTES = 64 << 20
 _LENGTH = struct.Struct(">I")
 

@@ -18,14 +18,18 @@ import signal
 import socket
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from sandbox import wire
-from sandbox.api import Connection, Policy, Progress, Rung, SandboxError, Written
+from sandbox.api import Connection, JobResult, Policy, Progress, Rung, SandboxError, Written
 from sandbox.boxes import Boxes
 from sandbox.canaries import probe
+from sandbox.relay import RELAYED, Relay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MOST_JOBS = 256
 _OWN = {"plugin_folders", "read_only", "sidecar", "unsafe", "on_connection"}  # not taken over as they were sent
@@ -114,6 +118,7 @@ class _Agent:
         self._reader = reader
         self._writer = writer
         self._jobs: dict[int, asyncio.Task[None]] = {}
+        self._relays: dict[int, Relay] = {}
         self._pools: dict[Policy, Boxes] = {}
 
     async def serve(self) -> None:
@@ -147,7 +152,12 @@ class _Agent:
         if asked.get("op") == "cancel":
             if (task := self._jobs.get(number)) is not None:
                 task.cancel()
-        elif number not in self._jobs and len(self._jobs) < MOST_JOBS:
+        elif asked.get("op") in RELAYED:
+            if (relay := self._relays.get(number)) is not None:  # else it is over already
+                relay.take(asked)
+        elif len(self._jobs) >= MOST_JOBS:
+            self._tell(number)(refusal=f"More than {MOST_JOBS} jobs at once.", remedy="Wait until some have ended.")
+        elif number not in self._jobs:
             task = asyncio.get_running_loop().create_task(self._answer(number, asked))
             self._jobs[number] = task
             task.add_done_callback(lambda _: self._jobs.pop(number, None))
@@ -167,16 +177,7 @@ class _Agent:
     async def _do(self, number: int, asked: dict[str, Any]) -> dict[str, Any]:
         match asked.get("op"):
             case "run":
-                job, place = wire.job(asked.get("job")), self._sidecar.place(asked)
-
-                def progress(step: Progress) -> None:
-                    self._writer.write(wire.message(id=number, progress=[step.text, step.done, step.total]))
-
-                def written(piece: Written) -> None:
-                    self._writer.write(wire.message(id=number, written=[piece.stream, piece.text]))
-
-                followed = written if asked.get("follow") else None
-                return {"result": wire.packed(await self._pool(asked).run(*place, job, progress, followed))}
+                return {"result": wire.packed(await self._run(number, asked))}
             case "warm":
                 await self._pool(asked).warm(*self._sidecar.place(asked), data=bool(asked.get("data")))
             case "close":
@@ -184,6 +185,34 @@ class _Agent:
             case other:
                 raise wire.Broken(f"The sidecar knows no request '{other}'.")
         return {"done": True}
+
+    async def _run(self, number: int, asked: dict[str, Any]) -> JobResult:
+        job, place, pool = wire.job(asked.get("job")), self._sidecar.place(asked), self._pool(asked)
+        tell = self._tell(number)
+
+        def progress(step: Progress) -> None:
+            tell(progress=[step.text, step.done, step.total])
+
+        def written(piece: Written) -> None:
+            tell(written=[piece.stream, piece.text])
+
+        followed = written if asked.get("follow") else None
+        if not asked.get("talks"):
+            return await pool.run(*place, job, progress, followed)
+        relay = self._relays[number] = Relay(tell)
+        try:
+            async with pool.talk(*place, job, followed) as talk:
+                return await relay.between(talk)
+        finally:
+            del self._relays[number]
+
+    def _tell(self, number: int) -> Callable[..., None]:
+        """Return what sends a message of one request."""
+
+        def tell(**said: Any) -> None:
+            self._writer.write(wire.message(id=number, **said))
+
+        return tell
 
     async def _send(self, **fields: Any) -> None:
         with contextlib.suppress(ConnectionError):

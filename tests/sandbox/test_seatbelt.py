@@ -100,3 +100,11 @@ async def test_a_cancelled_job_ends(box: Session, folder: Path):
 async def test_the_network_is_off(box: Session):
     result = await box.run(Job("shell", "true", net=("a.test:443",)))
     assert result.status is JobStatus.REFUSED
+
+
+async def test_a_job_is_spoken_with(box: Session):
+    async with box.talk(Job("shell", "read line; echo $line; exec cat", limits=Limits(wall_s=60))) as talk:
+        await talk.send(b"hello\n")
+        assert await anext(aiter(talk)) == b"hello\n"
+        await talk.send(b"end")
+        assert (await talk.end()).stdout.text == "hello\nend"
