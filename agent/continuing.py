@@ -50,7 +50,7 @@ class Continuing(Deciding):
 
     async def _begin(self, run: Run, bot: Bot) -> RunContext:
         """Begin a run; once it has begun, its words can't be used in another one any more, and the button goes."""
-        if run.id in self.offered:
+        if run.id in self.offered or self._engine.elsewhere:
             self.offered.discard(run.id)
             shown = await self._store.get_message(f"run:{run.id}:queued")
             if shown is not None and "buttons" in shown.payload:

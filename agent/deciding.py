@@ -61,7 +61,7 @@ class Deciding(RunLifecycle):
         if scheduler is not None:
             scheduler.want_change()
         else:
-            self.submit(run)
+            self._look_elsewhere(run)
 
     async def decide_approval(self, approval_id: str, decision: str, by: str, *, comment: str = "") -> Approval | None:
         """Record a person's decision (committed when this returns) and let the run go on; None when it is too late.

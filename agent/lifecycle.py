@@ -6,7 +6,6 @@ Everything here is mechanics that the journal demands; what a run is for is told
 from __future__ import annotations
 
 import asyncio
-import time
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from agent.domain.messages import Destination, MessageKind, OutboundMessage
 from agent.domain.offers import aside_offer, retry_offer, stop_offer
 from agent.domain.run import Origin, Run, StepChange
 from agent.domain.states import FINAL, Status
-from agent.engine.owner import is_gone, own_name
+from agent.engine.owner import own_name
 from agent.errors import DirigentError, StaleLease, reference_id
 from agent.execution import scene
 from agent.execution.adopting import adopt_files
@@ -27,17 +26,15 @@ from agent.execution.live import LivePlan
 from agent.execution.made import made_here
 from agent.execution.people import question_message
 from agent.execution.posting import Outbox
-from agent.execution.resting import only_waits
 from agent.execution.scheduler import Slots, StepScheduler
 from agent.execution.together import closing_messages
 from agent.execution.toolbox import Toolbox
-from agent.leases import LEASE_SECONDS, MOST_DEATHS, Leases
+from agent.leases import LEASE_SECONDS
 from agent.llm.detect import open_model
 from agent.memory.memory import MemoryDoor, SessionMemory
 from agent.parts import Parts, make_parts
-from agent.spending import Spending
+from agent.sharing import ASKED, Sharing, details_key
 from agent.store.tidying import tidy_daily
-from agent.texts import mark, say
 from agent.versions.versions import Versions
 
 if TYPE_CHECKING:
@@ -51,18 +48,8 @@ if TYPE_CHECKING:
     from agent.execution.context import RunContext
     from agent.llm.protocol import LLM
 
-EXPIRY_GRACE = 0.05
-PROJECT_SECONDS = 2.0
-RESTARTED = mark("↻ I was restarted; going on with step {number} of {total}.")
-AGAIN = mark("↻ I was restarted; going on.")
 
-
-def details_key(run: Run) -> str:
-    """Return the name of the value that says whether a run's plan is shown with its details."""
-    return f"run:{run.id}:details"
-
-
-class RunLifecycle(Spending, Leases, ABC):
+class RunLifecycle(Sharing, ABC):
     """What every run goes through. Without `parts` it makes its own from the configuration, and finds a model."""
 
     def __init__(
@@ -118,45 +105,12 @@ class RunLifecycle(Spending, Leases, ABC):
         await self._store.open()
         if self._own is not None and self._llm is None:
             self._llm = await open_model(self._config)
-        await self.versions.finish_interrupted(self.sessions.open)
-        await self._engine.start(self._work)
-        tidying = tidy_daily(self._store, self._config.limits.keep_days, self.versions.forget_older)
-        self._tidier = asyncio.create_task(tidying, name="tidy")
-
-    async def resume(self, channel: str = "") -> None:
-        """Take up the runs of a channel ("" for all) that the journal says are unfinished.
-
-        A run whose worker died is taken over at once; one that another living process works on is left to it.
-        """
-        for run in await self._store.unfinished_runs():
-            if channel and run.dest.channel != channel:
-                continue
-            self._open_questions |= {q.id for q in await self._store.questions_of(run.id) if q.answer is None}
-            if run.lease_owner and is_gone(run.lease_owner):
-                await self._store.release_run(run.id, run.epoch)
-                await self._tell_restarted(run)
-            elif await only_waits(self._store, run):
-                await self._wake_on_expiry(run)
-                continue
-            self.submit(run)
-
-    async def _tell_restarted(self, run: Run) -> None:
-        """Say once that a run goes on after a restart, and where; after the next restart the same message says it."""
-        records = await self._store.get_steps(run.id)
-        places = [place for place, record in enumerate(records, start=1) if record.status not in FINAL]
-        if run.quiet or run.status is not Status.RUNNING or not records:
-            return
-        if (await self._deaths_by_now(run))[1] >= MOST_DEATHS:  # it is set aside, which is told instead
-            return
-        language, number = run.dest.language, min(places, default=len(records))
-        text = (
-            say(language, RESTARTED, number=number, total=len(records)) if run.plan_complete else say(language, AGAIN)
-        )
-        key = f"run:{run.id}:restarted"
-        told = OutboundMessage(
-            run.dest, MessageKind.NOTICE, key, {"text": text}, session_id=run.session_id, run_id=run.id
-        )
-        await self._bot.post(told)
+        if not self._engine.elsewhere:
+            await self.versions.finish_interrupted(self.sessions.open)
+        await self._engine.start(self._work, hears=self._heard, abandoned=self._abandoned)
+        if not self._engine.elsewhere:  # else whoever is at the desk does it
+            tidying = tidy_daily(self._store, self._config.limits.keep_days, self.versions.forget_older)
+            self._tidier = asyncio.create_task(tidying, name="tidy")
 
     async def stop(self) -> None:
         """Stop working; runs stay in the journal and go on after the next start."""
@@ -173,8 +127,8 @@ class RunLifecycle(Spending, Leases, ABC):
             await self._own.boxes.close()
             await self._store.close()
 
-    def submit(self, run: Run) -> None:
-        """Have a run worked on (again)."""
+    def submit(self, run: Run, *, at: float = 0.0) -> None:
+        """Have a run worked on (again); `at` as in Engine.submit."""
         self._engine.submit(
             run.id,
             session_id=run.session_id,
@@ -182,6 +136,7 @@ class RunLifecycle(Spending, Leases, ABC):
             priority=run.priority,
             line=f"project:{run.project}" if run.project else "",
             since=run.created_at,
+            at=at,
         )
 
     @abstractmethod
@@ -223,7 +178,7 @@ class RunLifecycle(Spending, Leases, ABC):
         live.foretell = Foretelling(ctx, self._catalogue, self._config)
         for record in ctx.records.values():
             live.take(record)
-        live.detailed = await self._store.get_value(details_key(ctx.run)) == "1"
+        live.detailed = await self._store.get_value(details_key(ctx.run.id)) == "1"
         return live
 
     async def _wait_for_person(self, ctx: RunContext, live: LivePlan) -> None:
@@ -235,27 +190,6 @@ class RunLifecycle(Spending, Leases, ABC):
         await self._change(ctx, status=Status.WAITING_APPROVAL)
         await self._store.release_run(ctx.run.id, ctx.run.epoch)
         await self._wake_on_expiry(ctx.run)
-
-    async def _wake_on_expiry(self, run: Run) -> None:
-        """Have the run worked on when its next approval expires, which is a denial; a timer, not a task, waits."""
-        ends = [a.expires_at for a in await self._store.approvals_of(run.id) if a.decision is None and a.expires_at]
-        self._forget_expiry(run.id)
-        if ends:
-            pause = max(0.0, min(ends) - time.time()) + EXPIRY_GRACE
-            self._expiries[run.id] = asyncio.get_running_loop().call_later(pause, self.submit, run)
-
-    async def _come_back(self, run_id: int) -> None:
-        """Have a run worked on later that only waits for its project: another process works on a run of it."""
-        run = await self._store.get_run(run_id)
-        if run.project and not run.lease_owner and run.status not in FINAL:
-            self._forget_expiry(run_id)
-            timer = asyncio.get_running_loop().call_later(PROJECT_SECONDS, self.submit, run)
-            self._expiries[run_id] = timer
-
-    def _forget_expiry(self, run_id: int) -> None:
-        timer = self._expiries.pop(run_id, None)
-        if timer is not None:
-            timer.cancel()
 
     async def _finish(
         self,
@@ -276,7 +210,7 @@ class RunLifecycle(Spending, Leases, ABC):
         await live.stop()
         shown = live.worth_showing or await self._store.get_message(live.key) is not None
         plan = [live.message()] if shown else live.remarked()
-        asked = ctx.run.id in self._asked_for_changes
+        asked = ctx.run.id in self._asked_for_changes or self._engine.elsewhere
         waited = ctx.run.epoch > 1  # what has expired meanwhile still has its buttons
         if Status.WAITING_APPROVAL not in {*ctx.status.values(), ctx.run.status} and not asked and not waited:
             return plan
@@ -355,6 +289,7 @@ class RunLifecycle(Spending, Leases, ABC):
         live.changed(step, response)
         if response is not None and response.question_id:
             self._open_questions.add(response.question_id)
+            self._engine.tell(ASKED, ctx.run.id)
         if response is None or response.status is not ResponseStatus.BLOCKED or ctx.status[step.id] in FINAL:
             return
         self._store.change_step_soon(
@@ -370,11 +305,6 @@ class RunLifecycle(Spending, Leases, ABC):
         ctx.status[step.id] = Status.CANCELLED
         ctx.results[step.id] = response
 
-    def _go_on(self, run: Run, step_id: str) -> None:
-        scheduler = self._live.get(run.id)
-        if scheduler is None or not scheduler.wake(step_id):
-            self.submit(run)
-
     async def _change(self, ctx: RunContext, **fields: Any) -> None:
         await self._store.change_run(ctx.run.id, ctx.run.epoch, **fields)
         ctx.run = replace(ctx.run, **fields)
@@ -386,13 +316,3 @@ class RunLifecycle(Spending, Leases, ABC):
         if session_id not in self._session_slots:
             self._session_slots[session_id] = Slots(self._config.limits.steps_per_session, self._slots)
         return self._session_slots[session_id]
-
-    def _tell_published(self) -> None:
-        for listener in self.when_published:
-            listener()
-
-    def _tell_finished(self, run_id: int) -> None:
-        if run_id in self._finished:
-            self._finished[run_id].set()
-        for listener in self.when_finished:
-            listener(run_id)

@@ -108,6 +108,9 @@ class OrchestratorRunner(SingleStep):
         try:
             async with self._leased(run):
                 await self._story(run)
+        except asyncio.CancelledError:
+            await self._let_go(run)
+            raise
         except LeaseLost:
             self._log.warning("the lease of run {} could not be kept; its work was stopped", run.id)
         except StaleLease:
@@ -119,11 +122,11 @@ class OrchestratorRunner(SingleStep):
             self._log.error("{} run {} failed:\n{}", ref, run.id, traceback.format_exc())
             await self._fail(run, f"Something in Dirigent failed ({ref}).", "The log has the details; try again.")
         finally:
-            self._bot_of(run).busy(run.dest, on=False)
+            self._show_busy(run, on=False)
 
     async def _story(self, run: Run) -> None:
         bot = self._bot_of(run)
-        bot.busy(run.dest, on=not run.quiet)
+        self._show_busy(run, on=not run.quiet)
         ctx = await self._begin(run, bot)
         live = self._shown[run.id] = await self._live_plan(ctx)
         try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.engine.local import LocalEngine
+from agent.errors import ConfigError
 from sandbox.api import Policy
 
 if TYPE_CHECKING:
@@ -64,6 +65,39 @@ def load_catalogue(config: AppConfig) -> Catalogue:
     return catalogue
 
 
+def make_engine(config: AppConfig, *, works: bool = False, runs: int = 0) -> Engine:
+    """Return the engine that the configuration names. Raises ConfigError when it can't be.
+
+    With workers, this process works itself only if `works` says so, on so many `runs` at a time (0: as configured).
+    """
+    limits = config.limits
+    total = runs or limits.runs_total
+    if config.engine == "local":
+        return LocalEngine(runs_total=total, runs_per_user=limits.runs_per_user, ageing_seconds=limits.ageing_seconds)
+    if not str(journal_of(config)).startswith("postgres"):
+        raise ConfigError(
+            'engine is "workers", and the journal is a file: workers share it in PostgreSQL.',
+            hint="Set store to postgresql://user:password@host/database (`dirigent migrate-store` fills it), "
+            'or engine to "local".',
+        )
+    try:
+        from agent.engine.distributed import DistributedEngine
+    except ImportError:
+        raise ConfigError(
+            'engine is "workers", and what it needs is not installed.',
+            hint="Install it with: pip install 'dirigent[postgres]'",
+        ) from None
+    return DistributedEngine(
+        str(journal_of(config)),
+        works=works,
+        runs_total=total,
+        runs_per_user=limits.runs_per_user,
+        ageing_seconds=limits.ageing_seconds,
+        drain_seconds=config.workers.drain_seconds,
+        dead_seconds=config.workers.dead_seconds,
+    )
+
+
 def make_parts(
     config: AppConfig,
     *,
@@ -78,14 +112,10 @@ def make_parts(
     from sandbox.boxes import Boxes
 
     config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    limits = config.limits
     store = store or SqlStore(journal_of(config))
     return Parts(
         store,
         catalogue or load_catalogue(config),
         boxes or Boxes(replace(sandbox_policy(config), on_connection=auditor(store))),
-        engine
-        or LocalEngine(
-            runs_total=limits.runs_total, runs_per_user=limits.runs_per_user, ageing_seconds=limits.ageing_seconds
-        ),
+        engine or make_engine(config),
     )

@@ -27,8 +27,8 @@ from agent.errors import IllegalTransition, LimitReached, ModelError, OverBudget
 from agent.execution import people, scene
 from agent.execution.people import CHANGE, SETTLED, WHAT_DIFFERENT, question_message
 from agent.execution.together import show
-from agent.lifecycle import details_key
 from agent.planning.changes import UNDERSTOOD, Change, Drop, Instead, StopAfter, holds, read_change, with_instead
+from agent.sharing import LOOK, details_key
 from agent.texts import mark, say
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ class Steering(Continuing):
 
     async def show_details(self, run: Run, *, details: bool) -> None:
         """Unfold or fold the details of a plan, also of one that waits or has ended."""
-        await self._store.set_value(details_key(run), "1" if details else "")
+        await self._store.set_value(details_key(run.id), "1" if details else "")
+        self._engine.tell(LOOK, run.id)
         live = self._shown.get(run.id)
         if live is not None:
             live.unfold(details=details)
@@ -104,7 +105,8 @@ class Steering(Continuing):
     # --- which wishes are open ----------------------------------------------------------------------------------
     async def _open_wishes(self, ctx: RunContext) -> list[Question]:
         """Return the wishes that no plan has taken up, the oldest first."""
-        if ctx.run.id not in self._asked_for_changes and not ctx.wished:
+        known = ctx.run.id in self._asked_for_changes or ctx.wished
+        if not (known or self._engine.elsewhere):
             return []
         handled = json.loads(await self._store.get_value(_key(ctx.run)) or "[]")
         return [wish for wish in people.wishes(await self._store.questions_of(ctx.run.id)) if wish.id not in handled]

@@ -19,6 +19,7 @@ COMMANDS = {
     "chat": "talk to Dirigent here, or have one request carried out",
     "run": "carry out a pipeline from a YAML file, or show what it would do",
     "serve": "answer on Telegram, carry out what is due, until stopped",
+    "worker": "carry requests out, one of any number of workers; `serve` takes the messages",
     "init": "set up: Telegram, owners, model; tests both",
     "doctor": "check everything Dirigent needs and say what to do",
     "pipelines": "list pipelines, check them, save a run as one, switch on or off what starts them by itself",

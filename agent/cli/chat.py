@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agent.channels.terminal.face import Face
     from agent.channels.terminal.keyboard import Keyboard
     from agent.config import AppConfig
+    from agent.engine.protocol import Engine
 
 MAIN = "main"
 TABLE = re.compile(r"\.(?:csv|tsv|xlsx?|xlsm|ods|jsonl?|ndjson|parquet)\b|\b(?:chart|plot|diagramm?)\b", re.IGNORECASE)
@@ -111,13 +112,13 @@ def _without_model(config: AppConfig, found: str) -> str:
 
 # --- what is opened and closed again ------------------------------------------------------------------------------
 @contextlib.asynccontextmanager
-async def opened(config: AppConfig) -> AsyncIterator[tuple[App, str]]:
+async def opened(config: AppConfig, engine: Engine | None = None) -> AsyncIterator[tuple[App, str]]:
     """Yield the started agent, and one sentence about the model that it uses."""
     from agent.app import build_app
     from agent.llm.detect import build_model, detect
 
     found = await detect(config)
-    async with build_app(config, llm=build_model(config, found)) as app:
+    async with build_app(config, llm=build_model(config, found), engine=engine) as app:
         yield app, found.why
 
 

@@ -20,6 +20,7 @@ from agent.config.explain import explain
 from agent.config.mcp import McpServer, Name
 from agent.config.sessions import Sessions
 from agent.config.sources import LEVELS, PREFIX, sources_of
+from agent.config.workers import Workers
 from agent.errors import ConfigError
 
 MAX_REPLANS = 25
@@ -225,6 +226,7 @@ class Web(_Section):
     mcp: bool = False
     """Lets other programs use Dirigent as a server of tools, at `/mcp`; they show `web.token` as a Bearer token."""
 
+
 class Automation(_Section):
     """What runs by itself."""
 
@@ -245,6 +247,9 @@ class AppConfig(BaseSettings):
     store: SecretStr | None = None
     """Where the journal is kept when not in `journal.db` of the home: `postgresql://user:password@host/database`, which
     `dirigent migrate-store` fills from the file. `DIRIGENT_STORE`, or `DIRIGENT_STORE_FILE` for a file with it."""
+    engine: Literal["local", "workers"] = "local"
+    """Who carries requests out: the process itself (`local`), or any number of `dirigent worker`s (`workers`), on any
+    number of machines, for which the journal is kept in PostgreSQL (`store`)."""
     telegram_token: SecretStr | None = None
     """The bot's token from @BotFather. `DIRIGENT_TELEGRAM_TOKEN`."""
     telegram_base_url: Url = "https://api.telegram.org"
@@ -282,6 +287,8 @@ class AppConfig(BaseSettings):
     """Bounds of a run."""
     llm: Model = Field(default_factory=Model)
     """How the model is reached, beyond its name."""
+    workers: Workers = Field(default_factory=Workers)
+    """Many workers."""
     chat: Chat = Field(default_factory=Chat)
     """How a conversation goes."""
     policy: Consent = Field(default_factory=Consent)

@@ -169,6 +169,13 @@ def release(connection: Connection, run_id: int, epoch: int) -> None:
     connection.execute(update(runs).where(*owned).values(lease_owner="", lease_until=0.0))
 
 
+def take_away(connection: Connection, run_id: int) -> None:
+    """End whatever lease there is on a run that is not over: what its worker still writes is refused."""
+    held = (runs.c.id == run_id, runs.c.status.in_(UNFINISHED), runs.c.lease_owner != "")
+    gone = {"lease_owner": "", "lease_until": 0.0, "epoch": runs.c.epoch + 1}
+    connection.execute(update(runs).where(*held).values(**gone))
+
+
 def change(
     connection: Connection,
     owner: Owner,

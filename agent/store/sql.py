@@ -105,6 +105,9 @@ class SqlStore(Automation, Registry, VersionRecords):
     async def release_run(self, run_id: int, epoch: int) -> None:
         await self._do(runs.release, run_id, epoch)
 
+    async def take_away(self, run_id: int) -> None:
+        await self._do(runs.take_away, run_id)
+
     async def change_run(self, run_id: int, epoch: int, *, status: Status | None = None, **fields: Any) -> None:
         stored = runs.run_fields(fields)
         await self._do(runs.change, (run_id, epoch), status, stored, self._clock(), owner=(run_id, epoch))

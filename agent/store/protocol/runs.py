@@ -54,6 +54,9 @@ class Runs(Protocol):
     async def release_run(self, run_id: int, epoch: int) -> None:
         """Give the lease back (the run waits for a person, or the process ends in good order)."""
 
+    async def take_away(self, run_id: int) -> None:
+        """End whatever lease there is on a run that is not over: what its worker still writes is refused."""
+
     async def change_run(self, run_id: int, epoch: int, *, status: Status | None = None, **fields: Any) -> None:
         """Change a run's state and fields (title, plan_complete, replans, error, …)."""
 
