@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from agent import tracing
 from agent.automation.joined import join_automation, time_zone_of
 from agent.automation.times import persons_zone
 from agent.channels.joined import join_chat
@@ -58,6 +59,7 @@ class App:
 
         Channels are added, and they, the sender and the automation are run, by the caller.
         """
+        tracing.start(self.config.tracing)
         await self.orchestrator.start()
 
     async def stop(self) -> None:
@@ -68,6 +70,7 @@ class App:
         if self.llm is not None:
             await self.llm.close()
         await self.store.close()
+        await tracing.stop()
 
     async def add_channel(self, channel: Channel) -> None:
         """Have a channel's messages delivered, and its unfinished runs taken up."""

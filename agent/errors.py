@@ -30,6 +30,7 @@ DirigentError                 message: what happened; hint: the way on; transien
 from __future__ import annotations
 
 import errno
+import hashlib
 import secrets
 from typing import TYPE_CHECKING, ClassVar
 
@@ -221,3 +222,9 @@ def may_pass(error: BaseException) -> bool:
 def reference_id() -> str:
     """Return a short id such as `E-7F2A` that a person can quote and a log line carries."""
     return f"E-{secrets.token_hex(2).upper()}"
+
+
+def correlation_id(*of: str) -> str:
+    """Return an id such as `E-7F2A91C4` that all lines of one request carry: of some words always the same, or new."""
+    told = hashlib.sha256("\0".join(of).encode()).hexdigest() if of else secrets.token_hex(4)
+    return f"E-{told[:8].upper()}"

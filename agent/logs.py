@@ -15,10 +15,15 @@ import re
 import sys
 import traceback
 import urllib.parse
+from collections import deque
+from contextvars import ContextVar
+from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Any, TextIO
 
 from loguru import logger
+
+from agent.errors import correlation_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -135,11 +140,47 @@ def close_logs() -> None:
     current = None
 
 
+@dataclass(slots=True)
+class _Request:
+    """Whose lines are logged now; `taken` once a run has its id."""
+
+    corr_id: str
+    taken: bool = False
+
+
+_request: ContextVar[_Request | None] = ContextVar("request", default=None)
+
+
 @contextlib.contextmanager
-def correlated(corr_id: str) -> Iterator[None]:
-    """Give every line that is logged in this block, and in tasks started in it, the same correlation id."""
-    with logger.contextualize(corr=corr_id):
-        yield
+def correlated(corr_id: str, *, is_run: bool = False) -> Iterator[None]:
+    """Give every line that is logged in this block, and in tasks and threads started in it, this correlation id.
+
+    `is_run` says that it is a run's own, which another run does not get; see `own_id`.
+    """
+    known = _request.get()
+    if known is None or known.corr_id != corr_id:
+        known = _Request(corr_id, is_run)
+    token = _request.set(known)
+    try:
+        with logger.contextualize(corr=corr_id):
+            yield
+    finally:
+        _request.reset(token)
+
+
+def present_id() -> str:
+    """Return the correlation id that lines get here, "" where there is none."""
+    known = _request.get()
+    return known.corr_id if known is not None else ""
+
+
+def own_id() -> str:
+    """Return the correlation id for a run that is opened here: its message's, for the first one, else a new one."""
+    known = _request.get()
+    if known is None or known.taken:
+        return correlation_id()
+    known.taken = True
+    return known.corr_id
 
 
 class _LogFile:
@@ -220,3 +261,60 @@ def _redacted(value: Any) -> Any:
 def _trace(record: Record) -> str:
     error = record["exception"]
     return "" if error is None else "".join(traceback.format_exception(error.type, error.value, error.traceback))
+
+
+# --- reading it again -----------------------------------------------------------------------------------------------
+MOST_LINES = 2_000
+BEGINS = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:?\d\d) [A-Z]+ +(\S+) ")
+
+
+def lines_of(folder: Path, corr_id: str, most: int = MOST_LINES) -> list[str]:
+    """Return what the logs in a folder say of one request, oldest first, its newest `most` lines at the most.
+
+    Lines are readable ones or JSON, as they were written; a traceback belongs to the line that it follows. Several
+    processes may have logged, each to a file of its own. Secrets are hidden once more. A file that goes away while it
+    is read is left out.
+    """
+    found: list[str] = []
+    for file in sorted(folder.glob("*.log*"), key=_age):  # the newest first
+        found = _told_in(file, corr_id, most - len(found)) + found
+        if len(found) >= most:
+            break
+    return [redact(line) for line in sorted(found, key=_moment)]
+
+
+def _age(file: Path) -> float:
+    with contextlib.suppress(OSError):
+        return -file.stat().st_mtime
+    return 0.0
+
+
+def _told_in(file: Path, corr_id: str, most: int) -> list[str]:
+    kept: deque[str] = deque(maxlen=max(most, 0))
+    ours = False
+    with contextlib.suppress(OSError), file.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if line.startswith("    "):
+                if ours and kept:
+                    kept[-1] += f"\n{line.rstrip()}"
+                continue
+            ours = corr_id in line and _belongs_to(line) == corr_id
+            if ours:
+                kept.append(line.rstrip())
+    return list(kept)
+
+
+def _belongs_to(line: str) -> str:
+    """Return the correlation id of a line of the log, "" for what is none."""
+    if line.startswith("{"):
+        try:
+            return str(json.loads(line).get("corr", ""))
+        except (ValueError, AttributeError):
+            return ""
+    found = BEGINS.match(line)
+    return found[1] if found else ""
+
+
+def _moment(line: str) -> str:
+    """Return when a line was written, as text that sorts; lines of one process keep their order."""
+    return line.partition('"at": "')[2][:23] if line.startswith("{") else line[:23]

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from agent import tracing
 from agent.composer import compose_final_answer, drafts_of
 from agent.domain.messages import Destination
 from agent.domain.plan import PlanStep
@@ -38,6 +39,7 @@ from agent.execution.replies import said_of_reply
 from agent.execution.scheduler import Outcome, Slots, StepScheduler
 from agent.execution.together import EDIT
 from agent.leases import LEASE_SECONDS, LeaseLost, SetAside
+from agent.logs import correlated
 from agent.memory.memory import SessionMemory
 from agent.planning.offline import OfflinePlanner
 from agent.planning.planner import Planner, plan_steps
@@ -105,9 +107,15 @@ class OrchestratorRunner(SingleStep):
         if run is None or run.status in FINAL:
             await self._come_back(run_id)
             return
+        with correlated(run.corr_id, is_run=True):
+            await self._work_on(run)
+
+    async def _work_on(self, run: Run) -> None:
         try:
             async with self._leased(run):
-                await self._story(run)
+                told = {"dirigent.run.ref": run.ref, "dirigent.run.epoch": run.epoch}
+                with tracing.begin("work on run", told, of=run.corr_id):
+                    await self._story(run)
         except asyncio.CancelledError:
             await self._let_go(run)
             raise
@@ -242,8 +250,11 @@ class OrchestratorRunner(SingleStep):
             events = Planner(ctx.llm, self._catalogue, self._config.llm).stream(request)
         else:
             events = OfflinePlanner(self._catalogue).stream(request)
-        async with contextlib.aclosing(events):
-            async for event in events:
+        planning = tracing.begin(
+            "plan", {"dirigent.replanning": replanning, "dirigent.with_model": ctx.llm is not None}
+        )
+        async with contextlib.aclosing(tracing.within(planning, events)) as told:
+            async for event in told:
                 if isinstance(event, Planned):
                     yield event
                 elif isinstance(event, Titled):

@@ -109,13 +109,13 @@ def make_parts(
     """Make what was not given. Nothing is opened or started yet."""
     from agent.policy.egress import auditor
     from agent.store.sql import SqlStore
-    from sandbox.boxes import Boxes
+    from agent.watching import WatchedBoxes, counted
 
     config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = store or SqlStore(journal_of(config))
     return Parts(
         store,
         catalogue or load_catalogue(config),
-        boxes or Boxes(replace(sandbox_policy(config), on_connection=auditor(store))),
+        boxes or WatchedBoxes(replace(sandbox_policy(config), on_connection=counted(auditor(store)))),
         engine or make_engine(config),
     )

@@ -9,7 +9,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent import commands, presses
+from agent import commands, presses, tracing
 from agent.domain.messages import Attachment, MessageKind, OutboundMessage
 from agent.domain.provenance import USER, Provenance
 from agent.domain.run import Origin
@@ -19,6 +19,8 @@ from agent.execution.comments import replied_to
 from agent.execution.people import BACK, CHANGE, REVISION, SKIPPED, YOU_DECIDE, answerer
 from agent.execution.together import CHECKPOINT, EDIT, REVISE
 from agent.intake import Intake, about_files
+from agent.logs import correlated
+from agent.metrics.tally import tally
 from agent.pipelines import parse_request
 from agent.planning.request import PlanRequest
 from agent.planning.suggestions import examples_for
@@ -67,6 +69,12 @@ class Reception:
     # --- messages -----------------------------------------------------------------------------------------------
     async def hear(self, message: InboundMessage) -> None:
         """Act on a stored message; see Hearer.hear."""
+        tally.count("messages_received", message.channel, "message")
+        told = {"dirigent.channel": message.channel, "dirigent.correlation_id": message.corr_id}
+        with correlated(message.corr_id), tracing.begin("receive message", told, kind="consumer", of=message.corr_id):
+            await self._hear(message)
+
+    async def _hear(self, message: InboundMessage) -> None:
         session = await self._orchestrator.sessions.open(message.dest.session_id, message.language)
         await self._store.touch_session(session.id, session.folder, message.dest.to_json())
         saved = await self._intake.take_files(session, message)
@@ -283,6 +291,11 @@ class Reception:
     # --- presses ------------------------------------------------------------------------------------------------
     async def press(self, message: InboundMessage) -> str:
         """Act on a button; see Hearer.press."""
+        tally.count("messages_received", message.channel, "press")
+        with correlated(message.corr_id):
+            return await self._pressed(message)
+
+    async def _pressed(self, message: InboundMessage) -> str:
         kind, _, rest = message.action.partition("/")
         name, _, choice = rest.partition("/")
         if kind == "q":

@@ -11,6 +11,7 @@ from agent.execution.metered import MeteredLLM
 from agent.execution.pausing import KIND, MORE, granted, pause_run
 from agent.execution.scheduler import Outcome
 from agent.housekeeping import Housekeeping
+from agent.llm.watched import WatchedLLM
 from agent.policy.budget import Budget, dollars
 from agent.policy.estimate import step_cost
 
@@ -36,7 +37,7 @@ class Spending(Housekeeping):
         budget = ctx.budget = Budget(self._store, ctx.run, limits)
         await budget.load()
         if self._llm is not None:
-            metered = MeteredLLM(self._llm, budget, limits.answer_tokens, ctx.session.model)
+            metered = MeteredLLM(WatchedLLM(self._llm), budget, limits.answer_tokens, ctx.session.model)
             ctx.llm = FittedLLM(metered, ctx.told_shortened)
             ctx.money = lambda: budget.money
         else:

@@ -17,7 +17,8 @@ from agent.domain.plan import OnFailure, Pipe, PlanStep, StepType
 from agent.domain.provenance import USER, Provenance
 from agent.domain.run import Origin, Run
 from agent.domain.trigger import Fire, FireStatus, Trigger
-from agent.errors import ConfigError, reference_id
+from agent.errors import ConfigError, correlation_id
+from agent.logs import correlated
 
 if TYPE_CHECKING:
     from agent.domain.event import Event
@@ -81,13 +82,23 @@ class Launcher:
         now: float | None = None,
     ) -> Fire | None:
         """Fire once for this key; None when it has fired before, or must not fire any more."""
+        with correlated(_corr_id(trigger, key)):
+            return await self._fire(trigger, Fire(trigger.id, key, due, subject=subject), event, moved, now or due)
+
+    async def _fire(
+        self,
+        trigger: Trigger,
+        fire: Fire,
+        event: Event | None,
+        moved: tuple[float, float | None] | None,
+        now: float,
+    ) -> Fire | None:
         trigger = await self.placed(trigger)
-        fire = Fire(trigger.id, key, due, subject=subject)
         run: Run | None = None
         message: OutboundMessage | None = None
         if "notice" in trigger.target:
-            fire = replace(fire, status=FireStatus.TOLD, subject=subject or (event.key if event else ""))
-            message = reminder(trigger, fire, now or due)
+            fire = replace(fire, status=FireStatus.TOLD, subject=fire.subject or (event.key if event else ""))
+            message = reminder(trigger, fire, now)
         else:
             run = await self.run_of(trigger, fire, event)
         done = await self.store.fire(fire, run=run, message=message, moved=moved)
@@ -95,6 +106,10 @@ class Launcher:
 
     async def go_on(self, trigger: Trigger, fire: Fire) -> bool:
         """Let a waiting fire begin if it may; False while it has to wait. Raises DirigentError when it cannot begin."""
+        with correlated(_corr_id(trigger, fire.key)):
+            return await self._go_on(trigger, fire)
+
+    async def _go_on(self, trigger: Trigger, fire: Fire) -> bool:
         trigger = await self.placed(trigger)
         event = await self.store.get_event(fire.key.removeprefix(OF_EVENT)) if fire.key.startswith(OF_EVENT) else None
         trigger = trigger if event is None else await self.placed(terms(trigger, event))
@@ -156,7 +171,7 @@ class Launcher:
             trigger.dest,
             origin=Origin.TRIGGER,
             user_id=trigger.created_by,
-            corr_id=reference_id(),
+            corr_id=_corr_id(trigger, fire.key),
             provenance=_label(trigger, fire.subject, event),
             priority=trigger.priority,
             project=trigger.project,
@@ -180,6 +195,11 @@ class Launcher:
         if event is not None:
             given["hops"] = event.hops + 1
         return {"given": given, "title": ready.name, "source": ready.source}
+
+
+def _corr_id(trigger: Trigger, key: str) -> str:
+    """Return the correlation id of a fire, and of the run that it opens: always the same one."""
+    return correlation_id("fire", trigger.id, key)
 
 
 def _label(trigger: Trigger, subject: str, event: Event | None) -> Provenance:

@@ -16,7 +16,8 @@ from loguru import logger
 
 from agent.commands import is_stop
 from agent.domain.messages import InboundMessage, MessageKind, OutboundMessage
-from agent.errors import ChannelError, DirigentError, ModelError, may_pass, reference_id
+from agent.errors import ChannelError, DirigentError, ModelError, may_pass
+from agent.logs import correlated
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -114,6 +115,10 @@ class Lanes:
 
     # --- one message --------------------------------------------------------------------------------------------
     async def _hear(self, message: InboundMessage) -> None:
+        with correlated(message.corr_id):
+            await self._heard(message)
+
+    async def _heard(self, message: InboundMessage) -> None:
         try:
             if self._prepare is not None and message.attachments:
                 message = await self._prepare(message)
@@ -123,6 +128,10 @@ class Lanes:
         await self._put_away(message)
 
     async def _hear_press(self, message: InboundMessage) -> None:
+        with correlated(message.corr_id):
+            await self._pressed_on(message)
+
+    async def _pressed_on(self, message: InboundMessage) -> None:
         try:
             said = await self._press(message.action) if self._press is not None else None
             if said is None:
@@ -141,7 +150,7 @@ class Lanes:
 
     async def _report(self, message: InboundMessage, problem: Exception) -> str:
         """Tell the chat what happened, with a reference that the log carries too; return the sentence."""
-        ref = reference_id()
+        ref = message.corr_id
         text, hint = "Something went wrong on my side with this message.", "Send it again, or quote this reference."
         if isinstance(problem, DirigentError):
             text, hint = problem.message, problem.hint

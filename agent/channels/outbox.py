@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from agent.channels.base import Closable, Paced, Unfinished
+from agent.channels.deliveries import Requests, delivered, delivering
 from agent.channels.drafts import Drafts
 from agent.channels.pacing import CAREFUL, Pace, chat_of, is_draft
 from agent.domain.messages import MessageKind, OutboundMessage
 from agent.errors import DeliveryDelayed, DeliveryRefused, DeliveryUnknown, may_pass, reference_id
+from agent.logs import correlated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -71,6 +73,7 @@ class OutboxSender:
         self._retry_at: dict[int, float] = {}
         self._stopping = False
         self._backlog = 0
+        self._requests = Requests(store)
         self.drafts = Drafts(store.outbox_changed.set, clock)
         for channel in channels:
             self.add(channel)
@@ -207,6 +210,11 @@ class OutboxSender:
     # --- one message --------------------------------------------------------------------------------------------
     async def _send(self, message: OutboundMessage) -> None:
         """Deliver one message; whatever happens is noted in the outbox, and nothing of it stops the sender."""
+        corr_id = await self._requests.of(message)
+        with correlated(corr_id), delivering(message, corr_id):
+            await self._send_now(message)
+
+    async def _send_now(self, message: OutboundMessage) -> None:
         if message.state == "sending":
             message = replace(message, error=f"{INTERRUPTED}: the process ended while it was being sent")
         elif message.message_id and not message.sent_version:
@@ -227,13 +235,17 @@ class OutboxSender:
         try:
             await self._step_by_step(message)
         except DeliveryDelayed as delay:
+            delivered("delayed")
             await self._later(message, str(delay), delay.retry_after)
         except DeliveryUnknown as unknown:
+            delivered("unknown")
             await self._unknown(message, str(unknown))
         except DeliveryRefused as refused:
+            delivered("refused")
             logger.warning("{} was given up: {}", message.key, refused)
             await self._store.mark_failed(message.id, str(refused), retry_at=None)
         else:
+            delivered("sent")
             self._tries.pop(message.id, None)
 
     async def _step_by_step(self, message: OutboundMessage) -> None:

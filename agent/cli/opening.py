@@ -53,7 +53,7 @@ def secrets_of(config: AppConfig) -> Iterator[str]:
         config.web.metrics_token,
         config.web.password,
     )
-    for secret in (*tokens, *config.secrets.values()):
+    for secret in (*tokens, *config.tracing.headers.values(), *config.secrets.values()):
         if secret is not None:
             yield secret.get_secret_value()
     if config.store is not None:

@@ -20,6 +20,7 @@ from agent.config.explain import explain
 from agent.config.mcp import McpServer, Name
 from agent.config.sessions import Sessions
 from agent.config.sources import LEVELS, PREFIX, sources_of
+from agent.config.tracing import Tracing
 from agent.config.workers import Workers
 from agent.errors import ConfigError
 
@@ -222,7 +223,6 @@ class Web(_Section):
     """Shows the owner's pages under `/admin` while `dirigent serve` runs; `dirigent web` prints a link that lets in."""
     password: Annotated[SecretStr, Field(min_length=10)] | None = None
     """Lets the owner into the pages, and switches them on. Needed where others than this machine reach the server."""
-
     mcp: bool = False
     """Lets other programs use Dirigent as a server of tools, at `/mcp`; they show `web.token` as a Bearer token."""
 
@@ -266,6 +266,14 @@ class AppConfig(BaseSettings):
     """Plugins that new sessions may use."""
     plugin_folders: tuple[Path, ...] = ()
     """Further folders with plugins; `plugins/` in the home is always one."""
+    skill_folders: tuple[Path, ...] = ()
+    """Further folders with skills, each a folder with a SKILL.md; `skills/` in the home is always one."""
+    profile_skills: tuple[str, ...] = ("*",)
+    """Skills that chats may use."""
+    trusted_plugins: tuple[str, ...] = ()
+    """Plugins of yours that run in the agent's own process, with all its rights: they can read every secret and session.
+    Only what needs it there (tools with `host=True`, services) is a reason. `dirigent plugins trust NAME` writes it, and
+    pins it to the plugin's files: when they change, it is not trusted until you look again."""
     plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Settings of plugins, such as `[plugins.web] searxng = "http://localhost:8888"`."""
     tools: dict[str, ToolSettings] = Field(default_factory=dict)
@@ -273,15 +281,15 @@ class AppConfig(BaseSettings):
     ("pure", "read", "write_inside", "effect"), `once` (not to be repeated unasked), `untrusted` (tells what others
     wrote), `private` (tells what is yours), `strict` (pays, deletes or installs), each true or false, and `egress`
     (the arguments that leave). What you leave out is as its author says."""
+    mcp: dict[Name, McpServer] = Field(default_factory=dict)
+    """Servers of tools that speak MCP, by a name of your choice: `[mcp.clock]` with `command = ["mcp-server-time"]` or
+    `url = "https://…"`; `dirigent mcp --help` says more. None of their tools is used before `dirigent mcp add` or
+    `accept` has shown them to you."""
     secrets: dict[str, SecretStr] = Field(default_factory=dict)
     """Secrets by name; a tool sees only those that it declares."""
     log_level: Level = "INFO"
     """Of the log file in the home: DEBUG, INFO, WARNING or ERROR."""
     log_json: bool = False
-    mcp: dict[Name, McpServer] = Field(default_factory=dict)
-    """Servers of tools that speak MCP, by a name of your choice: `[mcp.time]` with `command = ["mcp-server-time"]` or
-    `url = "https://…"`; `dirigent mcp --help` says more. None of their tools is used before `dirigent mcp add` or
-    `accept` has shown them to you."""
     """Write the log as JSON lines."""
     limits: Limits = Field(default_factory=Limits)
     """Bounds of a run."""
@@ -303,6 +311,8 @@ class AppConfig(BaseSettings):
     """The HTTP door."""
     sessions: Sessions = Field(default_factory=Sessions)
     """Where the files of conversations are kept."""
+    tracing: Tracing = Field(default_factory=Tracing)
+    """Where traces go."""
 
     @classmethod
     def settings_customise_sources(
@@ -330,6 +340,11 @@ class AppConfig(BaseSettings):
     def plugin_places(self) -> tuple[Path, ...]:
         """Every folder with the owner's plugins, expanded and absolute; `plugins/` in the home is the first."""
         return (self.folder / "plugins", *(folder.expanduser().absolute() for folder in self.plugin_folders))
+
+    @property
+    def skill_places(self) -> tuple[Path, ...]:
+        """Every folder with the owner's skills, expanded and absolute; `skills/` in the home is the first."""
+        return (self.folder / "skills", *(folder.expanduser().absolute() for folder in self.skill_folders))
 
 
 class Installation(AppConfig):

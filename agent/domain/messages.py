@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from agent.errors import correlation_id
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:
@@ -102,6 +104,11 @@ class InboundMessage:
     received_at: float = 0.0
     id: int = 0
     forwarded: bool = False
+
+    @property
+    def corr_id(self) -> str:
+        """The id that all log lines about this message carry, and the run that it opens; it is always the same."""
+        return correlation_id(self.channel, self.dest.session_id, self.update_id)
 
 
 class MessageKind(StrEnum):

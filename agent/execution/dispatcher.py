@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from agent import tracing
 from agent.domain.execution import ExecutorRequest, ExecutorResponse, ResponseStatus
 from agent.domain.plan import PlanStep, StepType
 from agent.domain.provenance import Provenance
@@ -93,6 +94,15 @@ class Dispatcher:
         Never raises for what a tool, a model or an argument does wrong: that is a response. Raises StaleLease when
         another worker has taken the run over.
         """
+        told = {"dirigent.step.id": step.id, "dirigent.step.type": step.step_type.value, "gen_ai.tool.name": step.tool}
+        with tracing.begin(f"step {step.id}", told) as span:
+            response = await self._taken_through(ctx, step)
+            span.set({"dirigent.step.status": response.status.value})
+            if response.error:
+                span.fail(response.status.value, response.error)
+            return response
+
+    async def _taken_through(self, ctx: RunContext, step: PlanStep) -> ExecutorResponse:
         started = time.monotonic()
         try:
             with ctx.gathering.on_the_way(step.id):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from agent import tracing
 from agent.domain.artifacts import Artifact
 from agent.domain.execution import ExecutorResponse, ResponseStatus
 from agent.domain.ledger import Usage
@@ -26,6 +27,7 @@ from agent.llm.protocol import Picture
 from agent.logs import SHORTEST_SECRET, Redactor
 from agent.mcp.plugins import SOURCE
 from agent.mcp.servers import Asked, Servers
+from agent.metrics.tally import tally
 from plugins.api import Output, PluginError, ToolFailure
 from sandbox.api import Job, JobStatus, Limits, Progress, SandboxError, ToolCall
 from sandbox.values import plain
@@ -106,8 +108,24 @@ class Toolbox:
         except PluginError as error:
             return _failed(call.step_id, str(error))
         return await charged(
-            lambda: self._called(call), tool=spec.full_name, money=money, step_id=call.step_id, budget=call.budget
+            lambda: self._traced(call), tool=spec.full_name, money=money, step_id=call.step_id, budget=call.budget
         )
+
+    async def _traced(self, call: Call) -> ExecutorResponse:
+        told: dict[str, str | bool] = {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": call.spec.full_name,
+            "gen_ai.tool.type": "function",
+            "dirigent.tool.host": call.spec.host,
+        }
+        with tracing.begin(f"execute_tool {call.spec.full_name}", told) as span:
+            span.content("gen_ai.tool.call.arguments", lambda: _as_text(call.args))
+            response = await self._called(call)
+            tally.count("tool_calls", "host" if call.spec.host else "sandbox", response.status.value)
+            span.content("gen_ai.tool.call.result", lambda: response.text)
+            if response.error:
+                span.fail(response.status.value, response.error)
+            return response
 
     async def picture(self, session: Session, path: str) -> Picture:
         """Return a picture of the workspace as a model gets it, made small inside the walls. Raises ToolError."""

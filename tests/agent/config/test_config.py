@@ -241,13 +241,16 @@ def test_every_setting_can_be_given_by_its_variable(home: Path, monkeypatch: pyt
         "bool": lambda: str(setting.default != "true"),
         "path": lambda: str(home / "elsewhere"),
         "secret": lambda: "s3cret-and-long-enough",
-        "text": lambda: setting.choices[-1] if setting.choices else "https://other",
+        "text": lambda: {"tracing.sample": "0.5"}.get(
+            setting.key, setting.choices[-1] if setting.choices else "https://other"
+        ),
         "list": lambda: "5",
         "table": lambda: {
             "secrets": '{"A": "b"}',
             "llm.prices": '{"m": [1, 2]}',
             "plugins": '{"a": {"b": "c"}}',
             "tools": '{"a.b": {"once": true}}',
+            "tracing.headers": '{"a": "b"}',
             "mcp": '{"time": {"command": ["mcp-server-time"]}}',
         }[setting.key],
     }
