@@ -10,13 +10,14 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from agent import tracing
 from agent.domain.execution import ResponseStatus
 from agent.domain.messages import Destination, MessageKind, OutboundMessage
 from agent.domain.offers import aside_offer, retry_offer, stop_offer
 from agent.domain.run import Origin, Run, StepChange
 from agent.domain.states import FINAL, Status
 from agent.engine.owner import own_name
-from agent.errors import DirigentError, StaleLease, reference_id
+from agent.errors import DirigentError, StaleLease
 from agent.execution import scene
 from agent.execution.adopting import adopt_files
 from agent.execution.dispatcher import TO_RUNNING, Dispatcher
@@ -31,6 +32,7 @@ from agent.execution.together import closing_messages
 from agent.execution.toolbox import Toolbox
 from agent.leases import LEASE_SECONDS
 from agent.llm.detect import open_model
+from agent.logs import own_id
 from agent.memory.memory import MemoryDoor, SessionMemory
 from agent.parts import Parts, make_parts
 from agent.sharing import ASKED, Sharing, details_key
@@ -145,7 +147,7 @@ class RunLifecycle(Sharing, ABC):
 
     async def open_run(self, session_id: str, text: str, dest: Destination, **fields: Any) -> Run:
         """Journal a new run; with `inbox_id` the message counts as heard in the same transaction."""
-        corr_id = reference_id()
+        corr_id = own_id()
         session = await self.sessions.open(session_id)
         _, run = await asyncio.gather(  # in this order, and in one commit
             self._store.touch_session(session_id, session.folder, dest.to_json()),
@@ -316,3 +318,16 @@ class RunLifecycle(Sharing, ABC):
         if session_id not in self._session_slots:
             self._session_slots[session_id] = Slots(self._config.limits.steps_per_session, self._slots)
         return self._session_slots[session_id]
+
+    def _tell_finished(self, run_id: int) -> None:
+        super()._tell_finished(run_id)
+        if tracing.is_on():
+            self._in_background(self._trace_whole(run_id))
+
+    async def _trace_whole(self, run_id: int) -> None:
+        """Record a run that has ended as a whole; what it goes on from is a trace of its own."""
+        run = await self._store.get_run(run_id)
+        if run.status not in FINAL:
+            return
+        before = run.given.get("continues") or run.given.get("again")
+        tracing.ended(run, (await self._store.get_run(int(before))).corr_id if before else "")
