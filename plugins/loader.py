@@ -4,8 +4,11 @@ A plugin is a Python file or a package. What is broken (a syntax error, a missin
 twice) is reported with the plugin's name and the reason, and all others load. A folder plugin is imported under a
 private module name, so that it can neither shadow a library nor be imported by accident; `sys.path` stays as it is.
 
-To find its tools a plugin is imported by the agent, so what stands outside its functions runs there, with all rights:
-whoever puts a plugin into a folder trusts it that far. Only the calls of its tools are walled off.
+Only what comes with us is imported by the agent. Every other plugin is described inside a box of its own, where
+`describing` imports it and tells what it found; `described` takes that for a claim of strangers and checks it. So no
+line of a plugin runs outside the walls, until the owner trusts it (`dirigent plugins trust NAME`). What must run
+outside, tools with `host=True`, services and costs that are functions, is held back until then. `discover` is told by
+its argument `read` who reads such plugins; without one they are imported, as the box itself and tests do.
 
 Distributions announce a plugin in their metadata::
 
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
 import inspect
 import pkgutil
@@ -26,7 +30,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TypeVar
 
 from loguru import logger
@@ -36,7 +40,7 @@ from plugins.api import Form, Menu, Plugin, PluginError, ServiceSpec, ToolSpec, 
 
 GROUP = "dirigent.plugins"
 PRIVATE = "_dirigent_plugin_"
-NOT_PLUGINS = {"api", "loader"}
+NOT_PLUGINS = {"api", "described", "describing", "loader"}
 Spec = TypeVar("Spec", ToolSpec, ServiceSpec)
 
 
@@ -46,7 +50,8 @@ class LoadedPlugin:
 
     `source` is what `sandbox.api.ToolCall` takes: a module's name, or the host path of a folder plugin. `error` says
     why it is broken (it then has no tools). `settings` maps each setting's name to its explanation. `sha256` is of its
-    files.
+    files. `trusted` says that it runs in this process because it is ours or the owner trusts it. Of another one
+    `held_back` maps the names of what would have to run there to the reason, and `note` is what its owner should know.
     """
 
     name: str
@@ -61,17 +66,27 @@ class LoadedPlugin:
     sha256: str = ""
     builtin: bool = False
     services: tuple[ServiceSpec, ...] = ()
+    trusted: bool = False
+    held_back: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A place where a plugin should be: its name, its source, its files, and how to import it."""
+class Place:
+    """Where a plugin should be: its name, its source, its files, and how to import it."""
 
     name: str
     source: str
     path: Path | None
     load: Callable[[], ModuleType]
     builtin: bool = False
+
+    def digest(self) -> str:
+        """Return the SHA-256 (hex) of its files, "" when there are none to be found. Raises OSError."""
+        return _digest(self.path) if self.path else ""
+
+
+Read = Callable[[Sequence[Place]], Iterable[LoadedPlugin]]
 
 
 def discover(
@@ -80,25 +95,42 @@ def discover(
     builtin: bool = True,
     entry_points: bool = True,
     enabled: Callable[[str], bool] | None = None,
+    read: Read | None = None,
 ) -> list[LoadedPlugin]:
     """Return every plugin: built-in ones first, then installed ones, then those in `folders`, each kind by name.
 
-    `enabled` is asked with the name of each installed one before anything of it is imported. Never raises for a plugin.
+    `enabled` is asked with the name of each installed one before anything of it is imported. `read` reads all that does
+    not come with us; without it that is imported here. Never raises for a plugin.
     """
-    found: list[_Found] = []
-    if builtin:
-        found += _builtin_places()
+    found = [imported(place) for place in _builtin_places()] if builtin else []
+    others = places(folders, entry_points=entry_points, enabled=enabled)
+    found += read(others) if read is not None else map(imported, others)
+    loaded: dict[str, LoadedPlugin] = {}
+    for plugin in found:
+        one = _name_taken(plugin, loaded) if plugin.name.casefold() in loaded else plugin
+        loaded[one.name.casefold()] = one
+    return list(loaded.values())
+
+
+def places(
+    folders: Sequence[Path] = (), *, entry_points: bool = True, enabled: Callable[[str], bool] | None = None
+) -> list[Place]:
+    """Return where plugins are that do not come with us: installed ones, then those in `folders`, each kind by name."""
+    found: list[Place] = []
     if entry_points:
         found += [place for place in _installed_places() if enabled is None or enabled(place.name)]
     for folder in folders:
         found += _folder_places(folder)
-    loaded: dict[str, LoadedPlugin] = {}
-    for place in found:
-        one = _load(place)
-        if one.name in loaded:
-            one = _name_taken(one, loaded)
-        loaded[one.name] = one
-    return list(loaded.values())
+    return found
+
+
+def place_at(source: str, name: str) -> Place:
+    """Return the place of a plugin whose source is known: a module's name, or the path of a file or package."""
+    if not source.startswith("/"):
+        return Place(name, source, _path_of_module(source), _importing(source))
+    path = Path(source)
+    start, package = (path / "__init__.py", path) if path.is_dir() else (path, None)
+    return Place(name, source, path, _importing_file(start, package))
 
 
 def from_functions(name: str, functions: Iterable[Callable[..., object]], *, source: str = "") -> LoadedPlugin:
@@ -109,21 +141,21 @@ def from_functions(name: str, functions: Iterable[Callable[..., object]], *, sou
     tools = _named(name, specs)
     services = _named(name, [spec for spec in map(service_of, listed) if spec is not None])
     commands = tuple(spec for spec in tools if spec.command)
-    return LoadedPlugin(name, source, tools=tools, commands=commands, services=services)
+    return LoadedPlugin(name, source, tools=tools, commands=commands, services=services, trusted=True)
 
 
-def _builtin_places() -> Iterator[_Found]:
+def _builtin_places() -> Iterator[Place]:
     for info in pkgutil.iter_modules(plugins.__path__):
         if info.name in NOT_PLUGINS or info.name.startswith("_"):
             continue
         module = f"plugins.{info.name}"
         spec = importlib.util.find_spec(module)
-        yield _Found(info.name, module, _files_of(spec.origin if spec else None), _importing(module), builtin=True)
+        yield Place(info.name, module, _files_of(spec.origin if spec else None), _importing(module), builtin=True)
 
 
-def _installed_places() -> Iterator[_Found]:
+def _installed_places() -> Iterator[Place]:
     for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name):
-        yield _Found(point.name, point.module, _path_of_module(point.module), _importing(point.module))
+        yield Place(point.name, point.module, _path_of_module(point.module), _importing(point.module))
 
 
 def _importing(module: str) -> Callable[[], ModuleType]:
@@ -146,16 +178,16 @@ def _files_of(origin: str | None) -> Path | None:
     return path.parent if path.name == "__init__.py" else path
 
 
-def _folder_places(folder: Path) -> Iterator[_Found]:
+def _folder_places(folder: Path) -> Iterator[Place]:
     if not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "_")):
             continue
         if path.is_dir() and (path / "__init__.py").is_file():
-            yield _Found(path.name, str(path), path, _importing_file(path / "__init__.py", path))
+            yield place_at(str(path), path.name)
         elif path.is_file() and path.suffix == ".py":
-            yield _Found(path.stem, str(path), path, _importing_file(path, None))
+            yield place_at(str(path), path.stem)
 
 
 def _importing_file(path: Path, package: Path | None) -> Callable[[], ModuleType]:
@@ -163,7 +195,10 @@ def _importing_file(path: Path, package: Path | None) -> Callable[[], ModuleType
         digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
         name = f"{PRIVATE}{digest}_{(package or path).stem}"
         inside = [str(package)] if package else None
-        spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=inside)
+        if _OfSources not in sys.meta_path:
+            sys.meta_path.insert(0, _OfSources)
+        loader = _Compiling(name, str(path))
+        spec = importlib.util.spec_from_file_location(name, path, loader=loader, submodule_search_locations=inside)
         if spec is None or spec.loader is None:
             raise PluginError(f"{path} can't be imported.")
         module = importlib.util.module_from_spec(spec)
@@ -179,18 +214,45 @@ def _importing_file(path: Path, package: Path | None) -> Callable[[], ModuleType
     return load
 
 
-def _load(place: _Found) -> LoadedPlugin:
-    digest = _digest(place.path) if place.path else ""
+class _Compiling(importlib.machinery.SourceFileLoader):
+    """Compiles a plugin's files anew: byte code that lies beside them may be of other sources than the hash is of."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return the code of the source."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+class _OfSources:
+    """Finds the modules of folder plugins, of which only the sources count."""
+
+    @classmethod
+    def find_spec(
+        cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return where a module of a plugin is; None for every other module."""
+        if not name.startswith(PRIVATE):
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and isinstance(spec.loader, importlib.machinery.SourceFileLoader) and spec.origin:
+            spec.loader = _Compiling(name, spec.origin)
+        return spec
+
+
+def imported(place: Place) -> LoadedPlugin:
+    """Return a plugin that is imported here, with all rights of this process. Never raises for a plugin."""
+    digest = ""
     try:
+        digest = place.digest()
         module = place.load()
-        return replace(_read(place, module), sha256=digest, builtin=place.builtin)
+        return replace(_read(place, module), sha256=digest, builtin=place.builtin, trusted=True)
     except (Exception, SystemExit) as problem:
         reason = _reason(problem, place)
         logger.warning("plugin {} is broken: {}", place.name, reason)
         return LoadedPlugin(place.name, place.source, error=reason, sha256=digest, builtin=place.builtin)
 
 
-def _read(place: _Found, module: ModuleType) -> LoadedPlugin:
+def _read(place: Place, module: ModuleType) -> LoadedPlugin:
     said = getattr(module, "plugin", None)
     about = said if isinstance(said, Plugin) else Plugin()
     name = about.name or place.name
@@ -270,16 +332,16 @@ def _check_forms(ui: Iterable[Menu | Form], tools: Sequence[ToolSpec]) -> None:
 
 
 def _name_taken(late: LoadedPlugin, loaded: Mapping[str, LoadedPlugin]) -> LoadedPlugin:
-    first = loaded[late.name]
+    first = loaded[late.name.casefold()]
     name = late.name
-    while name in loaded:
+    while name.casefold() in loaded:
         name += "'"
     reason = f"the name '{late.name}' is taken by {first.source}; rename it, or set plugin = Plugin(name=…)."
     logger.warning("plugin {} is left out: {}", late.source, reason)
-    return LoadedPlugin(name, late.source, error=late.error or reason, sha256=late.sha256)
+    return LoadedPlugin(name, late.source, error=late.error or reason, sha256=late.sha256, trusted=late.trusted)
 
 
-def _reason(problem: BaseException, place: _Found) -> str:
+def _reason(problem: BaseException, place: Place) -> str:
     if isinstance(problem, PluginError):
         return str(problem)
     if isinstance(problem, SyntaxError):
@@ -296,7 +358,7 @@ def _reason(problem: BaseException, place: _Found) -> str:
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
-        if file.is_file() and "__pycache__" not in file.parts:
+        if file.is_file() and "__pycache__" not in file.relative_to(path.parent).parts:
             digest.update(file.relative_to(path.parent).as_posix().encode() + b"\0")
             digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()

@@ -83,7 +83,7 @@ def call(order: dict[str, Any], events: Events) -> dict[str, Any]:
     if wanted["function"] == DESCRIBE:
         from plugins.describing import describe as described
 
-        return {"value": described(wanted["source"], **wanted["arguments"]), "files": [], "text": ""}
+        return {"value": described(wanted["source"], **wanted["arguments"]), "files": [], "text": "", "partial": False}
     function = _find(_load(wanted["source"]), wanted["function"])
     context = BoxContext(Path(order["workdir"]), order["secrets"], events)
     arguments = _typed(function, wanted["arguments"])

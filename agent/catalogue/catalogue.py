@@ -14,6 +14,7 @@ from agent.catalogue.arguments import converted
 from agent.catalogue.narrowing import Narrowing
 from agent.catalogue.overriding import Overridden, overridden, with_tools
 from agent.catalogue.signatures import signature
+from agent.catalogue.strangers import Strangers
 from agent.errors import ConfigError, ToolArguments, ToolUnknown
 from plugins.api import Form, ServiceSpec, ToolSpec
 from plugins.loader import LoadedPlugin, discover
@@ -53,11 +54,17 @@ class Catalogue:
         self._check_settings()
 
     @classmethod
-    def load(cls, config: AppConfig, more: Iterable[LoadedPlugin] = ()) -> Self:
-        """Find the plugins that the configuration allows: built in, installed, in the owner's folders; and `more`."""
+    def load(cls, config: AppConfig, more: Iterable[LoadedPlugin] = (), *, again: bool = False) -> Self:
+        """Find the plugins that the configuration allows: built in, installed, in the owner's folders; and `more`.
+
+        Those that do not come with us are described inside a box, unless the owner trusts them; with `again` also
+        those that were broken before and are unchanged.
+        """
         folders = [config.folder / "plugins", *(folder.expanduser().absolute() for folder in config.plugin_folders)]
         allowed = set(config.profile_plugins)
-        found = discover(folders, enabled=lambda name: "*" in allowed or name in allowed)
+        found = discover(
+            folders, enabled=lambda name: "*" in allowed or name in allowed, read=Strangers(config, again=again)
+        )
         found += _not_taken(more, found)
         declared = cls([_reaching(plugin, config.sandbox.allow_hosts) for plugin in found], settings=config.plugins)
         return declared.overridden(config.tools) if config.tools else declared
@@ -68,9 +75,14 @@ class Catalogue:
         Raises ConfigError for what is not there. Of a plugin that is broken nobody knows; that is told elsewhere.
         """
         broken = {plugin.name for plugin in self.broken}
-        # Tools of an MCP server may be held back: what is said of them waits for them.
+        # Tools of an MCP server, and of a plugin that is not trusted, may be held back: what is said of them waits.
         unknown = broken | {plugin.name for plugin in self.plugins if plugin.source.startswith("mcp:")}
-        told = {name: word for name, word in words.items() if name in self._names or name.split(".")[0] not in unknown}
+        held = {name for plugin in self.plugins for one in plugin.held_back for name in (one, f"{plugin.name}.{one}")}
+        told = {
+            name: word
+            for name, word in words.items()
+            if name in self._names or not (name in held or name.split(".")[0] in unknown)
+        }
         tools = overridden(told, self.find, list(self._names))
         made = type(self)([with_tools(plugin, tools) for plugin in self.plugins], settings=self.settings)
         made.set_by_owner = tools
@@ -123,11 +135,20 @@ class Catalogue:
         plain = name.strip().removeprefix("/")
         spec = self._names.get(plain) or self._names.get(plain.lower().replace("-", "_"))
         if spec is None:
+            self._check_held_back(plain)
             near = _did_you_mean(plain, [self.name_of(tool) for tool in self.tools(profile)])
             raise ToolUnknown(f"There is no tool '{name}'.", hint=near or self._what_is_allowed(profile))
         if profile is not None and not self.allowed(spec, profile):
             raise ToolUnknown(f"The tool '{name}' is not allowed here.", hint=self._what_is_allowed(profile))
         return spec
+
+    def _check_held_back(self, name: str) -> None:
+        """Raise ToolUnknown for what a plugin has, but may not run as long as it is not trusted."""
+        for plugin in self.plugins:
+            why = plugin.held_back.get(name.removeprefix(f"{plugin.name}.").removeprefix(f"{plugin.name}__"))
+            if why:
+                hint = f"It needs your trust: `dirigent plugins trust {plugin.name}` shows what it would be allowed."
+                raise ToolUnknown(f"'{name}' of the plugin {plugin.name} is held back: {why}.", hint=hint)
 
     def name_of(self, spec: ToolSpec) -> str:
         """Return the shortest name that `find` understands: the bare one where it is this tool's, else the full one."""
@@ -185,6 +206,7 @@ class Catalogue:
             raise ToolUnknown(f"More than one plugin has a service '{name}'.", hint=f"Write one of {listed}.")
         if not found:
             names = [spec.full_name for spec in every]
+            self._check_held_back(name)
             near = _did_you_mean(name, [*names, *(spec.name for spec in every)])
             there = f"There are {', '.join(names)}." if names else "No plugin has one."
             raise ToolUnknown(f"There is no service '{name}'.", hint=near or there)

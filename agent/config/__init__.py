@@ -271,9 +271,9 @@ class AppConfig(BaseSettings):
     profile_skills: tuple[str, ...] = ("*",)
     """Skills that chats may use."""
     trusted_plugins: tuple[str, ...] = ()
-    """Plugins of yours that run in the agent's own process, with all its rights: they can read every secret and session.
-    Only what needs it there (tools with `host=True`, services) is a reason. `dirigent plugins trust NAME` writes it, and
-    pins it to the plugin's files: when they change, it is not trusted until you look again."""
+    """Plugins of yours that run in the agent's own process, with all its rights: they can read every secret and every
+    session. Only what needs it there (tools with `host=True`, services) is a reason. `dirigent plugins trust NAME`
+    writes it, and pins it to the plugin's files: when they change, it is not trusted until you look again."""
     plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Settings of plugins, such as `[plugins.web] searxng = "http://localhost:8888"`."""
     tools: dict[str, ToolSettings] = Field(default_factory=dict)

@@ -206,7 +206,7 @@ class Toolbox:
         source = self._catalogue.source(spec)
         job = Job(
             kind="tool",
-            tool=ToolCall(source, spec.function.__name__, call.args, wants_context=spec.wants_context),
+            tool=ToolCall(source, spec.function_name, call.args, wants_context=spec.wants_context),
             net=spec.network,
             secrets=self._secrets(spec),
             data=spec.data,

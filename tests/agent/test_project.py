@@ -108,6 +108,7 @@ def test_scripts_can_be_started(script: str):
 def test_the_readmes_plugin_works_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from agent.catalogue import Catalogue
     from agent.config import load_config
+    from plugins.loader import discover
 
     monkeypatch.setenv("DIRIGENT_HOME", str(tmp_path))
     (plugin,) = [code for code in blocks("python") if "@tool" in code]
@@ -115,7 +116,9 @@ def test_the_readmes_plugin_works_as_it_stands(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "plugins" / "dice.py").write_text(plugin)
     catalogue = Catalogue.load(load_config())
     assert catalogue.plugin("dice").error is None
-    rolled = catalogue.find("roll").function(times=50)
+    assert catalogue.find("roll").plugin == "dice"
+    (dice,) = discover([tmp_path / "plugins"], builtin=False, entry_points=False)
+    rolled = dice.tools[0].function(times=50)
     assert len(rolled) == 50
     assert set(rolled) <= set(range(1, 7))
 

@@ -18,6 +18,7 @@ from agent.policy import consent
 from agent.policy.owners_word import less_careful
 from agent.policy.provenance import of_result
 from agent.testing import step
+from agent.testing.trusting import trusting
 from plugins.api import ToolSpec
 
 WEB = Provenance.of("web:evil.example", trusted=False)
@@ -51,7 +52,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def load(home: Path, toml: str) -> Catalogue:
     (home / "dirigent.toml").write_text(f'model = "offline"\n{toml}')
-    return Catalogue.load(load_config())
+    return Catalogue.load(trusting(load_config(), "post"))
 
 
 def refused(home: Path, toml: str) -> str:

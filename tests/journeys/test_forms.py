@@ -17,6 +17,7 @@ from agent.config import AppConfig
 from agent.domain.messages import MessageKind, OutboundMessage
 from agent.domain.session import Profile
 from agent.testing import Bot
+from agent.testing.trusting import trusting
 from plugins.api import Button, Field, File, Form, Menu, Plugin, tool
 from tests.journeys.conftest import OWNER, Stage
 
@@ -252,6 +253,7 @@ async def test_a_last_answer_heard_again_after_a_crash_runs_the_command_once(bot
 
 async def test_on_telegram_a_form_is_one_edited_message(stage: Stage):
     (stage.config.folder / "plugins" / "labels.py").write_text(PLUGIN)
+    stage.config = trusting(stage.config, "labels")
     stage.will("plan", 's1 = label(path="a.csv", size=2.5, day="2026-12-24", colour="deep blue")', times=1)
     stage.will("answer", "The label is ready.")
     async with stage.up():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.domain.provenance import Provenance
 from agent.testing import step
+from agent.testing.trusting import trusting
 from tests.journeys.conftest import OWNER, Stage
 
 PAGE = '''"""Read."""
@@ -22,6 +23,7 @@ async def _labels(app) -> dict[str, Provenance]:
 
 async def test_a_reply_brings_the_whole_answer_and_its_files(stage: Stage):
     (stage.config.folder / "plugins" / "pages.py").write_text(PAGE)
+    stage.config = trusting(stage.config, "pages")
     stage.will_plan(
         step("s1", "page"), step("s2", "write_file", path="table.csv", text="a,b\n1,2\n", outputs=("table.csv",))
     )
