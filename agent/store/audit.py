@@ -92,15 +92,21 @@ def after(connection: Connection, entry_id: int, limit: int) -> list[AuditEntry]
 
 
 def newest(
-    connection: Connection, session_id: str | None, kind: str | None, since: float, limit: int
+    connection: Connection, session_id: str | None, kind: str | None, since: float, page: tuple[int, int]
 ) -> list[AuditEntry]:
-    """Return the newest entries (of a session, of a kind, since a time), oldest first."""
+    """Return the newest entries (of a session, of a kind, since a time), oldest first.
+
+    `page` is how many, and the id before which they end (0: the end of the log).
+    """
+    limit, before = page
     write(connection)
     query = select(audit).where(audit.c.at >= since).order_by(audit.c.id.desc()).limit(limit)
     if session_id is not None:
         query = query.where(audit.c.session_id == session_id)
     if kind is not None:
         query = query.where(audit.c.kind == kind)
+    if before:
+        query = query.where(audit.c.id < before)
     return [_entry(row) for row in connection.execute(query)][::-1]
 
 

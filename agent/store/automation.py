@@ -89,8 +89,10 @@ class Automation(Journal):
     async def events(self, status: str, limit: int = 1000, *, project: str | None = None) -> list[Event]:
         return await self._read(events.listed, status, limit, project)
 
-    async def newest_events(self, limit: int = 20, *, status: str = "", project: str = "") -> list[Event]:
-        return await self._read(events.newest, limit, status, project)
+    async def newest_events(
+        self, limit: int = 20, *, status: str = "", project: str = "", before: int = 0
+    ) -> list[Event]:
+        return await self._read(events.newest, limit, status, project, before)
 
     async def event_numbered(self, event_id: int) -> Event | None:
         return await self._read(events.numbered, event_id)

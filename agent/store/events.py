@@ -78,13 +78,15 @@ def listed(connection: Connection, status: str, limit: int, project: str | None)
     return [_event(row) for row in connection.execute(query)]
 
 
-def newest(connection: Connection, limit: int, status: str, project: str) -> list[Event]:
-    """Return events (with a status, of a project), newest first."""
+def newest(connection: Connection, limit: int, status: str, project: str, before: int) -> list[Event]:
+    """Return events (with a status, of a project, older than the one with an id), newest first."""
     query = select(events).order_by(events.c.id.desc()).limit(limit)
     if status:
         query = query.where(events.c.status == status)
     if project:
         query = query.where(events.c.project == project)
+    if before:
+        query = query.where(events.c.id < before)
     return [_event(row) for row in connection.execute(query)]
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.store import backlog, inbox, outbox, people
+from agent.store import backlog, daily, inbox, outbox, people
 from agent.store.journal import Journal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agent.domain.backlog import Backlog
+    from agent.domain.days import Day
     from agent.domain.messages import InboundMessage
     from agent.domain.people import Pairing, Person
 
@@ -42,3 +45,6 @@ class Registry(Journal):
 
     async def backlog(self) -> Backlog:
         return await self._read(backlog.backlog, self._clock())
+
+    async def daily(self, days: Sequence[float]) -> list[Day]:
+        return await self._read(daily.daily, tuple(days))

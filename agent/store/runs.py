@@ -103,11 +103,15 @@ def unfinished(connection: Connection, session_id: str | None) -> list[Run]:
     return [read(row) for row in connection.execute(query)]
 
 
-def recent(connection: Connection, session_id: str | None, limit: int) -> list[Run]:
-    """Return the newest runs, newest first."""
+def recent(connection: Connection, session_id: str | None, limit: int, before: int, status: str) -> list[Run]:
+    """Return the newest runs (made before the one with an id, in a state), newest first."""
     query = select(runs).order_by(runs.c.id.desc()).limit(limit)
     if session_id is not None:
         query = query.where(runs.c.session_id == session_id)
+    if before:
+        query = query.where(runs.c.id < before)
+    if status:
+        query = query.where(runs.c.status == status)
     return [read(row) for row in connection.execute(query)]
 
 

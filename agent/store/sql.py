@@ -87,8 +87,10 @@ class SqlStore(Automation, Registry, VersionRecords):
     async def unfinished_runs(self, session_id: str | None = None) -> list[Run]:
         return await self._read(runs.unfinished, session_id)
 
-    async def recent_runs(self, session_id: str | None = None, limit: int = 20) -> list[Run]:
-        return await self._read(runs.recent, session_id, limit)
+    async def recent_runs(
+        self, session_id: str | None = None, limit: int = 20, *, before: int = 0, status: str = ""
+    ) -> list[Run]:
+        return await self._read(runs.recent, session_id, limit, before, status)
 
     async def runs_of(self, source: str, limit: int = 20) -> list[Run]:
         return await self._read(runs.of_source, source, limit)
@@ -329,15 +331,24 @@ class SqlStore(Automation, Registry, VersionRecords):
         self._writer.submit_lazily(Operation(work=noted))
 
     async def audit_entries(
-        self, *, session_id: str | None = None, kind: str | None = None, since: float = 0.0, limit: int = 100
+        self,
+        *,
+        session_id: str | None = None,
+        kind: str | None = None,
+        since: float = 0.0,
+        limit: int = 100,
+        before: int = 0,
     ) -> list[AuditEntry]:
-        return await self._read(audit.newest, session_id, kind, since, limit)
+        return await self._read(audit.newest, session_id, kind, since, (limit, before))
 
     async def audit_after(self, entry_id: int, limit: int = 1_000) -> list[AuditEntry]:
         return await self._read(audit.after, entry_id, limit)
 
     async def get_value(self, key: str) -> str | None:
         return await self._read(records.get_value, key)
+
+    async def first_value(self, key: str, value: str) -> str:
+        return await self._do(records.first_value, key, plain(value))
 
     async def set_value(self, key: str, value: str) -> None:
         await self._do(records.set_value, key, plain(value))

@@ -96,8 +96,13 @@ class Events(Protocol):
         New events of a paused project are left out, unless that `project` is asked for.
         """
 
-    async def newest_events(self, limit: int = 20, *, status: str = "", project: str = "") -> list[Event]:
-        """Return events (with a status, of a project), newest first; also those of paused projects."""
+    async def newest_events(
+        self, limit: int = 20, *, status: str = "", project: str = "", before: int = 0
+    ) -> list[Event]:
+        """Return events (with a status, of a project, `before` the one with this id), newest first.
+
+        Those of paused projects are among them.
+        """
 
     async def event_numbered(self, event_id: int) -> Event | None:
         """Return the event with this `id`."""

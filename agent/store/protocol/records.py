@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from agent.domain.audit import AuditEntry
     from agent.domain.backlog import Backlog
+    from agent.domain.days import Day
     from agent.domain.ledger import Balance, Cap, Reservation, Usage
 
 
@@ -65,9 +66,18 @@ class Audit(Protocol):
         """
 
     async def audit_entries(
-        self, *, session_id: str | None = None, kind: str | None = None, since: float = 0.0, limit: int = 100
+        self,
+        *,
+        session_id: str | None = None,
+        kind: str | None = None,
+        since: float = 0.0,
+        limit: int = 100,
+        before: int = 0,
     ) -> list[AuditEntry]:
-        """Return the newest entries of the audit log (of a session, of a kind, since a time), oldest first."""
+        """Return the newest entries of the audit log (of a session, of a kind, since a time), oldest first.
+
+        `before` is an id: only what is older.
+        """
 
     async def audit_after(self, entry_id: int, limit: int = 1_000) -> list[AuditEntry]:
         """Return the entries of the audit log after one, oldest first: what `domain.audit.Chain` checks."""
@@ -89,5 +99,11 @@ class Values(Protocol):
     async def set_value(self, key: str, value: str) -> None:
         """Set a small durable value."""
 
+    async def first_value(self, key: str, value: str) -> str:
+        """Set a small durable value unless there is one already; return what there is."""
+
     async def backlog(self) -> Backlog:
         """Return how much waits in the journal, counted."""
+
+    async def daily(self, days: Sequence[float]) -> list[Day]:
+        """Return what began and was used in each of the times that these bound (n + 1 for n days), in their order."""

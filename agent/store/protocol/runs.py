@@ -32,8 +32,10 @@ class Runs(Protocol):
     async def unfinished_runs(self, session_id: str | None = None) -> list[Run]:
         """Return runs that are not in a final state, oldest first."""
 
-    async def recent_runs(self, session_id: str | None = None, limit: int = 20) -> list[Run]:
-        """Return the newest runs, newest first."""
+    async def recent_runs(
+        self, session_id: str | None = None, limit: int = 20, *, before: int = 0, status: str = ""
+    ) -> list[Run]:
+        """Return the newest runs, newest first; `before` the one with this id, if it is given, and in a `status`."""
 
     async def runs_of(self, source: str, limit: int = 20) -> list[Run]:
         """Return the newest runs with this `Run.source`, newest first."""
