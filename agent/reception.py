@@ -283,7 +283,8 @@ class Reception:
     async def _status(self, session: Session, _rest: str) -> str:
         runs = await self._store.unfinished_runs(session.id)
         spent = await self._store.spent(session_id=session.id)
-        lines = [self.about, *(pulse() for pulse in self.pulses), f"Open requests here: {len(runs)}"]
+        workers = await self._orchestrator.said_of_workers()
+        lines = [self.about, *(pulse() for pulse in self.pulses), workers, f"Open requests here: {len(runs)}"]
         lines += [f"- {run.title or run.request[:60]}: {run.status.lower()}" for run in runs[:10]]
         lines.append(f"Used here so far: {int(spent['prompt_tokens'] + spent['completion_tokens'])} tokens")
         return "\n".join(line for line in lines if line)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent.domain.messages import MessageKind, OutboundMessage
 from agent.domain.states import FINAL, Status
@@ -55,7 +55,6 @@ class Sharing(Spending, Leases, ABC):
     _engine: Engine
     _bot: Bot
     versions: Versions
-    sessions: Any
     _live: dict[int, StepScheduler]
     _shown: dict[int, LivePlan]
     _asked_for_changes: set[int]
@@ -238,6 +237,13 @@ class Sharing(Spending, Leases, ABC):
             if (await self._store.get_run(run_id)).status in FINAL:
                 self._has_ended(run_id)
         self._publish()
+
+    async def said_of_workers(self) -> str:
+        """Say how many workers there are and how much there is to do; "" where this process does it all itself."""
+        if not self._engine.elsewhere:
+            return ""
+        load = await self._engine.load()
+        return f"Workers: {len(load.workers)} alive, {load.at_work} requests at work, {load.waiting} waiting"
 
     # --- the one at the desk --------------------------------------------------------------------------------------
     async def keep_house(self) -> None:

@@ -30,6 +30,9 @@ has figures for Prometheus (on this machine, or with web.metrics_token). web.tok
 /api/pipelines, chains, triggers, events, runs, runs/REF, POST /api/pipelines/NAME/run; /api/openapi.json describes it.
 web.pages (or web.password) shows runs, approvals, triggers and all else under /admin; `dirigent web` prints a way in.
 
+With engine = "workers" it takes the messages, and `dirigent worker`s do the work. Several may serve: one is at the
+desk, the others stand by (with telegram.webhook_url all take messages).
+
 Ctrl-C or SIGTERM ends it in good order: what is unfinished goes on after the next start.
 Warnings go to standard error, everything to logs/dirigent.log in the home.
 """
@@ -58,23 +61,49 @@ def run(arguments: argparse.Namespace) -> int:
 async def serve(config: AppConfig) -> None:
     """Join everything, say what is in use, and work until SIGINT or SIGTERM."""
     from agent.cli.chat import opened
+
+    stopped = False
+    while not stopped:
+        async with opened(config) as (app, model):
+            stopped = await _serve(app, model)
+
+
+async def _serve(app: App, model: str) -> bool:
+    """Serve until stopped; False when it was another process that took over the desk."""
     from agent.cli.door import open_door
     from agent.parts import sandbox_policy
     from sandbox.boxes import rung_of
 
-    async with opened(config) as (app, model):
-        channels = [await add_telegram(app)] if config.telegram_token is not None else []
-        rung = await rung_of(sandbox_policy(config))
-        sandbox = f"Sandbox {rung.name}: {rung.stance} {rung.remedy}".rstrip()
+    config = app.config
+    calls = config.telegram.webhook_url
+    shared = config.engine == "workers"
+    mine = config.telegram_token is not None and (calls or not shared)  # else whoever is at the desk polls
+    channels = [await add_telegram(app)] if mine else []
+    rung = await rung_of(sandbox_policy(config))
+    sandbox = f"Sandbox {rung.name}: {rung.stance} {rung.remedy}".rstrip()
+    if not shared:
         app.reception.pulses.append(lambda: sandbox)
-        print(f"{model}\n{sandbox}", flush=True)
-        await app.orchestrator.resume()  # what triggers began may report to no channel of ours
-        calls = config.telegram.webhook_url
-        door = await open_door(app, channels[0].webhook if channels and calls else None, rung.name)
-        works = [*(channel.serve() for channel in channels), app.sender.run(), app.automation.run()]
-        if door is not None:
-            works += [one.run() for one in door]
-        await until_stopped(works, "Serving; Ctrl-C ends it.")
+    print(f"{model}\n{sandbox}", flush=True)
+    door = await open_door(app, channels[0].webhook if channels and calls else None, rung.name)
+    works = [channel.serve() for channel in channels]
+    works += [_at_desk(app, channels[0] if channels else None)] if shared else await _all_of_it(app)
+    if door is not None:
+        works += [one.run() for one in door]
+    return await until_stopped(works, "Serving; Ctrl-C ends it.") or not shared
+
+
+async def _all_of_it(app: App) -> list[Coroutine[Any, Any, None]]:
+    """Return what a process does that does everything."""
+    await app.orchestrator.resume()  # what triggers began may report to no channel of ours
+    return [app.sender.run(), app.automation.run()]
+
+
+async def _at_desk(app: App, channel: TelegramChannel | None) -> None:
+    from agent.cli.desk import keep_desk
+    from agent.parts import journal_of
+    from agent.store.desk import Desk
+
+    await keep_desk(app, Desk(str(journal_of(app.config))), channel)
 
 
 async def add_telegram(app: App) -> TelegramChannel:
@@ -96,8 +125,11 @@ async def add_telegram(app: App) -> TelegramChannel:
     return channel
 
 
-async def until_stopped(works: list[Coroutine[Any, Any, None]], ready: str) -> None:
-    """Run the works until a signal comes or one of them ends; then cancel all, in order. Raises what ended it."""
+async def until_stopped(works: list[Coroutine[Any, Any, None]], ready: str) -> bool:
+    """Run the works until a signal comes or one of them ends; then cancel all, in order. Raises what ended it.
+
+    Return whether it was a signal.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -114,3 +146,4 @@ async def until_stopped(works: list[Coroutine[Any, Any, None]], ready: str) -> N
                 await task
     for task in done:
         task.result()
+    return stopped in done

@@ -157,6 +157,13 @@ def get_value(connection: Connection, key: str) -> str | None:
     return connection.execute(select(values.c.value).where(values.c.key == key)).scalar_one_or_none()
 
 
+def first_value(connection: Connection, key: str, value: str) -> str:
+    """Set a small durable value unless there is one; return what there is."""
+    connection.execute(insert(connection, values).values(key=key, value=value).on_conflict_do_nothing())
+    found: str = connection.execute(select(values.c.value).where(values.c.key == key)).scalar_one()
+    return found
+
+
 def set_value(connection: Connection, key: str, value: str) -> None:
     """Set a small durable value."""
     connection.execute(

@@ -95,6 +95,7 @@ class TelegramChannel:
         self._lanes = Lanes(store, hearer, prepare=self._prepare, pressed=self._presses.pressed, press=press)
         self._patience = patience
         self._receiver: Receiver | Webhook | None = None
+        self._shared = config.engine == "workers" and config.telegram.webhook_url is not None
 
     def last_poll_age(self) -> float | None:
         """Return the seconds since Telegram last answered a poll; None before the first time."""
@@ -124,7 +125,9 @@ class TelegramChannel:
         """Return what receives: calls where an address for them is set, else polling."""
         settings = self._config.telegram
         if settings.webhook_url is not None:
-            return Webhook(self._bot, self._store, intake, settings.webhook_url, patience=self._patience)
+            return Webhook(
+                self._bot, self._store, intake, settings.webhook_url, patience=self._patience, shared=self._shared
+            )
         return Receiver(self._bot, self._store, intake, poll_seconds=settings.poll_seconds, patience=self._patience)
 
     async def webhook(self, headers: Mapping[str, str], body: bytes) -> int:
@@ -182,6 +185,9 @@ class TelegramChannel:
     @asynccontextmanager
     async def _only_poller(self) -> AsyncIterator[None]:
         """Hold the lock file; wait while another process of ours has it. The system frees it when a process dies."""
+        if self._shared:  # any number of processes are called
+            yield
+            return
         path = self._config.folder / "telegram.lock"
         await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
         lock = FileLock(path)

@@ -1,7 +1,7 @@
 """The other way in: Telegram calls us. A call is answered only once what it brings is stored.
 
 The secret is made anew at each start and told to Telegram with the address: there is nothing to configure or to leak.
-It is compared before the body is looked at.
+It is compared before the body is looked at. Processes that are called alike share one, in the journal.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from agent.channels.telegram.intake import Intake
     from agent.store.protocol import Store
 
+SECRET = "telegram:webhook-secret"  # noqa: S105  # where it is
 HEADER = "x-telegram-bot-api-secret-token"
 BODY_BYTES = 1_000_000
 SLOWEST = 30.0
@@ -37,14 +38,20 @@ Arrival = tuple[Update, "asyncio.Future[None]"]
 
 
 class Webhook:
-    """Takes updates by calls for one bot. `url` is where Telegram calls; `patience` scales all pauses."""
+    """Takes updates by calls for one bot. `url` is where Telegram calls; `patience` scales all pauses.
 
-    def __init__(self, bot: Bot, store: Store, intake: Intake, url: str, *, patience: float = 1.0) -> None:
+    `shared`: other processes are called there, too, and go on being called when this one ends.
+    """
+
+    def __init__(
+        self, bot: Bot, store: Store, intake: Intake, url: str, *, patience: float = 1.0, shared: bool = False
+    ) -> None:
         self._bot = bot
         self._store = store
         self._intake = intake
         self._url = url
         self._patience = patience
+        self._shared = shared
         self._secret = secrets.token_urlsafe(32)
         self._arrivals: asyncio.Queue[Arrival] = asyncio.Queue()
         self.last_poll: float | None = None
@@ -52,12 +59,15 @@ class Webhook:
     async def run(self) -> None:
         """Have Telegram call, and store what it brings, until cancelled; then have it call no more."""
         await resume(self._store, self._intake.reader.bot_id)
+        if self._shared:
+            self._secret = await self._store.first_value(SECRET, self._secret)
         await self._announce()
         try:
             while True:
                 await self._take(await self._batch())
         finally:
-            await self._withdraw()
+            if not self._shared:
+                await self._withdraw()
 
     async def receive(self, headers: Mapping[str, str], body: bytes) -> int:
         """Take a call; return the HTTP status: 200 once it is stored, 403 for a wrong secret, 500 to be tried again."""
