@@ -50,6 +50,7 @@ def secrets_of(config: AppConfig) -> Iterator[str]:
         config.telegram_token,
         config.openai_api_key,
         config.web.token,
+        config.web.read_token,
         config.web.metrics_token,
         config.web.password,
     )

@@ -217,6 +217,11 @@ class Web(_Section):
     token: Annotated[SecretStr, Field(min_length=16)] | None = None
     """Opens the API (`/api/…`) to whoever sends `Authorization: Bearer TOKEN`; without it the API is off. At least 16
     characters, such as `openssl rand -hex 32` prints."""
+    token_decides: bool = False
+    """Counts whoever shows `web.token` as the owner: may approve calls and answer what only an owner may, and what they
+    send is trusted like the owner's own words. Without it programs begin, watch and stop things; people decide."""
+    read_token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """Opens the API for reading alone: nothing is begun, changed or decided with it."""
     metrics_token: Annotated[SecretStr, Field(min_length=16)] | None = None
     """The same for `/metrics`, which without it only this machine may read."""
     pages: bool = False
