@@ -53,15 +53,17 @@ def journal_of(config: AppConfig) -> str | Path:
     return config.store.get_secret_value() if config.store is not None else config.folder / JOURNAL
 
 
-def load_catalogue(config: AppConfig) -> Catalogue:
-    """Return all tools: of plugins, and of MCP servers as the owner has accepted them."""
-    from functools import partial
+def load_catalogue(config: AppConfig, *, again: bool = False) -> Catalogue:
+    """Return all tools: of plugins, and of MCP servers as the owner has accepted them.
 
+    With `again` plugins that were broken before are tried anew, though they are unchanged.
+    """
     from agent.catalogue import Catalogue
     from agent.mcp.plugins import mcp_plugins, remark
 
-    catalogue = Catalogue.load(config, mcp_plugins(config))
-    catalogue.remark = partial(remark, config)
+    catalogue = Catalogue.load(config, mcp_plugins(config), again=again)
+    own = catalogue.remark
+    catalogue.remark = lambda name: remark(config, name) or own(name)
     return catalogue
 
 

@@ -60,10 +60,9 @@ def plugin_of(said: object, *, source: str, sha256: str) -> LoadedPlugin:
 def _plugin(whole: Mapping[str, Any], source: str, sha256: str) -> LoadedPlugin:
     name = _text(whole, "name", 64, PLUGIN_NAME)
     described = [_tool(one, name) for one in _list(whole, "tools", MOST_TOOLS)]
-    services = [_service(one) for one in _list(whole, "services", MOST_TOOLS)]
+    services = dict(_service(one) for one in _list(whole, "services", MOST_TOOLS))
     _differ([spec.name for spec, _ in described], "tools")
-    _differ(services, "services")
-    held = {spec.name: why for spec, why in described if why} | dict.fromkeys(services, "it is a service")
+    held = {spec.name: why for spec, why in described if why} | services
     tools = tuple(spec for spec, why in described if not why)
     ui = [_element(one) for one in _list(whole, "ui", MOST_ELEMENTS)]
     if not described and not services and not ui:
@@ -132,8 +131,9 @@ def _checked(whole: Mapping[str, Any], name: str, plugin: str) -> tuple[ToolSpec
         **{flag: _flag(whole, flag) for flag in FLAGS},
     )
     _check_names(spec)
-    why = "it runs outside the sandbox (host=True)" if spec.host else ""
-    return _judged(spec), why or ("it works out its cost by a function" if cost == FUNCTION else "")
+    why = "runs outside the sandbox (host=True)" if spec.host else ""
+    why = why or ("works out its cost by a function" if cost == FUNCTION else "")
+    return _judged(spec), f"{why}{_and_sees(spec.secrets)}" if why else ""
 
 
 def _effect(whole: Mapping[str, Any]) -> Effect:
@@ -215,12 +215,17 @@ def _check_pattern(pattern: str, name: str) -> None:
         raise PluginError(f"the Pattern of '{name}' is no regular expression: {problem}.") from None
 
 
-def _service(said: object) -> str:
+def _service(said: object) -> tuple[str, str]:
+    """Return a service's name and why it is held back."""
     whole = _object(said, "a service")
     _text(whole, "description", TEXT)
-    _texts(whole, "secrets", IDENTIFIER)
     _texts(whole, "settings", IDENTIFIER)
-    return _text(whole, "name", 64, TOOL_NAME)
+    secrets = _texts(whole, "secrets", IDENTIFIER)
+    return _text(whole, "name", 64, TOOL_NAME), f"is a service{_and_sees(secrets)}"
+
+
+def _and_sees(secrets: tuple[str, ...]) -> str:
+    return f" and would see the secrets {', '.join(secrets)}" if secrets else ""
 
 
 # --- UI -------------------------------------------------------------------------------------------------------------

@@ -70,6 +70,13 @@ class LoadedPlugin:
     held_back: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
+    @property
+    def remark(self) -> str:
+        """What the owner should know of it, in one line; "" when there is nothing."""
+        listed = "; ".join(f"{name} {why}" for name, why in self.held_back.items())
+        held = f"held back until you trust it (`dirigent plugins trust {self.name}`): {listed}" if listed else ""
+        return "; ".join(said for said in (self.note, held) if said)
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -50,7 +50,7 @@ class Catalogue:
         self._names = _names(self._all, self._bare)
         self._narrowing = Narrowing()
         self.set_by_owner: Mapping[str, Overridden] = {}  # by full name
-        self.remark: Callable[[str], str] = lambda _: ""  # what the owner should know of a plugin by name, just now
+        self.remark: Callable[[str], str] = self._remark  # what the owner should know of a plugin by name, just now
         self._check_settings()
 
     @classmethod
@@ -92,6 +92,9 @@ class Catalogue:
     def broken(self) -> tuple[LoadedPlugin, ...]:
         """The plugins that could not be loaded; `error` says why."""
         return tuple(plugin for plugin in self.plugins if plugin.error)
+
+    def _remark(self, name: str) -> str:
+        return self._by_plugin[name].remark if name in self._by_plugin else ""
 
     def settings_of(self, plugin: str) -> dict[str, str]:
         """Return what the owner set for a plugin."""
@@ -148,7 +151,7 @@ class Catalogue:
             why = plugin.held_back.get(name.removeprefix(f"{plugin.name}.").removeprefix(f"{plugin.name}__"))
             if why:
                 hint = f"It needs your trust: `dirigent plugins trust {plugin.name}` shows what it would be allowed."
-                raise ToolUnknown(f"'{name}' of the plugin {plugin.name} is held back: {why}.", hint=hint)
+                raise ToolUnknown(f"'{name}' of the plugin {plugin.name} is held back: it {why}.", hint=hint)
 
     def name_of(self, spec: ToolSpec) -> str:
         """Return the shortest name that `find` understands: the bare one where it is this tool's, else the full one."""

@@ -129,7 +129,7 @@ class Strangers:
         try:
             result = await self._in_a_box(place)
         except SandboxError as error:
-            way_on = f"{error.remedy} Or, if you trust it fully: {WAY_ON.format(place.name)}".strip()
+            way_on = f"{error.remedy} Or, if you trust it fully: {WAY_ON.format(place.name)}.".strip()
             said = f"it can't be looked at, because nothing safe is available here: {error.message} {way_on}"
             return _broken(place, said, asked.sha256)
         try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = "trusted.json"
-WAY_ON = "`dirigent plugins trust {}` shows what it would be allowed, and asks you."
+WAY_ON = "`dirigent plugins trust {}` shows what it would be allowed, and asks you"
 
 
 def pins(home: Path) -> dict[str, str]:

@@ -217,7 +217,7 @@ def check_plugins(config: AppConfig) -> Finding:
     from agent.parts import load_catalogue
     from agent.policy.owners_word import less_careful
 
-    catalogue = load_catalogue(config)
+    catalogue = load_catalogue(config, again=True)
     tools = len(catalogue.tools())
     if catalogue.broken:
         listed = "; ".join(f"{plugin.name}: {plugin.error}" for plugin in catalogue.broken)

@@ -21,7 +21,14 @@ effects:
   write_inside  writes the session's own files or memory
   effect        changes something elsewhere: asks when you did not say so yourself
 
-Put a plugin of your own into plugins/ in the home: a Python file with a docstring and a function under @tool.
+Put a plugin of your own into plugins/ in the home: a Python file with a docstring and a function under @tool. It runs
+inside the sandbox, all of it: it reaches the hosts and sees the secrets that its tools name, which are shown here.
+
+What has to run outside (tools with host=True, services, a cost that is a function) is held back until you trust it:
+  dirigent plugins trust NAME      shows what it would be allowed, asks, and notes the hash of its files
+  dirigent plugins distrust NAME   takes that back
+Trusted, every line of it runs in the agent's own process and can read every secret and every session. When one of its
+files changes, it is not trusted any more until you look again.
 
 What a tool's author says of it can be wrong. Your word goes first, in dirigent.toml:
   [tools."mail.send"]
@@ -32,17 +39,24 @@ What a tool's author says of it can be wrong. Your word goes first, in dirigent.
 def parser(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Declare the arguments."""
     made.add_argument("name", nargs="?", default="", help="only this plugin, with its parameters and settings")
+    made.add_argument("which", nargs="?", default="", help="after `trust` or `distrust`: the plugin that is meant")
+    made.add_argument("--yes", action="store_true", help="trust without a question")
     made.add_argument("--json", action="store_true", help="one JSON array, for programs")
     made.epilog = EPILOG
     return made
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the plugins; return 1 when one is broken."""
+    """Print the plugins; return 1 when one is broken. Or trust one."""
     from agent.cli.opening import open_config
     from agent.parts import load_catalogue
 
-    catalogue = load_catalogue(open_config(arguments))
+    config = open_config(arguments)
+    if arguments.name in {"trust", "distrust"} or arguments.which:
+        from agent.cli.trusting import decide
+
+        return decide(config, arguments.name, arguments.which, sure=arguments.yes)
+    catalogue = load_catalogue(config, again=True)
     chosen = [catalogue.plugin(arguments.name)] if arguments.name else list(catalogue.plugins)
     yours = catalogue.set_by_owner
     if arguments.json:
@@ -64,6 +78,8 @@ def as_data(plugin: LoadedPlugin, yours: Mapping[str, Overridden] = NONE) -> dic
         "source": str(plugin.source),
         "sha256": plugin.sha256,
         "error": plugin.error,
+        "trusted": plugin.trusted,
+        "held_back": dict(plugin.held_back),
         "tools": [{**_tool(spec), "set_by_you": _set(yours.get(spec.full_name))} for spec in plugin.tools],
         "services": [_service(spec) for spec in plugin.services],
         "settings": dict(plugin.settings),
@@ -96,17 +112,17 @@ def _tool(spec: ToolSpec) -> dict[str, Any]:
 
 
 def _lines(plugin: LoadedPlugin, yours: Mapping[str, Overridden], *, full: bool) -> list[str]:
-    head = f"{plugin.name}  {plugin.summary}".rstrip()
-    lines = [head, f"    from {plugin.source}"] if full or plugin.error else [head]
-    if full and plugin.sha256:
-        lines.append(f"    sha256 {plugin.sha256}")
+    lines = _head(plugin, full=full)
     if plugin.error:
         return [*lines, f"    ✗ {plugin.error}"]
     for spec in plugin.tools:
         name = f"/{spec.command}" if spec.command else spec.name
         lines.append(f"    {name:<18} {_effect(spec):<14} {spec.description.splitlines()[0]}")
         if full:
-            lines += [f"        {line}" for line in [*_parameters(spec), *_may(spec)]]
+            lines += [f"        {line}" for line in _parameters(spec)]
+        if full or not plugin.builtin:
+            lines += [f"        {line}" for line in _may(spec)]
+        if full:
             lines += [f"        {line}" for line in _yours(yours.get(spec.full_name))]
     for shared in plugin.services:
         lines.append(f"    {shared.name:<18} {'service':<14} {shared.description.splitlines()[0]}")
@@ -114,6 +130,17 @@ def _lines(plugin: LoadedPlugin, yours: Mapping[str, Overridden], *, full: bool)
             lines.append(f"        secrets: {', '.join(shared.secrets)}")
     if full and plugin.settings:
         lines += [f"    [plugins.{plugin.name}] {name} — {text}" for name, text in plugin.settings.items()]
+    return lines
+
+
+def _head(plugin: LoadedPlugin, *, full: bool) -> list[str]:
+    lines = [f"{plugin.name}  {plugin.summary}".rstrip()]
+    if full or plugin.error:
+        lines.append(f"    from {plugin.source}")
+    if full and plugin.sha256:
+        lines.append(f"    sha256 {plugin.sha256}")
+    if plugin.trusted and not plugin.builtin:
+        lines.append("    trusted by you: every line of it runs in the agent's own process")
     return lines
 
 
