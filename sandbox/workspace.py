@@ -27,7 +27,6 @@ from sandbox.snapshots import Entry, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
 MOST_ENTRIES = 100_000
 PACKAGES = ".packages"  # what pip has installed for the session: it counts, and is nobody's result
@@ -90,12 +89,7 @@ class Workspace:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -180,8 +174,8 @@ class Workspace:
         """Write a file whole or not at all, with the folders above it."""
         self.put(path, io.BytesIO(data))
 
-    def put(self, path: str, source: BinaryIO, mode: int = 0o644) -> None:
-        """Write a file whole or not at all from what `source` holds, with the folders above it."""
+    def put(self, path: str, source: BinaryIO, mode: int = 0o644, *, modified_ns: int | None = None) -> None:
+        """Write a file whole or not at all from what `source` holds; `modified_ns` (since 1970) is its time, or now."""
         folder, name = self._parent(path)
         temporary = f".{secrets.token_hex(8)}.part"
         try:
@@ -190,6 +184,9 @@ class Workspace:
                 self._hand_over(descriptor)
                 shutil.copyfileobj(source, file, 1 << 20)
                 os.fchmod(descriptor, mode & 0o777)
+                if modified_ns is not None:
+                    file.flush()  # what is written later would set the time again
+                    os.utime(descriptor, ns=(modified_ns, modified_ns))
             os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -310,8 +307,8 @@ class Workspace:
 
     # -- looking ------------------------------------------------------------------------------------------------
 
-    def snapshot(self) -> Snapshot:
-        """Scan the tree without recursion; links, pipes, devices and odd names are counted as skipped."""
+    def snapshot(self, *, packages: bool = False) -> Snapshot:
+        """Scan the tree without recursion, with `packages` also pip's; links, pipes and odd names count as skipped."""
         found = Snapshot()
         waiting: list[tuple[str, int]] = [("", 0)]
         while waiting:
@@ -328,7 +325,7 @@ class Workspace:
                     else:
                         found.complete = False
                     continue
-                if prefix.startswith(f"{PACKAGES}/"):
+                if prefix.startswith(f"{PACKAGES}/") and not packages:
                     continue
                 if stat.S_ISREG(status.st_mode) and _printable(entry):
                     times = status.st_mtime_ns, status.st_ino, status.st_ctime_ns

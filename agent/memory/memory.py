@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import aiofiles
 
 from agent.memory.entries import TAGS, Entry, clean, parse, ranked
-from agent.memory.replace import replace_file
+from agent.memory.replace import update_file
 
 FILE_NAME = "MEMORY.md"
 HEADING = "# Memory: one fact a line; edit freely. (…, untrusted) marks what somebody else said.\n\n"
@@ -18,6 +18,7 @@ LONG_CHARS = 12_000
 MAX_FACT_CHARS = 400
 FORGOTTEN = "- what somebody else had said"
 Complete = Callable[[str, str], Awaitable[str]]
+Sync = Callable[[], Awaitable[None]]
 
 COMPRESS = (
     "You tidy a list of remembered facts. Merge duplicates, drop what later lines contradict, keep names, numbers and "
@@ -33,11 +34,16 @@ LEARN = (
 class SessionMemory:
     """The memory in `folder/MEMORY.md`. The file is the truth: a person may edit it at any time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, fetch: Sync | None = None, keep: Sync | None = None) -> None:
+        """`fetch` brings the file up to date before it is read, `keep` takes it elsewhere once it is written."""
         self.path = folder / FILE_NAME
+        self._fetch = fetch
+        self._keep = keep
 
     async def text(self) -> str:
         """Return the file's text, "" when there is none."""
+        if self._fetch is not None:
+            await self._fetch()
         if not self.path.exists():
             return ""
         async with aiofiles.open(self.path, encoding="utf-8", errors="replace") as file:
@@ -67,7 +73,7 @@ class SessionMemory:
             return None
         tag = tag.upper() if tag.upper() in TAGS else "FACT"
         entry = Entry(fact, tag, datetime.now(UTC).date().isoformat(), clean(source) or "user", trusted)
-        await self.write([*entries, entry])
+        await self._change(lambda present: [*present, entry])
         return entry
 
     async def recall(self, query: str = "", limit: int = 20, *, own: bool = False) -> list[Entry]:
@@ -89,7 +95,7 @@ class SessionMemory:
         entries = await self.entries()
         gone = [e for e in entries if wanted == "*" or (wanted and wanted in e.text.casefold())]
         if gone:
-            await self.write([entry for entry in entries if entry not in gone])
+            await self._change(lambda present: [entry for entry in present if entry not in gone])
         return gone
 
     async def learn(self, user_text: str, complete: Complete) -> list[Entry]:
@@ -114,7 +120,26 @@ class SessionMemory:
 
     async def write(self, entries: list[Entry]) -> None:
         """Replace the file atomically."""
-        await replace_file(self.path, HEADING + "".join(entry.line() + "\n" for entry in entries))
+        await self._change(lambda _present: entries)
+
+    async def _change(self, change: Callable[[list[Entry]], list[Entry]]) -> None:
+        """Replace the entries by what is made of those that are there now, whoever else writes at the same time."""
+        await update_file(self.path, lambda text: written(change(parse(text))))
+        if self._keep is not None:
+            await self._keep()
+
+
+def written(entries: Iterable[Entry]) -> str:
+    """Return a memory file that holds these entries."""
+    return HEADING + "".join(entry.line() + "\n" for entry in entries)
+
+
+def merged(before: str, here: str, there: str) -> str:
+    """Return what a memory file should hold that two hosts have changed since it was `before`, losing nothing of it."""
+    known, ours, theirs = parse(before), parse(here), parse(there)
+    gone = [entry for entry in known if entry not in ours]
+    kept = [entry for entry in theirs if entry not in gone]
+    return written([*kept, *(entry for entry in ours if entry not in known and entry not in theirs)])
 
 
 async def _merge(entries: list[Entry], complete: Complete) -> list[Entry]:

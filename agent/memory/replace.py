@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -19,14 +19,39 @@ async def replace_file(path: Path, text: str) -> None:
     await asyncio.to_thread(_replace, path, text)
 
 
+async def update_file(path: Path, change: Callable[[str], str]) -> str:
+    """Replace a text file by what `change` makes of its text ("" where there is none); return the new text.
+
+    Nobody else replaces it in between, in this process or another one, also on a shared folder whose locks work.
+    """
+    return await asyncio.to_thread(_update, path, change)
+
+
 def _replace(path: Path, text: str) -> None:
+    _update(path, lambda _before: text)
+
+
+def _update(path: Path, change: Callable[[str], str]) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     with _alone(part) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-        part.replace(path)
+        try:
+            text = change(_text_of(path))
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    return text
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 @contextlib.contextmanager

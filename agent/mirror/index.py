@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 FORMAT = 1
+MARK = ".mirror"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +44,18 @@ class Index:
     last before that may not have reached the disk.
     """
 
-    folder: tuple[int, int] = (0, 0)
+    folder: str = ""
     files: dict[str, Known] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     known: bool = False
     rebooted: bool = False
 
 
-def read_index(place: Path, folder: tuple[int, int]) -> Index:
-    """Return the index of a session whose folder here is `folder` (device and inode)."""
+def read_index(place: Path, folder: str) -> Index:
+    """Return the index of a session whose folder here has the mark `folder`."""
     try:
         stored = json.loads(place.read_bytes())
-        if stored["format"] != FORMAT or tuple(stored["folder"]) != folder:
+        if stored["format"] != FORMAT or stored["folder"] != folder:
             return Index(folder)
         files = {
             path: Known(etag, tuple(stamp), sha256, mode)
@@ -100,14 +101,17 @@ async def locked(place: Path) -> AsyncGenerator[None]:
 class Busy:
     """Says that work is going on in a session's files here. `alone` is True when nobody else said so at the start."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, *, alone: bool = True) -> None:
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file: IO[str] = place.open("a")
+        self.alone = alone and self._has()
+
+    def _has(self) -> bool:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.alone = True
         except BlockingIOError:
-            self.alone = False
+            return False
+        return True
 
     def share(self) -> None:
         """Let others work in the files as well, until `end`. At once, or as soon as who came first has shared."""
@@ -119,7 +123,13 @@ class Busy:
         self._file.close()
 
 
-def folder_of(path: Path) -> tuple[int, int]:
-    """Return what tells this folder from another that takes its place."""
-    status = path.stat()
-    return status.st_dev, status.st_ino
+def mark_of(folder: Path) -> str:
+    """Return what tells a session's folder from another that takes its place; it is made where it is missing."""
+    place = folder / MARK
+    try:
+        return place.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        folder.mkdir(parents=True, exist_ok=True)
+        mark = secrets.token_hex(16)
+        place.write_text(mark, encoding="ascii")
+        return mark
