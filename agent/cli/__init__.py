@@ -33,6 +33,7 @@ COMMANDS = {
     "web": "print a link to the pages that show and steer it all",
     "people": "list who may talk to the bot; remove, block, make them owner or member",
     "plugins": "list plugins, tools and commands",
+    "mcp": "servers of tools that speak MCP: add, check, accept, remove; or be one for other programs",
     "service": "print a unit for systemd: starts with the machine, comes back after a crash",
     "deploy": "write a folder from which Dirigent starts in containers",
     "export": "write everything of an installation into one file",

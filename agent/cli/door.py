@@ -11,6 +11,7 @@ from agent.errors import ConfigError
 if TYPE_CHECKING:
     from agent.app import App
     from agent.config import Web
+    from agent.mcp.serving import HttpServing
     from agent.metrics import Metrics
     from agent.web.admin.house import House
     from agent.web.api import Rooms
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 async def open_door(
     app: App, on_telegram: TelegramHook | None = None, rung: str = ""
-) -> tuple[WebServer, Metrics] | None:
+) -> tuple[WebServer, Metrics] | tuple[WebServer, Metrics, HttpServing] | None:
     """Listen for HTTP when a port is set, or there is something to listen for. Raises ConfigError when it can't.
 
     The metrics count from then on; `rung` names the walls of the sandbox.
@@ -43,6 +44,7 @@ async def open_door(
     check_reach(web)
     metrics = metrics_of(app, rung)
     rooms = rooms_of(app)
+    programs = programs_of(web, rooms)
     application = web_app(
         web,
         receive=app.automation.receive,
@@ -52,12 +54,28 @@ async def open_door(
         rooms=rooms,
         metrics=metrics.page,
         house=house_of(app, rooms, rung) if with_pages else None,
+        programs=programs.handle if programs is not None else None,
     )
     door = listen(application, web)
     print(f"Listening on {door.address} ({len(hooks)} webhooks)", flush=True)
     if with_pages:
         print(f"Pages: {door.address}/admin (`dirigent web` prints a link that lets in)", flush=True)
-    return door, metrics
+    return (door, metrics) if programs is None else (door, metrics, programs)
+
+
+def programs_of(web: Web, rooms: Rooms) -> HttpServing | None:
+    """Return what answers other programs at `/mcp`; None when that is off. Raises ConfigError without a token."""
+    if not web.mcp:
+        return None
+    if web.token is None:
+        raise ConfigError(
+            "web.mcp lets programs in, and there is no token for them to show.",
+            hint="Set web.token (or DIRIGENT_WEB__TOKEN_FILE) to a long random text.",
+        )
+    from agent.mcp.serving import HttpServing
+    from agent.web.programs import ProgramDesk
+
+    return HttpServing(ProgramDesk(rooms))
 
 
 def rooms_of(app: App) -> Rooms:

@@ -28,6 +28,14 @@ MOST_TOOLS = 128
 MOST_ABOUT = 200
 HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
 READ_RESOURCE = "read_resource"
+RESOURCE_TOOL = {
+    "name": READ_RESOURCE,
+    "description": "Read a resource of this server by its address. Without one, list what there is to read.",
+    "inputSchema": {
+        "type": "object",
+        "properties": {"uri": {"type": "string", "default": "", "description": "The resource's address"}},
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,11 @@ class Listing:
         """Return a tool by the server's name for it."""
         return next((tool for tool in self.tools if tool.name == name), None)
 
+    def ours(self, name: str) -> bool:
+        """Say whether a tool is the one that we add ourselves, so that nobody has to accept it."""
+        offered = self.tool(name)
+        return offered is not None and offered.digest == _digest(RESOURCE_TOOL)
+
     @property
     def digest(self) -> str:
         """The hash of all tools together."""
@@ -113,7 +126,7 @@ def difference(accepted: Listing, now: Listing) -> Difference:
     old, new = ({tool.name: tool.digest for tool in listing.tools} for listing in (accepted, now))
     return Difference(
         changed=tuple(sorted(name for name in old.keys() & new.keys() if old[name] != new[name])),
-        new=tuple(sorted(new.keys() - old.keys())),
+        new=tuple(sorted(new.keys() - old.keys() - ({READ_RESOURCE} if now.ours(READ_RESOURCE) else set()))),
         gone=tuple(sorted(old.keys() - new.keys())),
     )
 

@@ -15,7 +15,7 @@ from mcp import Client, MCPError, types
 
 import agent
 from agent.errors import DirigentError, ToolError
-from agent.mcp.accepted import MOST_TOOLS, READ_RESOURCE, Listing
+from agent.mcp.accepted import MOST_TOOLS, READ_RESOURCE, RESOURCE_TOOL, Listing
 from agent.mcp.cleaning import one_line
 from agent.mcp.results import Reader, Returned, listed
 from agent.mcp.streams import Fault, Streams, bounded
@@ -30,14 +30,6 @@ CLOSING_SECONDS = 10.0
 PROGRESS_SECONDS = 0.1
 MOST_PROGRESS = 200
 MOST_SAID = 500
-RESOURCE_TOOL = {
-    "name": READ_RESOURCE,
-    "description": "Read a resource of this server by its address. Without one, list what there is to read.",
-    "inputSchema": {
-        "type": "object",
-        "properties": {"uri": {"type": "string", "default": "", "description": "The resource's address"}},
-    },
-}
 
 
 class Ended(ToolError):
@@ -111,8 +103,17 @@ class Connection:
     @property
     def reads_resources(self) -> bool:
         """True when `read_resource` is ours: the server has resources, and no tool of that name."""
-        offered = self.listing.tool(READ_RESOURCE)
-        return offered is not None and offered.digest == Listing.of([RESOURCE_TOOL], "", "").tools[0].digest
+        return self.listing.ours(READ_RESOURCE)
+
+    async def has_resources(self) -> bool:
+        """Say whether there is anything to read now."""
+
+        async def found(client: Client) -> bool:
+            if (await client.list_resources()).resources:
+                return True
+            return bool((await client.list_resource_templates()).resource_templates)
+
+        return await self._asked(found)
 
     async def _asked(self, ask: Callable[[Client], Awaitable[T]]) -> T:
         client = self._client

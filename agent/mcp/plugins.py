@@ -61,7 +61,7 @@ def _plugin(config: AppConfig, name: str, settings: McpServer) -> LoadedPlugin:
 def _tools(config: AppConfig, name: str, settings: McpServer, listing: Listing) -> tuple[ToolSpec, ...]:
     held = set(held_back(config.folder, name).changed)
     made = []
-    for tool, plain in named(settings, listing).items():
+    for tool, plain in named(settings, listing):
         if tool.name in held:
             continue
         try:
@@ -71,11 +71,11 @@ def _tools(config: AppConfig, name: str, settings: McpServer, listing: Listing) 
     return tuple(made)
 
 
-def named(settings: McpServer, listing: Listing) -> dict[Offered, str]:
+def named(settings: McpServer, listing: Listing) -> list[tuple[Offered, str]]:
     """Return the tools that may be used with the names that they have here."""
     plain = plain_names(tool.name for tool in listing.tools)
-    allowed = {tool.name for tool in listing.tools if _allows(settings, tool.name)}
-    return {tool: plain[tool.name] for tool in listing.tools if tool.name in allowed and not tool.unfit}
+    fit = (tool for tool in listing.tools if _allows(settings, tool.name) and not tool.unfit)
+    return [(tool, plain[tool.name]) for tool in fit]
 
 
 def _allows(settings: McpServer, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from agent.web import api, health, hooks, measures, telegram
 from agent.web.answers import answer_errors
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pydantic import SecretStr
+    from starlette.types import ASGIApp
 
     from agent.config import Web
     from agent.web.admin.house import House
@@ -32,13 +34,14 @@ def web_app(
     rooms: Rooms | None = None,
     metrics: Callable[[], Awaitable[bytes]] | None = None,
     house: House | None = None,
+    programs: ASGIApp | None = None,
 ) -> FastAPI:
     """Return the web application of an agent.
 
     `receive` takes webhooks, `is_well` says whether the journal can be read and written. Without `on_telegram` there is
     no route for Telegram's webhook mode; `telegram_url` is where Telegram calls. `rooms` are what the API
-    works with, `house` what the owner's pages work with, `metrics` returns the page of metrics; without them there are
-    no routes for them.
+    works with, `house` what the owner's pages work with, `metrics` returns the page of metrics, `programs` answers at
+    `/mcp`; without them there are no routes for them.
     """
     made = FastAPI(title="Dirigent", docs_url=None, redoc_url=None, openapi_url=None)
     made.include_router(health.router(is_well))
@@ -49,6 +52,11 @@ def web_app(
         made.include_router(api.router(rooms, _said(web.token)))
     if metrics is not None:
         made.include_router(measures.router(metrics, token=_said(web.token), metrics_token=_said(web.metrics_token)))
+    if programs is not None:
+        from agent.web.programs import ProgramDoor
+
+        door = ProgramDoor(programs, _said(web.token), hosts_of(web, telegram_url))
+        made.router.routes.append(Route("/mcp", door, include_in_schema=False))
     if house is not None:
         from agent.web.admin.joining import add_pages
 
