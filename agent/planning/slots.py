@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.planning.vocabulary import CHOICES, NUMBERS
 from plugins.api import PluginError, ToolSpec
+from plugins.api.schemas import fits
 
 PRONOUNS = (
     "it|this|that|them|these|those|the result|the results|the answer|the output|the file|the chart|the picture|"
@@ -143,7 +144,7 @@ def value_of(slot: Slot, raw: str) -> Any:
         return slot.words.get(" ".join(raw.lower().split()))
     if slot.kind == "bool":
         return {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}.get(raw.lower())
-    if slot.bound and not re.fullmatch(slot.bound, raw, re.IGNORECASE):
+    if slot.bound and not fits(slot.bound, raw):
         return None
     return unquoted(raw) or None
 

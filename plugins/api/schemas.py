@@ -285,7 +285,7 @@ def _bounded(kind: Any, schema: Mapping[str, Any], names: Mapping[str, str]) -> 
 def _holds(name: str, value: Any) -> bool:
     """Tell whether a bound can be kept; what is written wrongly, or only others understand, bounds nothing."""
     if name == "pattern":
-        return isinstance(value, str) and _compiles(value)
+        return isinstance(value, str) and _matcher(value) is not None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124 - not a number
         return False
     if name.endswith("_length"):
@@ -293,14 +293,34 @@ def _holds(name: str, value: Any) -> bool:
     return name != "multiple_of" or value > 0
 
 
-def _compiles(pattern: str) -> bool:
+def fits(pattern: str, text: str) -> bool:
+    """Tell whether the whole text matches a regular expression, in any case; in linear time where `compiles` holds."""
+    matcher = _matcher(f"^(?i:{pattern})$")
+    if matcher is None:
+        return re.fullmatch(pattern, text, re.IGNORECASE) is not None
+    from pydantic import ValidationError
+
+    try:
+        matcher.validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def compiles(pattern: str) -> bool:
+    """Tell whether a regular expression is one that is matched in linear time, whatever it says."""
+    return _matcher(f"^(?i:{pattern})$") is not None
+
+
+@functools.lru_cache(maxsize=256)
+def _matcher(pattern: str) -> Any:
+    """Return what matches a pattern by a machine without backtracking; None for what that does not understand."""
     from pydantic import Field, TypeAdapter
 
     try:
-        TypeAdapter(Annotated[str, Field(pattern=pattern)])  # its matcher takes linear time, whatever the pattern
+        return TypeAdapter(Annotated[str, Field(pattern=pattern)])
     except Exception:
-        return False
-    return True
+        return None
 
 
 def _marked(hint: Any, part: Any) -> Any:

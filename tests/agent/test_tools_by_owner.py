@@ -81,7 +81,7 @@ def test_a_looser_word_holds_and_is_told(home: Path):
     assert not asks(looser.find("send"), "to")
     assert look_at([step("a", "send", to="x")], looser.find, lambda *_: 0.0).sends == ()
     assert not of_result(looser.find("look"), {}, {}, {}, "a").trusted
-    found = check_plugins(load_config())
+    found = check_plugins(trusting(load_config(), "post"))
     assert (found.state, "post.send (effect, strict)" in found.text, "post.look" in found.text) == ("warn", True, False)
     data = {tool["name"]: tool for tool in as_data(looser.plugin("post"), looser.set_by_owner)["tools"]}
     assert data["post.send"]["set_by_you"] == {"effect": "pure", "strict": False}
