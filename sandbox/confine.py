@@ -37,6 +37,8 @@ class Walls:
         self.rules = rules
         self.allowed = allowed
         self.own_user = own_user
+        # Whether jobs can send signals to nobody but their own processes.
+        self.fenced = rules is not None and landlock.abi() >= landlock.WALL_ABI
 
     def enter(self, port: int = 0) -> None:
         """Called by each job after its fork: everything that is not already in force for the init itself.

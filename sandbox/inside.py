@@ -47,14 +47,20 @@ class Events:
                 data = data[os.write(self._descriptor, data) :]
 
 
-def run(descriptors: dict[str, int], walls: Walls) -> int:
-    """Become the job that `request` describes and return its exit code."""
+def stand_alone() -> None:
+    """Leave the init's session, end with it, and keep what will be forked from here together."""
     os.setsid()
     kernel.die_with_parent()
     kernel.adopt_orphans()  # daemons stay below this job, so that they end with it and not with another
+
+
+def run(descriptors: dict[str, int], walls: Walls) -> int:
+    """Become the job that `request` describes and return its exit code."""
     _join_cgroups(descriptors)
     order = _read_order(descriptors["request"])
     events = Events(_settle(descriptors))
+    if order["kind"] != "shell":  # which brings its own
+        _open_streams()
     _limit(order["limits"], walls)
     os.nice(NICE)  # the init must win every race with what it is to end
     walls.enter(order.get("port", 0))
@@ -103,7 +109,6 @@ def _settle(descriptors: dict[str, int]) -> int:
     for number, descriptor in ((0, stdin), (1, descriptors["out"]), (2, descriptors["err"])):
         os.dup2(descriptor, number)
         os.close(descriptor)
-    _open_streams()
     return descriptors["events"]
 
 

@@ -24,9 +24,11 @@ import time
 
 from sandbox import confine, frames, inside
 from sandbox.processes import Tree
+from sandbox.spare import Spare
 
 TYPE_CHECKING = False  # typing, dataclasses and pathlib would take a third of the time that a box needs to come up
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 WATCH_EVERY_S = 0.05
@@ -52,6 +54,8 @@ class Init:
         self._jobs: dict[int, _Running] = {}
         self._tree = Tree(os.getpid())
         self._listener: socket.socket | None = None
+        self._spare: Spare | None = None
+        self._worked = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def serve(self) -> None:
@@ -73,6 +77,7 @@ class Init:
                     open_for_work = self._receive()
             self._watch()
             self._reap()
+            self._provide()
         self._end_all()
 
     def _patience(self) -> float | None:
@@ -101,6 +106,7 @@ class Init:
             self._kill(order["job"])
         elif order["op"] == "preload":
             preload(order["modules"])
+            self._give_up_spare()  # it does not have them
         elif order["op"] == "listen":
             self._listen()
         elif order["op"] == "ping":
@@ -115,17 +121,46 @@ class Init:
 
     def _start(self, order: dict[str, Any], descriptors: dict[str, int]) -> None:
         try:
-            pid = os.fork()
+            pid = self._from_spare(descriptors) or self._forked(descriptors)
         except OSError as error:
             self._report({"ended": order["job"], "cause": "fork", "error": str(error), "status": 0})
             return
-        if pid == 0:
-            self._become_job(descriptors)
+        self._worked = True
         watch = order.get("watch") or {}
         job = _Running(order["job"], pid, watch.get("memory", 0), watch.get("processes", 0))
         self._jobs[pid] = job
 
-    def _become_job(self, descriptors: dict[str, int]) -> None:
+    def _forked(self, descriptors: dict[str, int]) -> int:
+        pid = os.fork()
+        if pid == 0:
+            self._become_job(lambda: descriptors)
+        return pid
+
+    def _from_spare(self, descriptors: dict[str, int]) -> int:
+        """Make the spare process the job; return its pid, 0 when there is none."""
+        spare, self._spare = self._spare, None
+        if spare is None:
+            return 0
+        return spare.pid if spare.become(descriptors) else 0
+
+    def _provide(self) -> None:
+        """Fork what the next job will become, once a first has come and none runs.
+
+        Only where no job can reach it: a signal to it would be one to a job of somebody else.
+        """
+        if self._worked and self._spare is None and not self._jobs and self._walls.fenced:
+            with contextlib.suppress(OSError):
+                spare = Spare()
+                if spare.pid == 0:
+                    self._become_job(spare.wait)
+                self._spare = spare
+
+    def _give_up_spare(self) -> None:
+        if self._spare is not None:
+            self._spare.close()  # it ends, and is reaped like all that ends
+            self._spare = None
+
+    def _become_job(self, descriptors: Callable[[], dict[str, int]]) -> None:
         """Never returns: the forked child forgets the init's descriptors and becomes the job."""
         code = 70
         try:
@@ -136,7 +171,8 @@ class Init:
                 self._listener.close()
             os.close(self._wake_read)
             os.close(self._wake_write)
-            code = inside.run(descriptors, self._walls)
+            inside.stand_alone()
+            code = inside.run(descriptors(), self._walls)
         except BaseException as error:  # nothing may escape into the init's loop
             with contextlib.suppress(OSError):
                 os.write(2, f"sandbox: {type(error).__name__}: {error}\n".encode())
@@ -177,6 +213,8 @@ class Init:
             if pid == 0:
                 self._sweep()
                 return
+            if self._spare is not None and pid == self._spare.pid:
+                self._give_up_spare()
             job = self._jobs.pop(pid, None)
             if job is not None:
                 self._finish(job, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
@@ -189,7 +227,8 @@ class Init:
     def _sweep(self) -> bool:
         """Kill and reap what ended jobs left behind: every child of ours that is no running job."""
         deadline = time.monotonic() + DRAIN_S
-        while strays := self._tree.children() - set(self._jobs):
+        spare = {self._spare.pid} if self._spare is not None else set()
+        while strays := self._tree.children() - set(self._jobs) - spare:
             if not self._jobs and self._walls.own_processes:
                 os.kill(-1, signal.SIGKILL)
             for pid in strays:
@@ -206,6 +245,7 @@ class Init:
         for job in list(self._jobs.values()):
             self._strike(job)
         self._jobs.clear()
+        self._give_up_spare()
         self._sweep()
 
     def _report(self, record: dict[str, Any]) -> None:

@@ -37,17 +37,20 @@ async def appears(path: Path) -> None:
         await asyncio.sleep(0.005)
 
 
-async def test_a_daemon_ends_with_its_job(any_box: Box, folder: Path):
+async def test_a_daemon_ends_with_its_job(any_box: Box, folder: Path, waiting):
     await any_box.run(Job("shell", "true"))
+    await waiting(any_box)
     warm = set(sleepers(folder))
     result = await any_box.run(Job("shell", DAEMON))
     assert result.ok
+    await waiting(any_box)
     assert set(sleepers(folder)) == warm
 
 
-async def test_a_daemon_ends_with_its_job_while_another_job_goes_on(any_box: Box, folder: Path):
+async def test_a_daemon_ends_with_its_job_while_another_job_goes_on(any_box: Box, folder: Path, waiting):
     os.mkfifo(folder / "go")
     await any_box.run(Job("shell", "true"))
+    await waiting(any_box)
     warm = len(sleepers(folder))
     other = asyncio.create_task(
         any_box.run(Job("shell", "touch on; (read line < go; echo $line > done) & wait; cat done"))
@@ -60,8 +63,9 @@ async def test_a_daemon_ends_with_its_job_while_another_job_goes_on(any_box: Box
     assert (await other).stdout.text == "still here\n"
 
 
-async def test_a_cancelled_job_is_gone_at_once(any_box: Box, folder: Path):
+async def test_a_cancelled_job_is_gone_at_once(any_box: Box, folder: Path, waiting):
     await any_box.run(Job("shell", "true"))
+    await waiting(any_box)
     warm = set(sleepers(folder))
     running = asyncio.create_task(any_box.run(Job("shell", f"{DAEMON}; sleep 4711")))
     await appears(folder / "started")
@@ -69,13 +73,15 @@ async def test_a_cancelled_job_is_gone_at_once(any_box: Box, folder: Path):
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert set(sleepers(folder)) == warm
     assert time.monotonic() - began < 0.6
+    await waiting(any_box)
+    assert set(sleepers(folder)) == warm
     assert (await any_box.run(Job("shell", "echo fine"))).ok
 
 
-async def test_a_job_cancelled_before_it_began_leaves_nothing(any_box: Box, folder: Path):
+async def test_a_job_cancelled_before_it_began_leaves_nothing(any_box: Box, folder: Path, waiting):
     await any_box.run(Job("shell", "true"))
+    await waiting(any_box)
     warm = set(sleepers(folder))
     for steps in range(6):
         running = asyncio.create_task(any_box.run(Job("shell", "sleep 4711")))
@@ -85,6 +91,7 @@ async def test_a_job_cancelled_before_it_began_leaves_nothing(any_box: Box, fold
         with pytest.raises(asyncio.CancelledError):
             await running
     assert (await any_box.run(Job("shell", "echo fine"))).ok
+    await waiting(any_box)
     assert set(sleepers(folder)) == warm
 
 
