@@ -15,6 +15,7 @@ HELP = {
     "/plan": mark("show the present plan"),
     "/run": mark("carry out a pipeline: `/run NAME input=value`"),
     "/pipelines": mark("list the pipelines"),
+    "/skills": mark("list the skills; `/skill NAME WORDS` has a request done with one"),
     "/save": mark("save the last request as a pipeline: `/save [NAME]`"),
     "/files": mark("list the files of this chat"),
     "/memory": mark("show what I remember; `/memory forget WORDS` removes facts"),

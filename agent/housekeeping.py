@@ -18,6 +18,7 @@ from agent.errors import DirigentError, reference_id
 from agent.llm.protocol import ChatMessage, LLMRequest
 from agent.memory import session_file
 from agent.memory.memory import SessionMemory
+from agent.skills import Skills
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
@@ -47,6 +48,7 @@ class Housekeeping:
         self._log = logger
         self._messages: dict[str, deque[int]] = {}
         self._background: set[asyncio.Task[Any]] = set()
+        self.skills = Skills.of(config)
         self.sessions = session_file.SessionFolders(config.folder / "sessions", Profile(plugins=config.profile_plugins))
 
     def _load_session(self, cwd: str) -> dict[str, Any]:

@@ -43,10 +43,12 @@ from agent.logs import correlated
 from agent.memory.memory import SessionMemory
 from agent.planning.offline import OfflinePlanner
 from agent.planning.planner import Planner, plan_steps
-from agent.planning.request import Answering, Direct, Dropped, Note, Planned, PlanRequest, Titled
+from agent.planning.request import Answering, Direct, Dropped, Loading, Note, Planned, PlanRequest, Titled
 from agent.policy.own_rules import permitted, rules_of, told_planner
 from agent.policy.words import said_of_files
 from agent.single_step import TASK_KEY, SingleStep
+from agent.skills.noted import loaded_for, note_loading
+from agent.texts import mark, say
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ __all__ = [
 
 FILES_LISTED = 40
 FILE_NAME_CHARS = 120  # a name is text of whoever made the file; a planner reads names, not letters
+USING = mark("Using the skill {name}.")
 NOT_ABOUT_THE_TASK = {"recovery", "budget", CHANGE, EDIT}  # questions whose answers tell the planner nothing
 
 
@@ -113,7 +116,7 @@ class OrchestratorRunner(SingleStep):
     async def _work_on(self, run: Run) -> None:
         try:
             async with self._leased(run):
-                told = {"dirigent.run.ref": run.ref, "dirigent.run.epoch": run.epoch}
+                told: dict[str, str | int] = {"dirigent.run.ref": run.ref, "dirigent.run.epoch": run.epoch}
                 with tracing.begin("work on run", told, of=run.corr_id):
                     await self._story(run)
         except asyncio.CancelledError:
@@ -265,6 +268,9 @@ class OrchestratorRunner(SingleStep):
                 elif isinstance(event, Note):
                     live.say(event.text)
                 elif isinstance(event, Answering):
+                elif isinstance(event, Loading):
+                    await note_loading(self._store, ctx.run, event.skill)
+                    live.say(say(ctx.run.dest.language, USING, name=event.skill.name))
                     live.hush()
                     await show(event.text)
                 elif isinstance(event, Direct):
@@ -281,7 +287,14 @@ class OrchestratorRunner(SingleStep):
         seen, looked_at = await pictures.of_request(self._store, self._toolbox, ctx)
         memory = await SessionMemory(ctx.session.folder).context()
         tools, rules = self._catalogue.tools(ctx.session.profile), await rules_of(self._store)
-        read = [ctx.plan_control, self._history_label(known, TASK_KEY), looked_at, MEMORY if memory else NOTHING]
+        loaded = await loaded_for(self._store, ctx.run, self.skills, ctx.session.profile)
+        read = [
+            *(skill.label for skill in loaded),
+            ctx.plan_control,
+            self._history_label(known, TASK_KEY),
+            looked_at,
+            MEMORY if memory else NOTHING,
+        ]
         return PlanRequest(
             user_text=ctx.run.request,
             tools=permitted(tools, rules),
@@ -308,6 +321,8 @@ class OrchestratorRunner(SingleStep):
         )
 
     async def _answer(self, ctx: RunContext, live: LivePlan, outcome: Outcome) -> bool:
+            skills=tuple(await asyncio.to_thread(self.skills.usable, ctx.session.profile)),
+            loaded=loaded,
         """Write the answer and end the run: status, answer and last messages in one transaction.
 
         False, with nothing ended, when somebody has meanwhile wanted something different.

@@ -35,6 +35,7 @@ def sandbox_policy(config: AppConfig) -> Policy:
     """Return how the owner wants sessions' boxes."""
     return Policy(
         plugin_folders=config.plugin_places,
+        read_only=tuple(place for place in config.skill_places if place.is_dir()),
         disk_mb=config.sandbox.disk_mb,
         idle_s=config.sandbox.idle_seconds,
         unsafe=config.sandbox.unsafe,
@@ -114,6 +115,8 @@ def make_parts(
     from agent.watching import WatchedBoxes, counted
 
     config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Made before the first box is, so that it shows what is put there later; the home itself keeps others out.
+    (config.folder / "skills").mkdir(mode=0o755, exist_ok=True)
     store = store or SqlStore(journal_of(config))
     return Parts(
         store,

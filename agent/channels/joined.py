@@ -10,6 +10,7 @@ from agent.channels.memory_desk import MemoryDesk
 from agent.channels.plugins_desk import PluginsDesk
 from agent.channels.redo import RedoDesk
 from agent.channels.run_desk import RunDesk
+from agent.channels.skills_desk import SkillsDesk
 from agent.channels.telegram.desks import desks_of
 from agent.channels.undo_desk import UndoDesk
 from agent.domain.session import Profile
@@ -57,4 +58,5 @@ def join_chat(
     undo = UndoDesk(store, sessions, orchestrator.versions)
     running = RunDesk(orchestrator, store, reception.begin, config.chat.while_running, models)
     redo, plugins_listed = RedoDesk(store, hear, orchestrator.stop_run), PluginsDesk(store, parts.catalogue)
-    reception.doors += [redo, forms, memory, undo, plugins_listed, *telegram, running]
+    skills = SkillsDesk(store, sessions, orchestrator.skills, reception.begin)
+    reception.doors += [redo, forms, memory, undo, plugins_listed, skills, *telegram, running]

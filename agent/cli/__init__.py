@@ -34,12 +34,14 @@ COMMANDS = {
     "people": "list who may talk to the bot; remove, block, make them owner or member",
     "plugins": "list plugins, tools and commands",
     "mcp": "servers of tools that speak MCP: add, check, accept, remove; or be one for other programs",
+    "skills": "list skills, instructions of yours for kinds of tasks; check them, make a new one",
     "service": "print a unit for systemd: starts with the machine, comes back after a crash",
     "deploy": "write a folder from which Dirigent starts in containers",
     "export": "write everything of an installation into one file",
     "import": "make an installation of such a file",
     "settings": "list every setting with its default and what it means",
     "migrate-store": "copy the journal into another database, such as PostgreSQL, and prove the copy equal",
+    "migrate-sessions": "copy the files of all conversations into another folder, or S3-compatible storage",
     "test": "run Dirigent's own tests",
     "version": "say which version this is",
 }
@@ -47,6 +49,7 @@ MODULES = {
     "deploy": "deploying",
     "test": "testing",
     "migrate-store": "migrating",
+    "migrate-sessions": "moving",
     "export": "exporting",
     "import": "importing",
 }

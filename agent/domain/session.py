@@ -17,13 +17,14 @@ UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Profile(BaseModel):
-    """What a session may use. `"*"` allows all; a name allows a plugin or a single tool; `denied` always wins."""
+    """What a session may use. `"*"` allows all; a name allows a plugin, a single tool or a skill; `denied` wins."""
 
     model_config = ConfigDict(extra="forbid")
 
     role: str = "owner"
     plugins: tuple[str, ...] = ("*",)
     tools: tuple[str, ...] = ("*",)
+    skills: tuple[str, ...] = ("*",)
     denied: tuple[str, ...] = ()
 
 

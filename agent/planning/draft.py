@@ -16,6 +16,7 @@ from agent.domain.plan import PlanStep, StepType
 from agent.domain.states import FINAL, Status
 from agent.errors import LimitReached, ToolError, ToolUnknown
 from agent.planning.lines import render_step
+from agent.planning.prompting import MOST_LOADED
 from agent.planning.reads import Unreadable, shortened
 from agent.planning.references import (
     find_references,
@@ -27,6 +28,7 @@ from agent.planning.request import Note, Planned, PlanRequest, Refusal
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
+    from agent.skills import Skill
     from plugins.api import ToolSpec
 
 _LOST = {Status.FAILED, Status.CANCELLED}
@@ -59,6 +61,13 @@ class Draft:
         self._uncorrected: list[Refusal] = []
         self._accepted = 0
         self.repairing = False
+
+    @property
+    def offered(self) -> dict[str, Skill]:
+        """The skills that may be loaded and are not yet, by name."""
+        known = {skill.name for skill in self._request.loaded}
+        full = len(known) >= MOST_LOADED
+        return {} if full else {skill.name: skill for skill in self._request.skills if skill.name not in known}
 
     @property
     def empty(self) -> bool:

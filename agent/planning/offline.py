@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from plugins.api import ToolSpec
 
 NOT_UNDERSTOOD = mark("Without a model I did not understand {quoted}; the rest is planned.")
+ONLY_SHOWN = mark("Without a model I can't follow a skill; here is what it says.")
+SKILL = "/skill "
 MAX_TEXT = 8_000
 MAX_PARTS = 40
 MAX_TITLE = 60
@@ -80,6 +82,9 @@ class OfflinePlanner:
         if request.progress:
             return []
         text = request.user_text.strip()[:MAX_TEXT]
+        if request.loaded and text.startswith(SKILL):
+            shown = "\n\n".join(skill.instructions for skill in request.loaded)
+            return [Direct(f"{say(request.told_in, ONLY_SHOWN)}\n\n{shown}")]
         events = self._command(text, request) if text.startswith("/") else self._phrases(text, request)
         known = {step.id for step in request.planned}
         return [event for event in events if not (isinstance(event, Planned) and event.step.id in known)]

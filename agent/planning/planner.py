@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -21,12 +21,24 @@ from agent.planning.notation import PlanReader
 from agent.planning.prompting import plan_messages, repair_messages
 from agent.planning.reads import AnswerText, End, Prose, Read, ReadStep, Refused, Signatures, Title
 from agent.planning.references import REFERENCE
-from agent.planning.request import Answering, Direct, Dropped, Note, PlanEvent, Planned, PlanRequest, Titled, Used
+from agent.planning.request import (
+    Answering,
+    Direct,
+    Dropped,
+    Loading,
+    Note,
+    PlanEvent,
+    Planned,
+    PlanRequest,
+    Titled,
+    Used,
+)
 from agent.texts import mark
 from plugins.api import PluginError, ToolSpec
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
+    from agent.skills import Skill
 
 MAX_REFUSALS = 50
 """Wrong lines after which a stream is not worth reading on."""
@@ -41,6 +53,7 @@ SHOWN_TO_PERSON = 3
 NO_PLAN = mark("The model wrote no plan that can be carried out: {problems}")
 _WORDS = re.compile(r"[^\W\d_]{2,}")
 _DROP = re.compile(r"[-*\s`]*drop\s+([A-Za-z][\w-]*(?:(?:\s*,\s*|\s+)[A-Za-z][\w-]*)*)[`.\s]*", re.IGNORECASE)
+_SKILL = re.compile(r"[-*\s`]*skill[\s:(`\"']+([a-z0-9]+(?:-[a-z0-9]+)*)[)`\"'.\s]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 
 
@@ -56,6 +69,7 @@ class _Turn:
     size: int = 0
     after_end: int = 0
     limit: LimitReached | None = None
+    skill: Skill | None = None
 
     @property
     def text(self) -> str:
@@ -90,12 +104,17 @@ class Planner:
         missing and circular lines are asked for once more; steps already yielded stay. Raises PlanError with every
         problem, LimitReached for too many steps, and the model's errors.
         """
-        draft = Draft(self._catalogue, request)
-        messages = plan_messages(request, self._catalogue, self._llm, self._notation)
-        turn = _Turn()
-        async with contextlib.aclosing(self._read(request, messages, draft, turn)) as events:
-            async for event in events:
-                yield event
+        while True:
+            draft = Draft(self._catalogue, request)
+            messages = plan_messages(request, self._catalogue, self._llm, self._notation)
+            turn = _Turn()
+            async with contextlib.aclosing(self._read(request, messages, draft, turn)) as events:
+                async for event in events:
+                    yield event
+            if turn.skill is None:
+                break
+            yield Loading(turn.skill)  # whoever carries the plan out notes it before it is loaded
+            request = _with_skill(request, turn.skill)
         if draft.empty and (answer := turn.direct_answer()):
             yield Direct(answer)
             return
@@ -167,6 +186,7 @@ class Planner:
     def _enough(turn: _Turn, draft: Draft) -> bool:
         return (
             turn.limit is not None
+            or turn.skill is not None
             or turn.after_end > MAX_AFTER_END
             or turn.size > MAX_ANSWER * 10
             or len(draft.refusals) > MAX_REFUSALS
@@ -224,7 +244,7 @@ def _fed(text: str, reader: PlanReader, draft: Draft, turn: _Turn) -> list[PlanE
 def _events(reads: list[Read], draft: Draft, turn: _Turn) -> list[PlanEvent]:
     events: list[PlanEvent] = []
     for read in reads:
-        if len(draft.refusals) > MAX_REFUSALS or turn.limit is not None:
+        if len(draft.refusals) > MAX_REFUSALS or turn.limit is not None or turn.skill is not None:
             break
         try:
             events += _event(read, draft, turn)
@@ -249,7 +269,9 @@ def _event(read: Read, draft: Draft, turn: _Turn) -> Sequence[PlanEvent]:
             dropped = _dropped(text, draft)
             if dropped:
                 return [Dropped(dropped)]
-            turn.prose.append(text)
+            turn.skill = _wanted(text, draft)
+            if turn.skill is None:
+                turn.prose.append(text)
         case End():
             turn.ended = True
     return []
@@ -260,6 +282,19 @@ def _dropped(line: str, draft: Draft) -> tuple[str, ...]:
     found = _DROP.fullmatch(line) if len(line) <= MAX_DROP_LINE else None
     names = re.findall(r"[A-Za-z][\w-]*", found[1]) if found else []
     return tuple(names) if names and all(draft.is_unfinished(name) for name in names) else ()
+
+
+def _wanted(line: str, draft: Draft) -> Skill | None:
+    """Return the skill that a line `skill NAME` asks for before the plan has begun, None for any other line."""
+    found = _SKILL.fullmatch(line) if len(line) <= MAX_DROP_LINE and draft.empty and not draft.repairing else None
+    return draft.offered.get(found[1]) if found else None
+
+
+def _with_skill(request: PlanRequest, skill: Skill) -> PlanRequest:
+    """Return the request with a skill loaded: the plan is made of what it says as well."""
+    loaded = (*request.loaded, skill)
+    words = None if request.words is None else request.words | skill.label
+    return replace(request, loaded=loaded, control=request.control | skill.label, words=words)
 
 
 def _problems(request: PlanRequest, draft: Draft, turn: _Turn) -> list[str]:

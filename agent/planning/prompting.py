@@ -14,6 +14,7 @@ from agent.planning.lines import render_step
 from agent.planning.notation import render
 from agent.planning.progress import progress_context, was_denied
 from agent.planning.request import PlanRequest
+from agent.skills.shelf import narrowed
 from agent.texts import mark
 
 if TYPE_CHECKING:
@@ -37,8 +38,12 @@ REFUSED = "The person refused the calls marked `denied`: plan without them, and 
 LOOK = 'llm looks at pictures of the workspace: llm("What does it show?", picture="photo.jpg")'
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 WISHES_CHARS = 4_000
+MOST_LOADED = 3
+"""Skills that are loaded for one plan."""
+SKILL_CHARS = 240
 # What a small model's prompt may have to do without, as people are told.
 DETAILS, RESULTS, ANSWERS = mark("details of the task"), mark("results so far"), mark("your answers")
+SKILLS = mark("instructions of a skill")
 FILES, MEMORY, EARLIER = mark("the list of files"), mark("my memory"), mark("earlier requests")
 
 
@@ -137,8 +142,8 @@ def _sections(request: PlanRequest, llm: LLM, left: int) -> Iterator[tuple[str, 
     if request.answers:
         answers = "\n".join(f"{question[:400]} → {answer[:1000]}" for question, answer in request.answers[-10:])
         yield f"The person answered:\n{answers}", ANSWERS
-    if request.instructions:
-        yield request.instructions[:CONTEXT_CHARS], DETAILS
+    for text in _skills(request, llm, left):
+        yield text, SKILLS
     if request.files:
         yield _how_to_look(request, llm), DETAILS
         yield fenced("workspace files", _listed(request.files)), FILES
@@ -155,6 +160,28 @@ def _earlier(request: PlanRequest, llm: LLM, tokens: int) -> str:
     if fitted != context and isinstance(llm, Frugal):
         llm.left_out(EARLIER)
     return fitted
+
+
+def _skills(request: PlanRequest, llm: LLM, left: int) -> Iterator[str]:
+    """Yield the instructions of each skill that is loaded, then which others there are, cut to what they may take."""
+    if request.instructions:
+        yield request.instructions[:CONTEXT_CHARS]
+    for skill in request.loaded:
+        yield _fitted(skill.instructions, max(left // (len(request.loaded) + 1), 50), llm)
+    if offered := _offered(request):
+        yield _fitted(offered, max(left // 5, 50), llm)
+
+
+def _offered(request: PlanRequest) -> str:
+    """Return the skills that may still be loaded, a line each; nothing once there is a plan or enough is loaded."""
+    known = {skill.name for skill in request.loaded}
+    there = [skill for skill in request.skills if skill.name not in known]
+    if not there or len(known) >= MOST_LOADED or request.planned:
+        return ""
+    lines = "\n".join(
+        f"- {skill.name}: {skill.description[:SKILL_CHARS]}" for skill in narrowed(there, _about(request))
+    )
+    return f"{prompt('skills')}\n{lines}"
 
 
 def _wishes(request: PlanRequest) -> str:

@@ -10,6 +10,7 @@ from agent.domain.plan import PlanStep
 from agent.domain.provenance import USER, Provenance
 from agent.domain.run import StepRecord
 from agent.llm.protocol import Picture
+from agent.skills import Skill
 from plugins.api import ToolSpec
 
 
@@ -22,7 +23,8 @@ class PlanRequest:
     holds the run's steps so far, `reason` why it is planned anew, `answers` the questions asked and their answers.
     `wishes` are what the person said while the plan was carried out. `planned` holds the journalled steps of a plan
     whose stream broke off: it is continued from there. `control` is the
-    union of everything above; every step planned carries it. `instructions` are the owner's (skills) and trusted.
+    union of everything above; every step planned carries it. `skills` are those that may be loaded, `loaded` those
+    that are: their instructions are the owner's, and trusted.
     """
 
     user_text: str
@@ -36,6 +38,8 @@ class PlanRequest:
     wishes: tuple[str, ...] = ()
     planned: tuple[PlanStep, ...] = ()
     instructions: str = ""
+    skills: tuple[Skill, ...] = ()
+    loaded: tuple[Skill, ...] = ()
     language: str = "en"
     now: str = ""
     limits: Limits = field(default_factory=Limits)
@@ -112,4 +116,11 @@ class Used:
     usage: Usage
 
 
-PlanEvent = Titled | Planned | Dropped | Refusal | Note | Answering | Direct | Used
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """A skill is about to be loaded: the plan is written with its instructions."""
+
+    skill: Skill
+
+
+PlanEvent = Titled | Planned | Dropped | Refusal | Note | Answering | Direct | Used | Loading
