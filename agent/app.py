@@ -141,6 +141,7 @@ def build_app(
     sender = OutboxSender(parts.store)
     bot = OutboxBot(parts.store, drafts=sender.drafts)
     orchestrator = OrchestratorRunner(config, parts, llm=llm, bot=bot)
+    sender.here = orchestrator.sessions.delivered
     pipelines = Pipelines(config.folder / "pipelines", parts.catalogue, parts.store)
     reception = Reception(orchestrator, parts.store, parts.catalogue, _about(llm), pipelines=pipelines)
     automation = join_automation(config, parts, orchestrator, pipelines, with_model=llm is not None)

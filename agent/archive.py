@@ -31,7 +31,7 @@ SECRETS = "secrets"
 SESSIONS = "sessions"
 MANIFEST = "MANIFEST.json"
 FORMAT = 1
-LEFT_OUT = frozenset({"bells", "logs", "locks"})  # of this process, or only of interest here
+LEFT_OUT = frozenset({"bells", "logs", "locks", "mirror"})  # of this process, or only of interest here
 CHUNK = 1 << 20
 MOST_MANIFEST = 256 << 20
 
@@ -52,13 +52,14 @@ def export(
     *,
     journal: Callable[[Path], object] | None = None,
     address: str = "",
+    sessions: Path | None = None,
 ) -> Report:
     """Write everything in `home` to a new file `target`, readable by its owner only.
 
     `hidden` None means with all secrets; else `secrets/` is left out, and so is each line of the settings that holds
     one of the `hidden` values. It may be done while Dirigent works: the journal is that of one moment. Where it is no
-    file in `home`, `journal` writes it to one, and the `address` of its database is left out of the settings. Raises
-    ConfigError.
+    file in `home`, `journal` writes it to one, and the `address` of its database is left out of the settings.
+    `sessions` is where the sessions' folders are when not in `home`. Raises ConfigError.
     """
     if journal is None and not (home / JOURNAL).is_file():
         raise ConfigError(f"There is no journal in {home}.", hint="Name the home with --home, or DIRIGENT_HOME.")
@@ -70,7 +71,7 @@ def export(
     try:
         with open(partial, "xb", opener=_private) as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
             digests = {}
-            for name, content, size in _contents(home, hidden, report, taken, address):
+            for name, content, size in _contents(home, hidden, report, taken, address, sessions):
                 digests[name] = _add(archive, name, content, size)
                 report.files += 1
                 report.size += size
@@ -94,15 +95,20 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _contents(
-    home: Path, hidden: Iterable[str] | None, report: Report, journal: Callable[[Path], object], address: str
+def _contents(  # noqa: PLR0917 - what `export` was given
+    home: Path,
+    hidden: Iterable[str] | None,
+    report: Report,
+    journal: Callable[[Path], object],
+    address: str,
+    sessions: Path | None,
 ) -> Iterator[tuple[str, IO[bytes], int]]:
     with tempfile.TemporaryDirectory(prefix="dirigent-") as folder:
         copy = Path(folder, JOURNAL)
         journal(copy)
         with copy.open("rb") as file:
             yield JOURNAL, file, copy.stat().st_size
-    for root, prefix in _roots(home, with_secrets=hidden is None):
+    for root, prefix in _roots(home, sessions, with_secrets=hidden is None):
         yield from _files(root, prefix, report)
     settings = home / SETTINGS
     if settings.is_file():
@@ -119,16 +125,20 @@ def _snapshot(journal: Path, copy: Path) -> None:
     target.close()
 
 
-def _roots(home: Path, *, with_secrets: bool) -> Iterator[tuple[Path, str]]:
+def _roots(home: Path, sessions: Path | None, *, with_secrets: bool) -> Iterator[tuple[Path, str]]:
     """Yield the folders of a home; each session for itself, since one may hold very many files."""
+    yield from _sessions_in(sessions or home / SESSIONS)
     for place in sorted(home.iterdir()):
         left_out = place.name in LEFT_OUT or (place.name == SECRETS and not with_secrets)
         if place.is_symlink() or not place.is_dir() or left_out or place.name.startswith("."):
             continue
-        if place.name == SESSIONS:
-            yield from ((each, f"{SESSIONS}/{each.name}/") for each in sorted(place.iterdir()) if each.is_dir())
-        else:
+        if place.name != SESSIONS:
             yield place, f"{place.name}/"
+
+
+def _sessions_in(place: Path) -> Iterator[tuple[Path, str]]:
+    if place.is_dir():
+        yield from ((each, f"{SESSIONS}/{each.name}/") for each in sorted(place.iterdir()) if each.is_dir())
 
 
 def _files(root: Path, prefix: str, report: Report) -> Iterator[tuple[str, IO[bytes], int]]:

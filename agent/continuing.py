@@ -100,13 +100,15 @@ class Continuing(Deciding):
     async def files_of(self, run: Run) -> list[str]:
         """Return the files that a run has made and that are as it left them."""
         session = await self.sessions.open(run.session_id)
+        await self.sessions.fetch(session)
         return await asyncio.to_thread(made_here, session, await self._store.get_steps(run.id))
 
     async def discard(self, run: Run) -> list[str]:
         """Remove the files that a run has made and that are as it left them; return their names."""
         files = await self.files_of(run)
         session = await self.sessions.open(run.session_id)
-        await asyncio.to_thread(throw_away, session, files)
+        async with self.sessions.writing(session):
+            await asyncio.to_thread(throw_away, session, files)
         return files
 
     def _offers(self, ctx: RunContext, because: str) -> list[list[dict[str, str]]]:

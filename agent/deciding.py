@@ -157,7 +157,9 @@ class Deciding(RunLifecycle):
 
     async def _seal(self, run: Run, spec: ToolSpec, edited: Approval) -> None:
         """Note what the files of a changed call hold now: the yes will be for these."""
-        held = await held_by(await self.sessions.open(run.session_id), spec, edited.args)
+        session = await self.sessions.open(run.session_id)
+        await self.sessions.fetch(session)
+        held = await held_by(session, spec, edited.args)
         if held:
             await seal(self._store, edited.id, held)
 

@@ -17,7 +17,8 @@ from agent.domain.session import Profile, Session
 from agent.errors import DirigentError, reference_id
 from agent.llm.protocol import ChatMessage, LLMRequest
 from agent.memory import session_file
-from agent.memory.memory import SessionMemory
+from agent.memory.memory import FILE_NAME as MEMORY
+from agent.memory.memory import SessionMemory, merged
 from agent.skills import Skills
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from agent.domain.states import Status
     from agent.execution.context import RunContext
     from agent.llm.protocol import LLM
+    from agent.mirror.mirror import Mirror
 
 CONTEXT_ENTRIES = 25
 CONTEXT_CHARS = 6_000
@@ -49,7 +51,9 @@ class Housekeeping:
         self._messages: dict[str, deque[int]] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self.skills = Skills.of(config)
-        self.sessions = session_file.SessionFolders(config.folder / "sessions", Profile(plugins=config.profile_plugins))
+        self.sessions = session_file.SessionFolders(
+            config.sessions_folder, Profile(plugins=config.profile_plugins), mirror_of(config)
+        )
 
     def _load_session(self, cwd: str) -> dict[str, Any]:
         """Return the contents of SESSION.json in a session's folder, validated; defaults when there is none."""
@@ -97,12 +101,13 @@ class Housekeeping:
         learned. Raises what the model or the file raises.
         """
         if final_response or memory_text:
-            await _update_memory(self._llm, user_text if final_response else "", memory_text, Path(cwd))
+            memory = SessionMemory(Path(cwd))
+            await _update_memory(self._llm, user_text if final_response else "", memory_text, memory)
 
     async def _remember(self, ctx: RunContext, answer: str) -> None:
-        memory = await SessionMemory(ctx.session.folder).text()
+        memory = self.sessions.memory(ctx.session)
         try:
-            await _update_memory(ctx.llm, ctx.run.request if answer else "", memory, ctx.session.folder)
+            await _update_memory(ctx.llm, ctx.run.request if answer else "", await memory.text(), memory)
         except (DirigentError, OSError, ValueError) as error:
             self._log.warning("{}: the memory was not updated: {}", ctx.run.corr_id, error)
 
@@ -142,9 +147,17 @@ class Housekeeping:
             self._log.error("{} something in the background failed: {!r}", reference_id(), error)
 
 
-async def _update_memory(llm: LLM | None, user_text: str, memory_text: str, folder: Path) -> None:
+def mirror_of(config: AppConfig) -> Mirror | None:
+    """Return what keeps the sessions' files in the storage that is set; None where they are in a folder alone."""
+    if not config.sessions.storage:
+        return None
+    from agent.mirror.opening import open_mirror
+
+    return open_mirror(config, {MEMORY: merged})
+
+
+async def _update_memory(llm: LLM | None, user_text: str, memory_text: str, memory: SessionMemory) -> None:
     """Learn and compress by a model: a run's own, so that the calls are charged to it, where there is one."""
-    memory = SessionMemory(folder)
     complete = None if llm is None else partial(_complete, llm)
     if complete is not None and TELLING.search(user_text):
         await memory.learn(user_text, complete)

@@ -17,6 +17,7 @@ from sandbox.workspace import Workspace
 if TYPE_CHECKING:
     from agent.domain.messages import Attachment, InboundMessage
     from agent.domain.session import Session
+    from agent.memory.session_file import SessionFolders
     from agent.store.protocol import Store
 
 UNFIT = re.compile(r"[^\w-]+")
@@ -25,16 +26,18 @@ UNFIT = re.compile(r"[^\w-]+")
 class Intake:
     """Takes files in. A file that is there already with the same bytes is kept as it is."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, sessions: SessionFolders) -> None:
         self._store = store
+        self._sessions = sessions
 
     async def keep_quote(self, session: Session, message: InboundMessage) -> str:
         """Keep quoted and forwarded text, which is somebody else's, as a file with that label; return its name."""
         if not message.quoted:
             return ""
         name = f"quoted-{UNFIT.sub('-', message.message_id or message.update_id)}.txt"
-        with Workspace(session.workspace) as workspace:
-            workspace.write_bytes(name, message.quoted.encode())
+        async with self._sessions.writing(session):
+            with Workspace(session.workspace) as workspace:
+                workspace.write_bytes(name, message.quoted.encode())
         label = Provenance.of(f"quoted:{name}", trusted=False, private=True)
         file = Artifact(name, len(message.quoted.encode()), "", "text/plain", provenance=label)
         await self._store.add_artifacts(session.id, None, "", [file])
@@ -53,10 +56,11 @@ class Intake:
     async def take_file(self, session: Session, attachment: Attachment, *, trusted: bool) -> str:
         source = Path(attachment.path)
         digest = _sha256(source)
-        name = _same_file(session, attachment.name, digest)
-        if not name:
-            with Workspace(session.workspace) as workspace:
-                name = workspace.copy_in(source, attachment.name)
+        async with self._sessions.writing(session):
+            name = _same_file(session, attachment.name, digest)
+            if not name:
+                with Workspace(session.workspace) as workspace:
+                    name = workspace.copy_in(source, attachment.name)
         mime = attachment.mime or mimetypes.guess_type(name)[0] or "application/octet-stream"
         label = Provenance.of(f"file:{name}", trusted=trusted, private=True)
         size = source.stat().st_size  # noqa: ASYNC240  # one short call

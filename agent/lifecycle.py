@@ -6,8 +6,10 @@ Everything here is mechanics that the journal demands; what a run is for is told
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agent import tracing
@@ -17,7 +19,7 @@ from agent.domain.offers import aside_offer, retry_offer, stop_offer
 from agent.domain.run import Origin, Run, StepChange
 from agent.domain.states import FINAL, Status
 from agent.engine.owner import own_name
-from agent.errors import DirigentError, StaleLease
+from agent.errors import DirigentError, StaleLease, StorageFailed, StorageUnusable
 from agent.execution import scene
 from agent.execution.adopting import adopt_files
 from agent.execution.dispatcher import TO_RUNNING, Dispatcher
@@ -33,7 +35,7 @@ from agent.execution.toolbox import Toolbox
 from agent.leases import LEASE_SECONDS
 from agent.llm.detect import open_model
 from agent.logs import own_id
-from agent.memory.memory import MemoryDoor, SessionMemory
+from agent.memory.memory import MemoryDoor
 from agent.parts import Parts, make_parts
 from agent.sharing import ASKED, Sharing, details_key
 from agent.store.tidying import tidy_daily
@@ -70,7 +72,7 @@ class RunLifecycle(Sharing, ABC):
         self._bot: Bot = bot or Outbox(used.store)
         toolbox = self._toolbox = Toolbox(config, used.catalogue, used.boxes)
         self._executor = Executor(config, used.store, used.catalogue, toolbox)
-        self.versions = Versions(used.store, config.chat.undo_runs, config.chat.undo_mb)
+        self.versions = Versions(used.store, config.chat.undo_runs, config.chat.undo_mb, self.sessions)
         self._dispatcher = Dispatcher(
             config,
             used.store,
@@ -78,7 +80,7 @@ class RunLifecycle(Sharing, ABC):
             toolbox,
             self._executor,
             published=self._tell_published,
-            before_writing=lambda ctx: self.versions.before(ctx.run, ctx.session),
+            before_writing=lambda ctx: self.versions.before(ctx.run, ctx.session, ctx.keep),
         )
         self._started = False
         self._tidier: asyncio.Task[None] | None = None
@@ -105,6 +107,7 @@ class RunLifecycle(Sharing, ABC):
             return
         self._started = True
         await self._store.open()
+        await self.sessions.check()
         if self._own is not None and self._llm is None:
             self._llm = await open_model(self._config)
         if not self._engine.elsewhere:
@@ -158,16 +161,29 @@ class RunLifecycle(Sharing, ABC):
     # --- beginning, waiting, ending -----------------------------------------------------------------------------
     async def _begin(self, run: Run, bot: Bot) -> RunContext:
         session = await self.sessions.open(run.session_id)
+        await self.sessions.take_up(session, run.id)
         if self._profiles.get(run.id):
             session = replace(session, profile=self._profiles[run.id])
         ctx = self._present = await scene.set_the_scene(self._store, run, session, bot)
         await adopt_files(self._store, ctx)
         await self._open_budget(ctx)
-        ctx.memory = MemoryDoor(SessionMemory(session.folder))
+        ctx.memory = MemoryDoor(self.sessions.memory(session))
+        ctx.keep = partial(self._keep_files, ctx)
         way = TO_RUNNING[run.status]  # in this order, and in one commit
         await asyncio.gather(*(self._store.change_run(run.id, run.epoch, status=status) for status in way))
         ctx.run = replace(ctx.run, status=Status.RUNNING)
         return ctx
+
+    async def _keep_files(self, ctx: RunContext, step_id: str) -> None:
+        """Have the run's files everywhere, as long as it is this worker's: a lost lease lets it write no more."""
+
+        async def may() -> None:
+            if not await self._store.renew_lease(ctx.run.id, ctx.run.epoch, LEASE_SECONDS):
+                raise StaleLease(f"Run {ctx.run.id} is another worker's by now.")
+
+        await self.sessions.keep(
+            ctx.session, may, lambda text, done, total: ctx.on_progress(step_id, text, done, total)
+        )
 
     async def _live_plan(self, ctx: RunContext) -> LivePlan:
         """Return the plan as it is shown, with the clock where it stood when the run was left."""
@@ -204,6 +220,7 @@ class RunLifecycle(Sharing, ABC):
         messages: list[OutboundMessage],
     ) -> None:
         last = [*await self._last_look(ctx, live, status), *messages]
+        await ctx.keep("")
         await self._store.finish_run(ctx.run.id, ctx.run.epoch, status=status, answer=text, error=error, messages=last)
         await self.versions.after(ctx.run, ctx.session)
 
@@ -268,6 +285,8 @@ class RunLifecycle(Sharing, ABC):
             over = (await self._store.get_run(run.id)).status in FINAL
             return "It has ended already." if over else "Another process works on it; stop it there."
         session = await self.sessions.open(run.session_id)
+        with contextlib.suppress(StorageFailed, StorageUnusable):  # then it is not said what is kept
+            await self.sessions.fetch(session)
         ctx = await scene.set_the_scene(self._store, present, session, self._bot)
         live = await self._live_plan(ctx)
         live.state = "stopped"

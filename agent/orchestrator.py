@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 import traceback
 from collections.abc import AsyncGenerator, Mapping
@@ -40,7 +41,6 @@ from agent.execution.scheduler import Outcome, Slots, StepScheduler
 from agent.execution.together import EDIT
 from agent.leases import LEASE_SECONDS, LeaseLost, SetAside
 from agent.logs import correlated
-from agent.memory.memory import SessionMemory
 from agent.planning.offline import OfflinePlanner
 from agent.planning.planner import Planner, plan_steps
 from agent.planning.request import Answering, Direct, Dropped, Loading, Note, Planned, PlanRequest, Titled
@@ -133,6 +133,7 @@ class OrchestratorRunner(SingleStep):
             self._log.error("{} run {} failed:\n{}", ref, run.id, traceback.format_exc())
             await self._fail(run, f"Something in Dirigent failed ({ref}).", "The log has the details; try again.")
         finally:
+            self.sessions.let_go(run.id)
             self._show_busy(run, on=False)
 
     async def _story(self, run: Run) -> None:
@@ -282,10 +283,12 @@ class OrchestratorRunner(SingleStep):
         known = await self._session_data(ctx.session)
         wanted = wishes(asked) if replanning else []
         ctx.heard = tuple(wish.id for wish in wanted)
+        if replanning:  # a person may have sent a file meanwhile
+            await self.sessions.fetch(ctx.session, patience=math.inf)
         with Workspace(ctx.session.workspace) as workspace:
             names = [name for name in workspace.list_files() if len(name) <= FILE_NAME_CHARS]
         seen, looked_at = await pictures.of_request(self._store, self._toolbox, ctx)
-        memory = await SessionMemory(ctx.session.folder).context()
+        memory = await self.sessions.memory(ctx.session).context()
         tools, rules = self._catalogue.tools(ctx.session.profile), await rules_of(self._store)
         loaded = await loaded_for(self._store, ctx.run, self.skills, ctx.session.profile)
         read = [

@@ -59,7 +59,7 @@ class Reception:
         self._orchestrator = orchestrator
         self._store = store
         self._catalogue = catalogue
-        self._intake = Intake(store)
+        self._intake = Intake(store, orchestrator.sessions)
         self.about = about
         self.doors: list[Door] = []
         # Those who have asked a person something are handed each message, with the names of the files that it brought.
@@ -144,6 +144,7 @@ class Reception:
         try:
             name, inputs = parse_request(rest)
             ready = await self._pipelines.ready(name, session.profile)
+            await self._orchestrator.sessions.fetch(session)
             given = ready.given(inputs, session.workspace)
         except DirigentError as error:
             await self._say(message, f"{error.message}\n{error.hint}".strip())
@@ -275,6 +276,7 @@ class Reception:
         return "\n".join([f"🗺 {runs[0].title or runs[0].request} ({runs[0].status.lower()})", *lines[:50]])
 
     async def _files(self, session: Session, _rest: str) -> str:
+        await self._orchestrator.sessions.fetch(session)
         with Workspace(session.workspace) as workspace:
             names = workspace.list_files()
         more = f"\n… and {len(names) - 50} more" if len(names) > 50 else ""

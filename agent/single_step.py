@@ -53,6 +53,7 @@ class SingleStep(Steering):
         try:
             response = await self._alone(run, step)
         finally:
+            self.sessions.let_go(run.id)
             del self._bots[run.id], self._profiles[run.id]
         opened = await self.sessions.open(run.session_id)
         await self.sessions.add_history(opened, TASK_KEY, text, response.text or response.error, response.status.value)

@@ -86,6 +86,7 @@ class Chains:
         """Open a run of a chain, have it worked on, and return it. Raises NotFound, PlanError."""
         chain = await self.get_chain(name)
         session = await self._orchestrator.sessions.open(dest.session_id)
+        await self._orchestrator.sessions.fetch(session)
         ready = await asyncio.to_thread(self._pipelines.load_chain, chain, session.profile)
         run = await self._orchestrator.open_run(
             session.id,

@@ -136,8 +136,9 @@ class EventDesk:
         written = {"type": event.type, "source": event.source, "at": event.at, "payload": event.payload}
         data = json.dumps(written, ensure_ascii=False, indent=1).encode()
         session = await self._launcher.session_of(rule)
-        with Workspace(session.workspace) as workspace:
-            workspace.write_bytes(name, data)
+        async with self._launcher.orchestrator.sessions.writing(session):
+            with Workspace(session.workspace) as workspace:
+                workspace.write_bytes(name, data)
         digest = hashlib.sha256(data).hexdigest()
         file = Artifact(name, len(data), digest, "application/json", provenance=event.label)
         await self._store.add_artifacts(session.id, None, "", [file])

@@ -180,7 +180,8 @@ class FileWatch:
             subject = file.name
             if "notice" not in trigger.target:
                 session = await self._launcher.session_of(trigger)
-                taken = await asyncio.to_thread(take_in, trigger, session, file)
+                async with self._launcher.orchestrator.sessions.writing(session):
+                    taken = await asyncio.to_thread(take_in, trigger, session, file)
                 if taken is None:
                     return False
                 await self._store.add_artifacts(session.id, None, "", [taken])

@@ -189,6 +189,7 @@ class Launcher:
         seen = seen_by(trigger, fire, event)
         inputs = {key: _filled(value, fire.subject) for key, value in (trigger.target.get("inputs") or {}).items()}
         ready = await self.pipelines.ready(str(name), session.profile)
+        await self.orchestrator.sessions.fetch(session)
         given = ready.given(await asyncio.to_thread(_made, inputs, seen), session.workspace)
         if trigger.approval:
             given = behind_checkpoint(given, str(await asyncio.to_thread(_made, trigger.approval, seen)))

@@ -252,6 +252,7 @@ class PipelineOrchestrator:
         ready = await self._ready(pipeline)
         dest = await self.destination()
         session = await self._orchestrator.sessions.open(dest.session_id)
+        await self._orchestrator.sessions.fetch(session)
         ticket = {"ticket_id": ticket_id} if "ticket_id" in ready.pipeline.inputs else {}
         given = ready.given({**(inputs or {}), **ticket}, session.workspace)
         run = await self._orchestrator.open_run(

@@ -255,6 +255,7 @@ class FormsDesk:
     async def _files(self, dest: Destination, filling: Filling) -> list[str]:
         """Return the files of the workspace that the command's parameter takes."""
         session = await self._sessions.open(dest.session_id)
+        await self._sessions.fetch(session)
         return [name for name in _listed(session) if self._takes(filling, name)]
 
     def _takes(self, filling: Filling, name: str) -> bool:

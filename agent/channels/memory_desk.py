@@ -123,11 +123,12 @@ class MemoryDesk:
     async def _export(self, message: InboundMessage) -> str:
         """Send the file as it is now."""
         session = await self._sessions.open(message.dest.session_id)
-        text = await SessionMemory(session.folder).text()
+        text = await self._sessions.memory(session).text()
         if not text:
             return say(message.dest.language, NOTHING)
         place = session.folder / "delivered" / f"memory-{_named(message)}" / FILE_NAME
         await asyncio.to_thread(_written, place, text)
+        await self._sessions.keep(session)
         payload = {"paths": [str(place)], "caption": ""}
         key = f"memory:export:{message.channel}:{message.update_id}"
         await self._store.post(
@@ -190,7 +191,7 @@ class MemoryDesk:
         return await (await self._memory(dest)).entries()
 
     async def _memory(self, dest: Destination) -> SessionMemory:
-        return SessionMemory((await self._sessions.open(dest.session_id)).folder)
+        return self._sessions.memory(await self._sessions.open(dest.session_id))
 
     async def _post(self, dest: Destination, key: str, text: str, rows: Rows) -> None:
         payload: dict[str, Any] = {"text": text, **({"buttons": rows} if rows else {})}

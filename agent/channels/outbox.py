@@ -26,7 +26,7 @@ from agent.errors import DeliveryDelayed, DeliveryRefused, DeliveryUnknown, may_
 from agent.logs import correlated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from agent.channels.base import Channel
     from agent.domain.messages import Destination
@@ -75,6 +75,8 @@ class OutboxSender:
         self._backlog = 0
         self._requests = Requests(store)
         self.drafts = Drafts(store.outbox_changed.set, clock)
+        # Told a session and where its files were put aside, on whatever host; returns where they lie on this one.
+        self.here: Callable[[str, Sequence[str]], Awaitable[list[str]]] | None = None
         for channel in channels:
             self.add(channel)
 
@@ -223,13 +225,20 @@ class OutboxSender:
             if message.kind is MessageKind.FILES and message.error.startswith(INTERRUPTED):
                 await self._ask_about(message, message.error)
             else:
-                await self._deliver(_saying_so(message))
+                await self._deliver(_saying_so(await self._with_files(message)))
         except asyncio.CancelledError:
             raise
         except Exception as problem:
             ref = reference_id()
             logger.exception("{} {} could not be handled", ref, message.key)
             await self._give_back(message, f"an error of ours, {ref}", for_good=not may_pass(problem))
+
+    async def _with_files(self, message: OutboundMessage) -> OutboundMessage:
+        """Have the files of a message on this host."""
+        if self.here is None or message.kind is not MessageKind.FILES or not message.session_id:
+            return message
+        paths = await self.here(message.session_id, [str(path) for path in message.payload.get("paths", ())])
+        return replace(message, payload={**message.payload, "paths": paths})
 
     async def _deliver(self, message: OutboundMessage) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import os
 import platform
 import shutil
 import stat
@@ -137,6 +138,32 @@ def check_files() -> Finding:
     said = "what programs leave is opened folder by folder, for lack of openat2: as safe, and slower"
     remedy = "Linux 5.6 or newer has openat2; in a container its seccomp profile has to let it through."
     return Finding("files", "warn", said, remedy)
+
+
+async def check_sessions(config: AppConfig) -> list[Finding]:
+    """Write into where sessions' files are kept, when that is not the home, and read it back."""
+    from agent.errors import DirigentError
+    from agent.housekeeping import mirror_of
+    from agent.memory.replace import update_file
+
+    try:
+        if (mirror := mirror_of(config)) is not None:
+            await mirror.check()
+            return [Finding("sessions", "ok", f"{len(await mirror.sessions())} in {mirror.address}")]
+        if config.sessions.folder is None:
+            return []
+        probe = config.sessions_folder / f".check-{os.getpid()}"
+        try:  # as SESSION.json is written: with a lock, and renamed into its place
+            await update_file(probe, lambda _before: "written to see whether it can be")
+        finally:
+            probe.unlink(missing_ok=True)
+    except DirigentError as error:
+        return [Finding("sessions", "fail", error.message, error.hint)]
+    except OSError as error:
+        text = f"{config.sessions_folder} cannot be written: {error.strerror}"
+        remedy = "Is it mounted, with locks that work, and yours? See `sessions.folder` in `dirigent settings`."
+        return [Finding("sessions", "fail", text, remedy)]
+    return [Finding("sessions", "ok", f"kept in {config.sessions_folder}; locks work")]
 
 
 async def check_model(config: AppConfig) -> Finding:

@@ -55,6 +55,7 @@ async def findings(config: AppConfig) -> AsyncIterator[Finding]:
         ("journal", lambda: checks.check_store(config)),
         ("sandbox", lambda: checks.check_sandbox(config)),
         ("files", checks.check_files),
+        ("sessions", lambda: checks.check_sessions(config)),
         ("plugins", lambda: checks.check_plugins(config)),
         ("model", lambda: checks.check_model(config)),
         ("telegram", lambda: checks.check_telegram(config)),

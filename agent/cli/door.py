@@ -104,7 +104,6 @@ def is_here(host: str) -> bool:
 
 def house_of(app: App, rooms: Rooms, rung: str) -> House:
     """Return what the pages work with."""
-    from agent.memory.memory import SessionMemory
     from agent.web.admin.entry import Entry
     from agent.web.admin.house import House
 
@@ -116,7 +115,7 @@ def house_of(app: App, rooms: Rooms, rung: str) -> House:
         app.catalogue,
         app.automation,
         app.scheduled.set_schedules,
-        lambda folder: SessionMemory(Path(folder)),
+        lambda folder: app.orchestrator.sessions.memory_in(Path(folder)),
         rung,
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,8 @@ examples:
 
 In it: the journal as of one moment (also while Dirigent works; one in PostgreSQL becomes a file), sessions with their
 files and memory, pipelines, plugins, settings and, unless left out, secrets. Only you can read the file; keep it so.
-Logs stay where they are.
+Logs stay where they are. Files that a storage keeps (`sessions.storage`) are fetched first; after an import elsewhere,
+`dirigent migrate-sessions` takes them to the storage that is set there.
 """
 
 
@@ -34,16 +37,21 @@ def parser(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Write the file; return 1 when something had to be passed over."""
     from agent.archive import export
+    from agent.cli.moving import sessions_here
     from agent.cli.opening import open_config, secrets_of
 
     config = open_config(arguments)
     file = Path(arguments.file or time.strftime("dirigent-%Y%m%d-%H%M.tar.gz")).expanduser()
     hidden = list(secrets_of(config)) if arguments.without_secrets else None
+    if config.sessions.storage:  # the copies in the home may lack what other hosts have done
+        asyncio.run(sessions_here(config))
+    sessions = config.sessions_folder
     if config.store is None:
-        report = export(config.folder, file, hidden)
+        report = export(config.folder, file, hidden, sessions=sessions)
     else:
         address = config.store.get_secret_value()
-        report = export(config.folder, file, hidden, journal=lambda copy: _taken_from(address, copy), address=address)
+        taken = partial(_taken_from, address)
+        report = export(config.folder, file, hidden, journal=taken, address=address, sessions=sessions)
     tell(report, f"Written: {file}")
     if not arguments.without_secrets:
         print("It holds your secrets: keep it where only you can read it.")

@@ -32,5 +32,5 @@ def run(arguments: argparse.Namespace) -> int:
 
     home = Path(arguments.home or os.environ.get("DIRIGENT_HOME") or "~/.dirigent").expanduser().absolute()
     tell(restore(Path(arguments.file).expanduser(), home), f"Made: {home}")
-    print("`dirigent doctor` says whether all works here.")
+    print("`dirigent doctor` says whether all works here. Where a storage keeps the sessions' files: migrate-sessions.")
     return 0

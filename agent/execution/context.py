@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,10 @@ OnProgress = Callable[[str, str, float | None, float | None], None]
 
 def _silent(_step_id: str, _text: str, _done: float | None, _total: float | None) -> None:
     """Show no progress."""
+
+
+async def _kept_already(_step_id: str) -> None:
+    """Files are where everybody has them."""
 
 
 def _untold(_what: str, _window: int) -> None:
@@ -78,6 +82,8 @@ class RunContext:
     budget: Budget | None = None
     estimates: dict[str, float] = field(default_factory=dict)
     paused: str = ""
+    keep: Callable[[str], Awaitable[None]] = _kept_already
+    """Has the session's files everywhere, before anything that names them is journalled; told for which step."""
 
     def price(self, prompt_tokens: int, completion_tokens: int) -> float | None:
         """Return what a call of the run's model costs, in US dollars; None when that is unknown."""

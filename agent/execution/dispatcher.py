@@ -337,6 +337,8 @@ class Dispatcher:
         ctx.gathering.past(step.id)
 
     async def _journal(self, ctx: RunContext, step: PlanStep, response: ExecutorResponse) -> None:
+        if step.step_type in {StepType.TOOL, StepType.TASK} or response.files:
+            await ctx.keep(step.id)
         files = tuple(replace(file, provenance=response.provenance | file.provenance) for file in response.files)
         ctx.file_labels.update({file.path: file.provenance for file in files})
         if files:

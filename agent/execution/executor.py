@@ -287,6 +287,7 @@ class Executor:
         if note is not None:
             await self._store.audit(note.kind, note.session_id, {**note.detail, **note.digests})
         response = await self._toolbox.call(call)
+        await ctx.keep(step_id)
         await note_effect(self._store, ctx, step_id, spec, "ended" if response.success else "failed")
         log.usage += response.usage
         labels = provenance.of_result(spec, args, dict.fromkeys(args, log.labels), ctx.file_labels, step_id)

@@ -59,8 +59,9 @@ class Replies:
     async def _kept(self, run: Run, records: list[StepRecord]) -> str:
         session = await self.sessions.open(run.session_id)
         name, data = f"answer-{run.id}.md", run.answer.encode()
-        with Workspace(session.workspace) as workspace:
-            workspace.write_bytes(name, data)
+        async with self.sessions.writing(session):
+            with Workspace(session.workspace) as workspace:
+                workspace.write_bytes(name, data)
         label = label_of(run, records)
         file = Artifact(name, len(data), "", "text/markdown", provenance=label, deliver=False)
         await self.store.add_artifacts(session.id, None, "", [file])

@@ -83,6 +83,7 @@ async def post_files(store: Store, ctx: RunContext, shown: Shown, key: str) -> N
     paths = [*(str(file["place"]) for file in placed), *texts]
     if not paths:
         return
+    await ctx.keep("")
     payload = {"paths": paths, "caption": "To be approved: " + ", ".join(Path(path).name for path in paths)}
     message = OutboundMessage(
         ctx.run.dest, MessageKind.FILES, key, payload, session_id=ctx.session.id, run_id=ctx.run.id

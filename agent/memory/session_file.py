@@ -85,11 +85,17 @@ class SessionFolders:
         """Return the session's folder on this host."""
         return self._root / folder_name(session_id)
 
-    def memory(self, session: Session) -> SessionMemory:
-        """Return what the session remembers."""
+    def memory(self, session: Session, *, patience: float = math.inf) -> SessionMemory:
+        """Return what the session remembers; `patience` is how long a storage that is away is waited for, in s."""
         if self._mirror is None:
             return SessionMemory(session.folder)
-        return SessionMemory(session.folder, fetch=partial(self._refreshed, session), keep=partial(self.keep, session))
+        fetch = partial(self._mirror.refresh, session.folder, MEMORY, patience=patience)
+        return SessionMemory(session.folder, fetch=fetch, keep=partial(self.keep, session))
+
+    def memory_in(self, folder: Path) -> SessionMemory:
+        """Return the memory of the session whose folder, on any host, is this one; a page waits for it."""
+        here = self._root / folder.name
+        return self.memory(Session(folder.name, here, self._profile), patience=LOOKING_SECONDS)
 
     def forget(self, session_id: str) -> None:
         """Read the session's file again the next time."""
@@ -253,10 +259,6 @@ class SessionFolders:
         if self._mirror is not None and not all(map(os.path.exists, here)):
             await self.fetch(await self.open(session_id), DELIVERED)
         return here
-
-    async def _refreshed(self, session: Session) -> None:
-        if self._mirror is not None:
-            await self._mirror.refresh(session.folder, MEMORY)
 
 
 def _here(folder: Path, place: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
@@ -21,13 +22,16 @@ from sandbox.api import SandboxError
 from sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from agent.domain.run import Run
     from agent.domain.session import Session
+    from agent.memory.session_file import SessionFolders
     from agent.store.protocol import Store
 
 FOLDER = "versions"
+FOLDER_KEPT = f"{FOLDER}/"
 SLACK = 5  # snapshots beyond the wanted ones before any is forgotten: that reads every listing
 MEGABYTE = 1 << 20
 WARM = 8  # sessions whose files need not be read from disk to see that nothing has changed
@@ -43,10 +47,14 @@ class Offer:
 
 
 class Versions:
-    """Earlier states of all sessions. `runs` snapshots of each are kept, in at most about `megabytes`; 0 keeps none."""
+    """Earlier states of all sessions. `runs` snapshots of each are kept, in at most about `megabytes`; 0 keeps none.
 
-    def __init__(self, store: Store, runs: int, megabytes: int) -> None:
+    `files` has the sessions' files the same on every host: what is looked at is fetched, what is noted is kept first.
+    """
+
+    def __init__(self, store: Store, runs: int, megabytes: int, files: SessionFolders | None = None) -> None:
         self._store = store
+        self._files = files
         self._runs = runs
         self._most_bytes = megabytes * MEGABYTE
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -59,8 +67,11 @@ class Versions:
         return self._runs > 0
 
     # --- around a run -------------------------------------------------------------------------------------------
-    async def before(self, run: Run, session: Session) -> None:
-        """Note what the workspace holds, once for each run; committed when this returns. Never fails a run."""
+    async def before(self, run: Run, session: Session, keep: Callable[[str], Awaitable[None]] | None = None) -> None:
+        """Note what the workspace holds, once for each run; committed when this returns. Never fails a run.
+
+        `keep` has it everywhere before it is noted.
+        """
         if not self.on or run.id in self._begun:
             return
         async with self._locks[session.id]:
@@ -68,6 +79,8 @@ class Versions:
                 return
             if await self._store.snapshot_of(run.id) is None:
                 digest = await self._noted(session)
+                if keep is not None:
+                    await keep("")
                 await self._store.add_snapshot(Snapshot(session.id, run.id, digest))
             self._begun.add(run.id)
 
@@ -78,9 +91,23 @@ class Versions:
         async with self._locks[session.id]:
             self._begun.discard(run.id)
             digest = await self._noted(session)
+            await self._keep(session)
             if digest:
                 await self._store.close_snapshot(run.id, digest)
-            await self._prune(session.id, self._kept(session.folder))
+            await self._prune(session.id, session.folder)
+
+    # --- on several hosts ---------------------------------------------------------------------------------------
+    async def _fetch(self, session: Session | None) -> None:
+        if self._files is not None and session is not None:
+            await self._files.fetch(session, FOLDER_KEPT)
+
+    async def _keep(self, session: Session | None) -> None:
+        if self._files is not None and session is not None:
+            await self._files.keep(session)
+
+    def _writing(self, session: Session) -> AbstractAsyncContextManager[None]:
+        """Have the files here as they are everywhere, and everywhere as the block leaves them."""
+        return contextlib.nullcontext() if self._files is None else self._files.writing(session, FOLDER_KEPT)
 
     async def _noted(self, session: Session) -> str:
         """Return the digest of what the workspace holds; "" when it can't be kept, which is logged."""
@@ -126,6 +153,7 @@ class Versions:
 
     async def way(self, snapshot: Snapshot, session: Session) -> Way:
         """Return what undoing a run would do now. Raises Damaged or TooMuch."""
+        await self._fetch(session)
         async with self._locks[session.id]:
             return await self._way(snapshot, session)
 
@@ -149,7 +177,7 @@ class Versions:
 
         `key` names the message that tells what came of it. Raises Damaged, TooMuch.
         """
-        async with self._locks[session.id]:
+        async with self._writing(session), self._locks[session.id]:
             snapshot = await self._store.get_snapshot(offer.snapshot.id)
             if snapshot is None or snapshot.state != "taken":
                 return False
@@ -161,7 +189,7 @@ class Versions:
 
     async def take_back(self, restoration: Restoration, run: Run, session: Session, by: str, key: str) -> bool:
         """Take back what was put back; False when nothing is left to take back. Raises Damaged, TooMuch."""
-        async with self._locks[session.id]:
+        async with self._writing(session), self._locks[session.id]:
             current = await self._store.get_restoration(restoration.id)
             if current is None or current.state != "done":
                 return False
@@ -185,6 +213,7 @@ class Versions:
         """Put files back, then note it and tell it in one transaction; it may have been begun before a crash."""
         outcome = await asyncio.to_thread(self._put_back, restoration, session)
         outcome.left += stays
+        await self._keep(session)
         message = wording.told(run, restoration, outcome, key)
         await self._store.finish_restoration(restoration, outcome.done, [message])
 
@@ -199,7 +228,7 @@ class Versions:
             try:
                 run = await self._store.get_run(restoration.run_id)
                 session = await open_session(restoration.session_id)
-                async with self._locks[session.id]:
+                async with self._writing(session), self._locks[session.id]:
                     key = await self._store.get_value(key_of(run.id)) or f"undo:{run.id}"
                     await self._carry_out(restoration, run, session, key)
             except (DirigentError, SandboxError, OSError) as error:
@@ -209,20 +238,27 @@ class Versions:
     async def forget_older(self, seconds: float) -> None:
         """Forget snapshots that are older than so many seconds, and the bytes that only they need."""
         limit = time.time() - seconds
-        folders = {one["id"]: one["folder"] for one in await self._store.sessions()}
+        folders = {one["id"]: self._folder(one) for one in await self._store.sessions()}
         for session_id in await self._store.snapshot_sessions(limit):
             if session_id in folders:
                 async with self._locks[session_id]:
-                    await self._prune(session_id, self._kept(folders[session_id]), limit)
+                    await self._prune(session_id, folders[session_id], limit)
 
-    async def _prune(self, session_id: str, kept: KeptFiles, limit: float = 0.0) -> None:
+    def _folder(self, session: Mapping[str, Any]) -> Path:
+        """Return a session's folder on this host; the journal has that of the host where it was heard last."""
+        return Path(session["folder"]) if self._files is None else self._files.folder_of(session["id"])
+
+    async def _prune(self, session_id: str, folder: Path, limit: float = 0.0) -> None:
         snapshots = await self._store.snapshots(session_id)
         if not limit and len(snapshots) <= self._runs + SLACK and len(snapshots) % SLACK:
             return
         wanted = [one for one in snapshots[: self._runs] if one.taken_at >= limit]
         restorations = [one for one in await self._store.restorations(session_id) if one.state != "taken back"]
         try:
-            gone = await asyncio.to_thread(self._trim, kept, wanted, restorations)
+            session = await self._files.open(session_id) if self._files is not None else None
+            await self._fetch(session)
+            gone = await asyncio.to_thread(self._trim, self._kept(folder), wanted, restorations)
+            await self._keep(session)
         except (DirigentError, OSError) as error:
             logger.warning("earlier states of {} could not be tidied: {}", session_id, error)
             return

@@ -200,6 +200,7 @@ async def open_pipeline(
     """
     dest = await rooms.destination()
     session = await rooms.orchestrator.sessions.open(dest.session_id)
+    await rooms.orchestrator.sessions.fetch(session)
     ready = await rooms.pipelines.ready(name, session.profile)
     run = await rooms.orchestrator.open_run(
         session.id,

@@ -241,7 +241,7 @@ def test_every_setting_can_be_given_by_its_variable(home: Path, monkeypatch: pyt
         "bool": lambda: str(setting.default != "true"),
         "path": lambda: str(home / "elsewhere"),
         "secret": lambda: "s3cret-and-long-enough",
-        "text": lambda: {"tracing.sample": "0.5"}.get(
+        "text": lambda: {"tracing.sample": "0.5", "sessions.storage": "s3://bucket/x"}.get(
             setting.key, setting.choices[-1] if setting.choices else "https://other"
         ),
         "list": lambda: "5",
