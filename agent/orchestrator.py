@@ -268,10 +268,10 @@ class OrchestratorRunner(SingleStep):
                     ctx.dropped = (*ctx.dropped, *event.step_ids)
                 elif isinstance(event, Note):
                     live.say(event.text)
-                elif isinstance(event, Answering):
                 elif isinstance(event, Loading):
                     await note_loading(self._store, ctx.run, event.skill)
                     live.say(say(ctx.run.dest.language, USING, name=event.skill.name))
+                elif isinstance(event, Answering):
                     live.hush()
                     await show(event.text)
                 elif isinstance(event, Direct):
@@ -321,11 +321,11 @@ class OrchestratorRunner(SingleStep):
             pictures=seen,
             model=ctx.session.model,
             words=ctx.plan_control,
+            skills=tuple(await asyncio.to_thread(self.skills.usable, ctx.session.profile)),
+            loaded=loaded,
         )
 
     async def _answer(self, ctx: RunContext, live: LivePlan, outcome: Outcome) -> bool:
-            skills=tuple(await asyncio.to_thread(self.skills.usable, ctx.session.profile)),
-            loaded=loaded,
         """Write the answer and end the run: status, answer and last messages in one transaction.
 
         False, with nothing ended, when somebody has meanwhile wanted something different.
