@@ -359,7 +359,9 @@ def _reason(problem: BaseException, place: Place) -> str:
         if place.path and frame.filename.startswith(str(place.path))
     ]
     where = f" (line {lines[-1]})" if lines else ""
-    return f"{type(problem).__name__}: {problem}{where}"
+    missing = isinstance(problem, ModuleNotFoundError)
+    way_on = ". Install the library that it is in where Dirigent's own libraries are" if missing else ""
+    return f"{type(problem).__name__}: {problem}{where}{way_on}"
 
 
 def _digest(path: Path) -> str:

@@ -13,7 +13,8 @@ import json
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,10 +66,17 @@ class Strangers:
 
     def __call__(self, places: Sequence[Place]) -> list[LoadedPlugin]:
         """Return a plugin for each place; `error` says what is wrong. Never raises for a plugin."""
-        found = {place.source: self._at_once(place) for place in places}
-        asked = [one for one in found.values() if isinstance(one, _Asked)]
-        told = in_own_loop(lambda: self._all_described(asked)) if asked else {}
-        return [told[place.source] if isinstance(one := found[place.source], _Asked) else one for place in places]
+        told: dict[str, LoadedPlugin] = {}
+        asked: list[_Asked] = []
+        for place in places:
+            one = self._at_once(place)
+            if isinstance(one, _Asked):
+                asked.append(one)
+            else:
+                told[place.source] = one
+        if asked:
+            told |= in_own_loop(lambda: self._all_described(asked))
+        return _settled(self._config.mcp, [(place, told[place.source]) for place in places])
 
     def _at_once(self, place: Place) -> LoadedPlugin | _Asked:
         """Return a plugin that is trusted or known; else what there is to ask."""
@@ -188,6 +196,27 @@ class Strangers:
                 _remove(left)
 
 
+def _settled(servers: Iterable[str], found: Sequence[tuple[Place, LoadedPlugin]]) -> list[LoadedPlugin]:
+    """Return the plugins; of those that give themselves the name of another, none but who has it by its file keeps it.
+
+    What the owner has said and agreed to is kept by name: nobody may slip into one.
+    """
+    by_file = {name.casefold(): f"the MCP server {name}" for name in servers}
+    by_file |= {place.name.casefold(): place.source for place, _ in reversed(found)}
+    named = Counter(plugin.name.casefold() for _, plugin in found)
+    settled = []
+    for place, plugin in found:
+        name = plugin.name.casefold()
+        own = name == place.name.casefold() or (plugin.trusted and name not in by_file)
+        if own or (name not in by_file and named[name] == 1):
+            settled.append(plugin)
+            continue
+        others = [other.source for other, one in found if one.name.casefold() == name and other is not place]
+        reason = f"the name '{plugin.name}' is that of {by_file.get(name) or others[0]}; give it another one."
+        settled.append(_broken(place, plugin.error or reason, plugin.sha256))
+    return settled
+
+
 def _made(asked: _Asked, said: object) -> LoadedPlugin:
     plugin = plugin_of(said, source=asked.place.source, sha256=asked.sha256)
     return replace(plugin, note=asked.note) if asked.note else plugin
@@ -195,11 +224,14 @@ def _made(asked: _Asked, said: object) -> LoadedPlugin:
 
 def _value(result: JobResult) -> object:
     """Return what a plugin said. Raises PluginError with what went wrong."""
+    ended = f"its import ended the process ({result.status}, code {result.code})"
     if result.failure is not None:
+        if result.failure.get("type") == "NoResult":
+            raise PluginError(f"{ended}.")
         raise PluginError(seen(f"{result.failure.get('type', '')}: {result.failure.get('message', '')}"))
     if result.ok:
         return result.value
-    ending = ENDINGS.get(result.status.value, f"its import ended the process ({result.status}, code {result.code})")
+    ending = ENDINGS.get(result.status.value, ended)
     said = seen(result.stderr.text[-400:].strip())
     raise PluginError(f"{ending}." + (f" It said: {said}" if said else ""))
 
