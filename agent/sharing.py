@@ -252,9 +252,10 @@ class Sharing(Spending, Leases, ABC):
         tidying = tidy_daily(self._store, self._config.limits.keep_days, self.versions.forget_older)
         async with asyncio.TaskGroup() as group:
             group.create_task(tidying)
-            group.create_task(self._keep_watch())
+            group.create_task(self.keep_watch())
 
-    async def _keep_watch(self) -> None:
+    async def keep_watch(self) -> None:
+        """Look for runs that nobody has, and for workers, until cancelled; several may do it."""
         told: set[int] = set()
         while True:
             try:

@@ -130,7 +130,9 @@ async def connected(app: App, terminal: Terminal) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     terminal.leave = main.cancel
     await app.add_channel(terminal)
-    sender = asyncio.create_task(app.sender.run(), name="outbox")
+    works = [asyncio.create_task(app.sender.run(), name="outbox")]
+    if app.engine.elsewhere:
+        works.append(asyncio.create_task(app.orchestrator.keep_watch(), name="watch"))
     loop.add_signal_handler(signal.SIGINT, terminal.interrupt)
     loop.add_signal_handler(signal.SIGTERM, main.cancel)
     try:
@@ -138,8 +140,9 @@ async def connected(app: App, terminal: Terminal) -> AsyncIterator[None]:
     finally:
         loop.remove_signal_handler(signal.SIGINT)
         loop.remove_signal_handler(signal.SIGTERM)
-        sender.cancel()
-        await asyncio.gather(sender, return_exceptions=True)
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
         await terminal.close()
 
 

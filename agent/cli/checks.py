@@ -112,6 +112,29 @@ async def check_store(config: AppConfig) -> Finding:
     return Finding("journal", "ok", f"{said}; kept in PostgreSQL" if config.store is not None else said)
 
 
+async def check_workers(config: AppConfig) -> Finding:
+    """Say how many workers live, where they do the work, and how much waits for them."""
+    from agent.parts import make_engine
+
+    if config.engine == "local":
+        return Finding("workers", "ok", "none needed: `dirigent serve` and `chat` do the work")
+    engine = make_engine(config)
+    try:
+        await engine.start(_nothing)
+        load = await engine.load()
+    finally:
+        await engine.stop()
+    work = f"{load.at_work} runs at work, {load.waiting} waiting"
+    if not load.workers:
+        return Finding("workers", "fail", f"none is running; {work}", "dirigent worker")
+    alive = ", ".join(f"{one.name.rpartition('/')[0]} ({one.at_work} of {one.slots})" for one in load.workers)
+    return Finding("workers", "ok", f"{len(load.workers)} alive: {alive}; {work}")
+
+
+async def _nothing(_run_id: int) -> None:
+    """Work on nothing: who only looks is no worker."""
+
+
 async def check_sandbox(config: AppConfig) -> Finding:
     """Try what this machine can wall off, or ask the sidecar; say what programs may reach."""
     from agent.parts import sandbox_policy

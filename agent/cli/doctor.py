@@ -53,6 +53,7 @@ async def findings(config: AppConfig) -> AsyncIterator[Finding]:
         ("disk", lambda: checks.check_disk(config)),
         ("time", lambda: checks.check_time(config)),
         ("journal", lambda: checks.check_store(config)),
+        ("workers", lambda: checks.check_workers(config)),
         ("sandbox", lambda: checks.check_sandbox(config)),
         ("files", checks.check_files),
         ("sessions", lambda: checks.check_sessions(config)),

@@ -11,50 +11,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
+import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
-from procrastinate import App, PsycopgConnector
+from procrastinate import App
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, JobAborted
 from procrastinate.job_context import AbortReason, JobContext
-from procrastinate.jobs import DeleteJobCondition, Job
-from procrastinate.manager import JobManager
-from procrastinate.retry import BaseRetryStrategy, RetryDecision
-from procrastinate.schema import SchemaManager, migrations_path
+from procrastinate.jobs import DeleteJobCondition
 from procrastinate.worker import Worker
 
 from agent.engine import statements as sql
-from agent.engine.owner import own_name
+from agent.engine.jobs import AGAIN_SECONDS, Back, Jobs, Sends, connector_of, prepare, until_done
 from agent.engine.protocol import ALL, Load, WorkerSeen
 from agent.errors import JournalFailed, may_pass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from procrastinate.jobs import Status
-    from procrastinate.manager import NotificationCallback
-
     from agent.engine.protocol import Hears, Work
 
 RUN, LATER = "dirigent.run", "dirigent.later"
 BEAT_SECONDS = 3.0
 DEAD_SECONDS = 12.0
 LOOK_SECONDS = 1.0  # a run that comes while the queue is looked through may not be heard of
-AGAIN_SECONDS = 1.0  # until what the database refused is tried once more
-TROUBLE_SECONDS = 5.0  # until a run that the machine's troubles ended is taken up again
 CANCEL_SECONDS = 30.0
 FLUSH_SECONDS = 5.0
 POLL_SECONDS = 0.1
-IDLE_IN_TRANSACTION = 20_000  # milliseconds, of a process that was stopped in the middle
 FIRST = -1e18
-_SCHEME = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
-
-Sends = Callable[[], Awaitable[object]]
 
 
 class DistributedEngine:
@@ -83,11 +68,11 @@ class DistributedEngine:
         self._drain = drain_seconds
         self._dead = dead_seconds
         self._own = secrets.token_hex(8)
-        self._connector = _connector(url)
+        self._connector = connector_of(url)
         self._app = App(connector=self._connector)
-        self._jobs = self._app.job_manager = _Jobs(self._connector, runs_per_user, runs_total)
-        self._app.task(name=RUN, pass_context=True, retry=_Back())(self._carry_out)
-        self._app.task(name=LATER, retry=_Back())(self._now)
+        self._jobs = self._app.job_manager = Jobs(self._connector, runs_per_user, runs_total)
+        self._app.task(name=RUN, pass_context=True, retry=Back())(self._carry_out)
+        self._app.task(name=LATER, retry=Back())(self._now)
         self._work: Work | None = None
         self._hears: Hears | None = None
         self._abandoned: Work | None = None
@@ -102,9 +87,10 @@ class DistributedEngine:
     async def start(self, work: Work, *, hears: Hears | None = None, abandoned: Work | None = None) -> None:
         """Begin; see Engine.start. Raises JournalFailed when the database can't be reached."""
         self._work, self._hears, self._abandoned = work, hears, abandoned
+        logging.getLogger("procrastinate").setLevel(logging.WARNING)  # what it does all day is its own affair
         try:
             await self._connector.open_async()
-            await _prepare(self._connector)
+            await prepare(self._connector)
         except Exception as error:
             raise JournalFailed(f"The queue of runs can't be opened: {type(error).__name__}: {error}") from error
         self._tasks = [asyncio.create_task(self._send_on()), asyncio.create_task(self._listen())]
@@ -138,7 +124,7 @@ class DistributedEngine:
     async def cancel(self, run_id: int) -> bool:
         """Cancel a run, wherever it is worked on; see Engine.cancel."""
         await self._flush()
-        held = await self._connector.execute_query_all_async(sql.CANCEL, run=run_id)
+        held = await self._ask(sql.CANCEL, run=run_id)
         ends = time.monotonic() + CANCEL_SECONDS
         looked = time.monotonic()
         while await self._still_held(held) and time.monotonic() < ends:
@@ -156,13 +142,13 @@ class DistributedEngine:
     async def known(self) -> set[int]:
         """See Engine.known."""
         await self._flush()
-        return {row["run"] for row in await self._connector.execute_query_all_async(sql.KNOWN)}
+        return {row["run"] for row in await self._ask(sql.KNOWN)}
 
     async def load(self) -> Load:
         """See Engine.load."""
-        counted = await self._connector.execute_query_one_async(sql.LOAD)
-        workers = await self._connector.execute_query_all_async(sql.WORKERS, seconds=self._dead)
-        return Load(**counted, workers=tuple(WorkerSeen(**row) for row in workers))
+        counted = await self._ask(sql.LOAD)
+        workers = await self._ask(sql.WORKERS, seconds=self._dead)
+        return Load(**counted[0], workers=tuple(WorkerSeen(**row) for row in workers))
 
     async def idle(self) -> None:
         """See Engine.idle."""
@@ -186,12 +172,21 @@ class DistributedEngine:
             await asyncio.wait(self._tasks)
         await self._connector.close_async()
 
+    async def _ask(self, query: Any, **arguments: Any) -> list[dict[str, Any]]:
+        try:
+            found: list[dict[str, Any]] = await self._connector.execute_query_all_async(query, **arguments)
+        except ConnectorException as error:
+            raise JournalFailed(
+                "The queue of runs can't be reached just now.", hint="Try again in a moment."
+            ) from error
+        return found
+
     # --- to the database, in order --------------------------------------------------------------------------------
     async def _send_on(self) -> None:
         """Send what was submitted and told, in order; while the database can't be reached it waits."""
         while True:
             send = await self._outgoing.get()
-            await _until_done(send, "a run can't be queued")
+            await until_done(send, "a run can't be queued")
             self._outgoing.task_done()
 
     async def _flush(self) -> None:
@@ -305,120 +300,5 @@ class DistributedEngine:
     async def _still_held(self, jobs: list[dict[str, Any]]) -> bool:
         if not jobs:
             return False
-        held = await self._connector.execute_query_all_async(sql.HELD, jobs=[job["id"] for job in jobs])
+        held = await self._ask(sql.HELD, jobs=[job["id"] for job in jobs])
         return any(job in held for job in jobs)
-
-
-class _Jobs(JobManager):
-    """The library's queue, with our order and limits; what the database refuses for a while does not end a worker."""
-
-    def __init__(self, connector: PsycopgConnector, per_user: int, slots: int) -> None:
-        super().__init__(connector)
-        self._per_user = per_user
-        self._slots = slots
-        self.draining = False
-        self.held: dict[int, tuple[int, asyncio.Task[Any]]] = {}
-
-    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:  # noqa: ARG002  # we have one
-        if self.draining:
-            return None
-        try:
-            rows = await self.connector.execute_query_all_async(sql.FETCH, worker=worker_id, per_user=self._per_user)
-        except Exception as error:
-            logger.warning("The queue of runs can't be read: {}", error)
-            return None
-        return Job.from_row(rows[0]) if rows else None
-
-    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:  # noqa: ARG002, FBT001  # deleted, always
-        await self._until_done(sql.FINISH, job=job.id, attempts=job.attempts)
-
-    async def retry_job(self, job: Job, retry_at: datetime | None = None, *_: Any, **_others: Any) -> None:
-        pause = 0.0 if retry_at is None else max(0.0, (retry_at - datetime.now(UTC)).total_seconds())
-        await self._until_done(sql.PUT_BACK, job=job.id, attempts=job.attempts, seconds=pause)
-
-    async def register_worker(self) -> int:
-        worker_id = await super().register_worker()
-        await self._beat(worker_id)
-        return worker_id
-
-    async def update_heartbeat(self, worker_id: int) -> None:
-        """Say that this worker lives, and stop what has been taken over by others meanwhile."""
-        try:
-            await self._beat(worker_id)
-            rows = await self.connector.execute_query_all_async(sql.HELD, jobs=list(self.held))
-        except Exception as error:
-            logger.warning("The worker could not say that it lives: {}", error)
-            return
-        ours = {row["id"]: row["attempts"] for row in rows}
-        for number, (attempts, task) in list(self.held.items()):
-            if ours.get(number) != attempts:
-                logger.warning("A run was taken over by another worker; its work here ends")
-                task.cancel()
-
-    async def _beat(self, worker_id: int) -> None:
-        await self.connector.execute_query_async(sql.BEAT, worker=worker_id, name=own_name(), slots=self._slots)
-
-    async def listen_for_jobs(
-        self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
-    ) -> None:
-        while True:
-            try:
-                await super().listen_for_jobs(on_notification=on_notification, queues=queues)
-            except Exception as error:
-                logger.warning("New runs are noticed late: {}", error)
-            await asyncio.sleep(AGAIN_SECONDS)
-
-    async def _until_done(self, query: Any, **arguments: Any) -> None:
-        await _until_done(lambda: self.connector.execute_query_async(query, **arguments), "the queue can't be written")
-
-
-class _Back(BaseRetryStrategy):
-    """A run that was cut off when its worker ended is put back at once, one that met the machine's troubles later."""
-
-    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:  # noqa: ARG002
-        if isinstance(exception, asyncio.CancelledError):
-            return RetryDecision(retry_in={"seconds": 0})
-        return RetryDecision(retry_in={"seconds": int(TROUBLE_SECONDS)}) if may_pass(exception) else None
-
-
-async def _until_done(send: Sends, trouble: str) -> None:
-    """Have the database do something, however long that takes."""
-    while True:
-        try:
-            await send()
-        except ConnectorException as error:
-            logger.warning("{}: {}", trouble, error)
-        else:
-            return
-        await asyncio.sleep(AGAIN_SECONDS)
-
-
-def _connector(url: str) -> PsycopgConnector:
-    options = f"-c search_path={sql.SCHEMA} -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION}"
-    return PsycopgConnector(
-        conninfo=_SCHEME.sub("postgresql://", url),
-        kwargs={"options": options, "application_name": "dirigent_queue"},
-        min_size=1,
-        max_size=4,
-        timeout=10.0,
-    )
-
-
-async def _prepare(connector: PsycopgConnector) -> None:
-    """Make the queue's tables, or bring them up to date; by one process at a time."""
-    async with connector.pool.connection() as connection:
-        await connection.execute(sql.ALONE)
-        await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {sql.SCHEMA}")
-        await connection.execute(sql.VERSION_TABLE)
-        found = await (await connection.execute(sql.VERSION)).fetchone()
-        library, ours = found or ("", 0)
-        migrations = sorted(path.name for path in migrations_path.glob("*.sql"))
-        if not library:
-            await connection.execute(SchemaManager.get_schema())
-        for name in [name for name in migrations if library and name > library]:
-            await connection.execute((migrations_path / name).read_bytes())
-        if ours < sql.OURS:
-            await connection.execute(sql.FUNCTIONS)
-        if (migrations[-1] > library) or ours < sql.OURS:
-            newest = {"library": max(library, migrations[-1]), "ours": max(ours, sql.OURS)}
-            await connection.execute(sql.SET_VERSION, newest)

@@ -76,7 +76,7 @@ class Engine(Protocol):
         """Have every other process hear this that listens now; whoever must not miss it looks into the journal."""
 
     async def known(self) -> set[int]:
-        """Return the runs that are queued, at work, or to be submitted later."""
+        """Return the runs that are queued or at work."""
 
     async def load(self) -> Load:
         """Return how much there is to do, and who does it."""

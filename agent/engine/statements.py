@@ -139,7 +139,10 @@ UPDATE procrastinate_jobs SET abort_requested = true
 WHERE status = 'doing' AND (args->>'run')::bigint = %(run)s AND lock IS NOT NULL
 RETURNING id, attempts
 """
-KNOWN = "SELECT DISTINCT (args->>'run')::bigint AS run FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"
+KNOWN = """
+SELECT DISTINCT (args->>'run')::bigint AS run FROM procrastinate_jobs
+WHERE status IN ('todo', 'doing') AND lock IS NOT NULL
+"""
 LOAD = """
 SELECT count(*) FILTER (WHERE status = 'todo' AND lock IS NOT NULL) AS waiting,
        count(*) FILTER (WHERE status = 'doing') AS at_work
