@@ -42,7 +42,6 @@ COMMANDS = {
     "settings": "list every setting with its default and what it means",
     "migrate-store": "copy the journal into another database, such as PostgreSQL, and prove the copy equal",
     "migrate-sessions": "copy the files of all conversations into another folder, or S3-compatible storage",
-    "migrate-sessions": "copy the files of all conversations into another folder, or S3-compatible storage",
     "test": "run Dirigent's own tests",
     "version": "say which version this is",
 }
@@ -50,7 +49,6 @@ MODULES = {
     "deploy": "deploying",
     "test": "testing",
     "migrate-store": "migrating",
-    "migrate-sessions": "moving",
     "migrate-sessions": "moving",
     "export": "exporting",
     "import": "importing",
