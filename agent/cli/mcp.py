@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   dirigent mcp add clock -- mcp-server-time
-  dirigent mcp add files -- npx -y @modelcontextprotocol/server-filesystem .
+  dirigent mcp add disk --network registry.npmjs.org -- npx -y @modelcontextprotocol/server-filesystem .
   dirigent mcp add tracker --url https://mcp.example.org/mcp --bearer TRACKER_TOKEN
-  dirigent mcp add mail --secret MAIL_KEY --network api.mail.example -- node /opt/mail/server.js
+  dirigent mcp add mail --secret MAIL_KEY --network api.mail.example --folder /opt/mail -- node /opt/mail/server.js
   dirigent mcp                       which there are, and what is held back
   dirigent mcp check                 starts each, and says what works and what has changed
   dirigent mcp accept tracker        looks at what has changed, and asks
@@ -56,6 +56,7 @@ def parser(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
     made.add_argument("--secret", action="append", default=[], metavar="NAME", help="add: a secret for the command")
     made.add_argument("--env", action="append", default=[], metavar="NAME", help="add: a variable for the command")
     made.add_argument("--network", action="append", default=[], metavar="HOST", help="add: a host it may reach")
+    made.add_argument("--folder", action="append", default=[], metavar="DIR", help="add: a folder it needs, read-only")
     made.add_argument("--tool", action="append", default=[], metavar="TOOL", help="add: only these tools")
     made.add_argument("--deny", action="append", default=[], metavar="TOOL", help="add: all but these tools")
     made.add_argument("--yes", action="store_true", help="add, accept: agree without being asked")
@@ -147,6 +148,7 @@ def _values(arguments: argparse.Namespace) -> dict[str, Any]:
         "secrets": arguments.secret,
         "env": arguments.env,
         "network": arguments.network,
+        "folders": arguments.folder,
         "tools": arguments.tool,
         "denied": arguments.deny,
     }

@@ -336,6 +336,13 @@ class AppConfig(BaseSettings):
         return self.home.expanduser().absolute()
 
     @property
+    def server_folders(self) -> tuple[Path, ...]:
+        """The folders that are shown inside for MCP servers, never one that holds the home or lies in it."""
+        told = [Path(one).expanduser().absolute() for server in self.mcp.values() for one in server.folders]
+        home = self.folder
+        return tuple(one for one in told if not (home.is_relative_to(one) or one.is_relative_to(home)))
+
+    @property
     def sessions_folder(self) -> Path:
         """Where each session has its folder on this machine, expanded and absolute."""
         chosen = self.sessions.folder

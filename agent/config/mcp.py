@@ -51,6 +51,9 @@ class McpServer(BaseModel):
     """Names of variables of Dirigent's own environment that the `command` gets as well."""
     network: tuple[Host, ...] = ()
     """Hosts that the `command` may reach, as `host`, `host:port` or `*.host`."""
+    folders: tuple[str, ...] = ()
+    """Folders of this machine that the `command` needs, such as that of its program; everything inside can read them.
+    What lies in /usr, and the libraries of Dirigent's own Python, are there anyway."""
     tools: tuple[str, ...] = ("*",)
     """Tools that may be used, by the server's own names."""
     denied: tuple[str, ...] = ()
@@ -81,7 +84,7 @@ class McpServer(BaseModel):
 
     def _check_belongings(self) -> None:
         of_url = {"bearer": self.bearer, "headers": self.headers, "private": self.private}
-        of_command = {"secrets": self.secrets, "env": self.env, "network": self.network}
+        of_command = {"secrets": self.secrets, "env": self.env, "network": self.network, "folders": self.folders}
         for name, value in (of_url if self.command else of_command).items():
             if value:
                 raise ValueError(f"{name} is for a server with a {'url' if self.command else 'command'}")

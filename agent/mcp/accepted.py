@@ -134,7 +134,7 @@ def difference(accepted: Listing, now: Listing) -> Difference:
 def identity(settings: McpServer) -> str:
     """Return the hash of what is started or called, and with what: with another one nothing is accepted any more."""
     kept = settings.model_dump(
-        mode="json", include={"command", "url", "secrets", "env", "bearer", "headers", "network"}
+        mode="json", include={"command", "url", "secrets", "env", "bearer", "headers", "network", "folders"}
     )
     return _digest(kept)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -44,6 +45,10 @@ def remark(config: AppConfig, name: str) -> str:
 
 def _plugin(config: AppConfig, name: str, settings: McpServer) -> LoadedPlugin:
     source = source_of(name)
+    for folder in settings.folders:
+        if Path(folder).expanduser().absolute() not in config.server_folders:
+            said = f"the folder {folder} holds Dirigent's home, or lies in it, and is not shown inside"
+            return LoadedPlugin(name, source, error=f"{said}: take it out of [mcp.{name}]")
     try:
         listing = accepted(config.folder, name)
     except ConfigError as error:
