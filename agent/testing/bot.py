@@ -15,6 +15,7 @@ from agent.app import App, build_app
 from agent.catalogue import Catalogue
 from agent.config import AppConfig
 from agent.domain.messages import Attachment, Destination, InboundMessage, MessageKind, OutboundMessage
+from agent.mcp.plugins import mcp_plugins
 from agent.testing.scripted import ScriptedLLM
 from plugins.api import Output, ToolFailure, spec_of
 from plugins.loader import discover, from_functions
@@ -128,9 +129,9 @@ def _result(value: Any, ctx: PlainContext, changes: tuple[FileChange, ...]) -> J
 class Bot:
     """Dirigent with a scripted model. Use it as an async context manager, or through the `bot` fixture of our tests.
 
-    `tools` are functions marked with `@tool`; `builtin` adds the plugins that come with Dirigent (then in the real
-    sandbox). `offline=True` leaves the model out. `statuses` holds step id → status of the newest run, as of the last
-    answer. `mode` is `policy.mode` where the settings say nothing of it.
+    `tools` are functions marked with `@tool`; `builtin` adds the plugins that come with Dirigent, and `mcp` servers
+    whose tools were accepted (with both in the real sandbox). `offline=True` leaves the model out. `statuses` holds
+    step id → status of the newest run, as of the last answer. `mode` is `policy.mode` where the settings say nothing of it.
     """
 
     mode = "normal"
@@ -152,8 +153,8 @@ class Bot:
         self._tools = list(tools)
         plugins = [from_functions("test", self._tools)] if self._tools else []
         found = discover(entry_points=False) if builtin else []
-        boxes: Any = None if builtin else PlainBoxes(self._tools)
-        catalogue = Catalogue([*plugins, *found])
+        boxes: Any = None if builtin or self.config.mcp else PlainBoxes(self._tools)
+        catalogue = Catalogue([*plugins, *found, *mcp_plugins(self.config)])
         self.app: App = build_app(self.config, llm=None if offline else self.llm, catalogue=catalogue, boxes=boxes)
 
     async def __aenter__(self) -> Self:
