@@ -32,7 +32,7 @@ class Sessions(BaseModel):
     empty folders are not kept. `dirigent migrate-sessions` takes files there and back."""
     endpoint: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None = None
     """Root of the storage's server, such as `http://minio:9000`; default: Amazon's."""
-    region: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "us-east-1"
+    region: str = "us-east-1"
     """The storage's region."""
     access_key: SecretStr | None = None
     """The storage's access key id; without it what AWS_ACCESS_KEY_ID or the machine's own role says."""
@@ -47,8 +47,6 @@ class Sessions(BaseModel):
     def _fits(self) -> Self:
         if self.folder is not None and self.storage:
             raise ValueError("takes either folder or storage")
-        if (self.access_key is None) != (self.secret_key is None):
-            raise ValueError("access_key and secret_key belong together")
         return self
 
     @property

@@ -172,6 +172,9 @@ def _etag(meta: Any) -> str:
 
 def open_objects(settings: Sessions) -> Objects:
     """Return the objects that `[sessions]` names. Nothing is called yet. Raises StorageUnusable for odd settings."""
+    if (settings.access_key is None) != (settings.secret_key is None):
+        said = "sessions.access_key and sessions.secret_key belong together, and one of them is missing."
+        raise StorageUnusable(said, hint=HINT)
     bucket, _, prefix = settings.address.removeprefix("s3://").partition("/")
     given: dict[str, Any] = {
         "region": settings.region,
