@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 from sqlalchemy import Column, MetaData, Table, Text, inspect, select
 from sqlalchemy import text as sql
+from sqlalchemy.exc import OperationalError
 
 from agent.errors import ConfigError
 from agent.store.dialect import READS, WRITES, driver_of, engine_of, file_of
@@ -114,17 +115,33 @@ def _migrate(connection: Connection, revision: str, file: Path | None) -> None:
 
     config = migrations(connection)
     _refuse_newer(config, revision, file)
-    if file is not None:
-        backup(connection, file, revision)
+    kept = backup(connection, file, revision) if file is not None else None
     logger.info("Migrating the journal from schema {} to {}.", revision, HEAD)
     is_sqlite = connection.dialect.name == "sqlite"
     if is_sqlite:  # a table that is rebuilt would otherwise take the rows that point to it along
         _pragma(connection, "PRAGMA foreign_keys=OFF")
     with connection.begin():
         if found(connection)[0] != HEAD:  # another process may have done it while this one waited
-            command.upgrade(config, "head")
+            with _told_how_to_go_back(revision, kept):
+                command.upgrade(config, "head")
     if is_sqlite:
         _pragma(connection, "PRAGMA foreign_keys=ON")
+
+
+@contextlib.contextmanager
+def _told_how_to_go_back(revision: str, kept: Path | None) -> Iterator[None]:
+    """Say what a migration that fails has left: nothing. What may pass (a full disk) is said by those who know it."""
+    try:
+        yield
+    except (MemoryError, OSError, OperationalError):
+        raise
+    except Exception as error:
+        logger.opt(exception=error).error("the migration failed")
+        copy = f" A copy is at {kept}." if kept else ""
+        raise ConfigError(
+            f"The journal could not be brought from schema {revision} to {HEAD}: {type(error).__name__}: {error}",
+            hint=f"It is as it was before.{copy} The earlier version of Dirigent goes on with it.",
+        ) from error
 
 
 def migrations(connection: Connection) -> Any:

@@ -20,9 +20,12 @@ OWNER = 11
 
 
 async def started(
-    home: Path, telegram: FakeTelegram, *words: str, model: FakeOpenAI | None = None
+    home: Path, telegram: FakeTelegram, *words: str, model: FakeOpenAI | None = None, **settings: str
 ) -> asyncio.subprocess.Process:
-    """Start a command of Dirigent in a home of its own, with this model server or none."""
+    """Start a command of Dirigent in a home of its own, with this model server or none.
+
+    `settings` are further environment values, such as `DIRIGENT_POLICY__MODE`.
+    """
     environment = {
         "PATH": os.environ["PATH"],
         "DIRIGENT_HOME": str(home),
@@ -37,16 +40,17 @@ async def started(
             "OPENAI_API_KEY": "test-key",
             "OPENAI_BASE_URL": model.base_url,
         }
+    environment |= settings
     quiet = asyncio.subprocess.DEVNULL
     return await asyncio.create_subprocess_exec(sys.executable, "-m", "agent", *words, env=environment, stdout=quiet)
 
 
 @asynccontextmanager
 async def serving(
-    home: Path, telegram: FakeTelegram, model: FakeOpenAI | None = None
+    home: Path, telegram: FakeTelegram, model: FakeOpenAI | None = None, **settings: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run `dirigent serve`; the end of the block kills it with SIGKILL."""
-    process = await started(home, telegram, "serve", model=model)
+    process = await started(home, telegram, "serve", model=model, **settings)
     try:
         yield process
     finally:
