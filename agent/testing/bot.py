@@ -131,7 +131,8 @@ class Bot:
 
     `tools` are functions marked with `@tool`; `builtin` adds the plugins that come with Dirigent, and `mcp` servers
     whose tools were accepted (with both in the real sandbox). `offline=True` leaves the model out. `statuses` holds
-    step id → status of the newest run, as of the last answer. `mode` is `policy.mode` where the settings say nothing of it.
+    step id → status of the newest run, as of the last answer. `mode` is `policy.mode` where the settings say nothing of
+    it.
     """
 
     mode = "normal"
