@@ -31,7 +31,7 @@ SECRETS = "secrets"
 SESSIONS = "sessions"
 MANIFEST = "MANIFEST.json"
 FORMAT = 1
-LEFT_OUT = frozenset({"bells", "logs", "locks", "mirror"})  # of this process, or only of interest here
+LEFT_OUT = frozenset({"bells", "described", "logs", "locks", "mirror"})  # of this process, or only of interest here
 CHUNK = 1 << 20
 MOST_MANIFEST = 256 << 20
 

@@ -62,6 +62,8 @@ class Strangers:
         self._config = config
         self._again = again
         self._folder = config.folder / FOLDER
+        # A sidecar shares the sessions' folder with us, and no other.
+        self._work = self._folder if config.sandbox.sidecar is None else config.sessions_folder / f".{FOLDER}"
         self._pins = pins(config.folder)
 
     def __call__(self, places: Sequence[Place]) -> list[LoadedPlugin]:
@@ -123,7 +125,7 @@ class Strangers:
             async with room:
                 found[question.place.source] = await self._described(question)
 
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._work.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._clear_away()
         async with asyncio.TaskGroup() as tasks:
             for question in asked:
@@ -163,7 +165,7 @@ class Strangers:
             output_bytes=PRINTED,
         )
         job = Job("tool", tool=ToolCall(place.source, DESCRIBE, {"name": place.name}), limits=limits)
-        work = Path(tempfile.mkdtemp(prefix=WORK, dir=self._folder))
+        work = Path(tempfile.mkdtemp(prefix=WORK, dir=self._work))
         try:
             async with await open_sandbox(work.name, work, self._policy(place)) as box:
                 if box.rung.name == "E":
@@ -191,7 +193,7 @@ class Strangers:
         """Remove the workspaces that a killed process left."""
         import time
 
-        for left in self._folder.glob(f"{WORK}*"):
+        for left in self._work.glob(f"{WORK}*"):
             if left.lstat().st_mtime < time.time() - OLD_S:
                 _remove(left)
 

@@ -25,6 +25,7 @@ from agent.testing import Bot
 from agent.testing.scripted import step
 from sandbox import canaries
 from tests.journeys.test_plugin_walls import HOSTILE, words
+from tests.sandbox.test_sidecar import is_there, sidecar
 
 ROOT = Path(__file__).parents[2]
 # It knows the canaries backwards only, so that it never finds itself, and tells what it found as its own setting.
@@ -34,10 +35,10 @@ SPY = (
 import json, socket, sys
 from plugins.api import Plugin, tool
 asked = ASKED
-found = []
+found, wanted = [], pattern(asked["backwards"])
 
 def look(what, data):
-    if pattern(asked["backwards"]).search(data):
+    if wanted.search(data):
         found.append(what)
 
 def tries(what, action):
@@ -204,6 +205,27 @@ def _readable(path: Path) -> bool:
         return bool(path.read_bytes())
     except OSError:
         return False
+
+
+async def test_with_a_sidecar_plugins_are_described_there(tmp_path: Path):
+    config = put(tmp_path, good=GOOD, loops="1 / 0\n")
+    (tmp_path / "sessions").mkdir()
+    path = tmp_path / "sidecar.sock"
+    with sidecar(path, tmp_path / "sessions"):
+        await is_there(path)
+        config = config.model_copy(update={"sandbox": config.sandbox.model_copy(update={"sidecar": path})})
+        catalogue = Catalogue.load(config)
+    assert catalogue.find("greet").plugin == "good"
+    assert catalogue.plugin("loops").error == "ZeroDivisionError: division by zero (line 1)"
+    assert not list((tmp_path / "sessions" / ".described").iterdir())
+
+
+async def test_without_the_sidecar_that_is_set_nothing_is_looked_at(tmp_path: Path):
+    config = put(tmp_path, good=GOOD)
+    box = config.sandbox.model_copy(update={"sidecar": tmp_path / "nobody.sock"})
+    plugin = Catalogue.load(config.model_copy(update={"sandbox": box})).plugin("good")
+    assert "No sidecar answers" in (plugin.error or "")
+    assert "trust good" in (plugin.error or "")
 
 
 FORGER = '''"""Forges."""

@@ -26,7 +26,7 @@ import glob, os, re
 from plugins.api import Context, tool
 
 def pattern(backwards):
-    return re.compile(b"|".join(b"".join(b"[%c]" % c for c in word.encode()[::-1]) for word in backwards))
+    return re.compile(b"|".join(b"".join(b"[%c]" % c for c in reversed(word.encode())) for word in backwards))
 
 def memory(of="self"):
     for line in open(f"/proc/{of}/maps"):
