@@ -199,6 +199,7 @@ class Dispatcher:
         if edited is not None:
             args = self._catalogue.validate(spec, edited.args)
             request = relabelled(request, edited)
+        await self._toolbox.settle(self._store, ctx)
         if leaves(spec):
             await look_at_files(self._store, ctx, spec)
         verdict = await self._policy.decide(proposed(ctx, request, spec, args))

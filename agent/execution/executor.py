@@ -225,6 +225,7 @@ class Executor:
             whole, control = consent.whole(spec, args), log.labels | request.control
             exact = consent.digest(spec.full_name, whole)
             call = replace(request, arg_provenance=dict.fromkeys(args, log.labels), control=control)
+            await self._toolbox.settle(self._store, ctx)
             await look_at_files(self._store, ctx, spec)
             verdict = await self._policy.decide(proposed(ctx, call, spec, args))
             labels, control = dict(verdict.labels.args), verdict.labels.control | verdict.labels.files

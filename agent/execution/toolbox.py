@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from agent.catalogue import Catalogue
     from agent.config import AppConfig
     from agent.domain.session import Session
+    from agent.execution.context import RunContext
     from agent.execution.services import Named
     from agent.policy.budget import Budget
+    from agent.store.protocol import Store
     from plugins.api import Memory, ToolSpec
     from sandbox.api import JobResult
     from sandbox.boxes import Boxes
@@ -92,6 +94,15 @@ class Toolbox:
         """Close what host tools share, and end the MCP servers."""
         await self._mcp.close()
         await self._services.close()
+
+    async def settle(self, store: Store, ctx: RunContext) -> None:
+        """Label what MCP servers have written into the workspace after their calls had ended, before it is read."""
+        if not self._mcp.watches(ctx.session):
+            return
+        ctx.file_labels |= await store.labels(ctx.session.id)
+        if late := await self._mcp.late(ctx.session, ctx.file_labels):
+            await store.add_artifacts(ctx.session.id, None, "", late)
+            ctx.file_labels |= {file.path: file.provenance for file in late}
 
     def seconds(self, spec: ToolSpec, wanted: float | None) -> float:
         """Return how long a call may take: the step's word, else the tool's, never more than a run."""
@@ -157,7 +168,10 @@ class Toolbox:
         if source.startswith(SOURCE):
             asked = Asked(call.session, call.spec, call.args, call.step_id, call.seconds, call.report)
             return await self._mcp.call(source, asked)
-        return await (self._on_host(call) if call.spec.host else self._inside(call))
+        try:
+            return await (self._on_host(call) if call.spec.host else self._inside(call))
+        finally:
+            await self._mcp.seen(call.session)
 
     async def _on_host(self, call: Call) -> ExecutorResponse:
         spec = call.spec

@@ -54,11 +54,11 @@ class Changes:
         """Look at the workspace now."""
         return cls(session, await asyncio.to_thread(_look, session))
 
-    async def since(self, deliver: bool) -> tuple[Artifact, ...]:  # noqa: FBT001
+    async def since(self, *, deliver: bool) -> tuple[Artifact, ...]:
         """Return the files that are new or different since; `deliver` says that the person gets them."""
-        return await asyncio.to_thread(self._since, deliver)
+        return await asyncio.to_thread(self._since, deliver=deliver)
 
-    def _since(self, deliver: bool) -> tuple[Artifact, ...]:  # noqa: FBT001
+    def _since(self, *, deliver: bool) -> tuple[Artifact, ...]:
         with Workspace(self.session.workspace) as workspace:
             changed = workspace.diff(self.before, workspace.snapshot())
         return tuple(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
     from agent.mcp.connection import Connection
     from sandbox.boxes import Boxes
 
+DAY = 86_400.0
+
 
 async def look(config: AppConfig, boxes: Boxes, name: str) -> Listing:
     """Return what a server offers now. Raises ToolError when it can't be started or reached."""
     above = config.folder / FOLDER
     above.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _tidy(above)
     folder = Path(tempfile.mkdtemp(prefix=f"looking-{name}-", dir=above))
     session = Session(f"mcp:{folder.name}", folder, Profile())
     session.workspace.mkdir()
@@ -36,6 +41,14 @@ async def look(config: AppConfig, boxes: Boxes, name: str) -> Listing:
     finally:
         await boxes.forget(session.id, session.workspace)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tidy(above: Path) -> None:
+    """Remove what a look that was killed has left behind, a day later."""
+    for left in above.glob("looking-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > DAY:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 async def _without_empty(connection: Connection) -> Listing:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from agent.domain.artifacts import Artifact
 from agent.domain.execution import ExecutorResponse, ResponseStatus
+from agent.domain.provenance import Provenance
 from agent.errors import ConfigError, ToolError
 from agent.mcp.accepted import accepted, identity, note
 from agent.mcp.files import Changes, save
@@ -24,10 +24,11 @@ from agent.mcp.plugins import SOURCE
 from agent.mcp.streams import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from agent.config import AppConfig
     from agent.config.mcp import McpServer
+    from agent.domain.artifacts import Artifact
     from agent.domain.session import Session
     from agent.mcp.accepted import Listing
     from agent.mcp.connection import Connection
@@ -53,6 +54,14 @@ class Asked:
     report: Callable[[Progress], None]
 
 
+@dataclass(slots=True)
+class _Look:
+    """What a session's workspace was like last, and which servers inside may have written into it since."""
+
+    changes: Changes
+    names: set[str] = field(default_factory=set)
+
+
 class Servers:
     """All conversations of this process. Close it in the end; then no server of any session is left."""
 
@@ -62,6 +71,7 @@ class Servers:
         self._live: dict[Key, Connection] = {}
         self._opening: dict[Key, asyncio.Lock] = {}
         self._ender: asyncio.Task[None] | None = None
+        self._looks: dict[str, _Look] = {}
         self._accepted = {name: self._known(name) for name in config.mcp}
 
     async def call(self, source: str, asked: Asked) -> ExecutorResponse:
@@ -75,11 +85,59 @@ class Servers:
             await self._drop((name, asked.session.id))  # it may hang for good
             said = f"{asked.spec.full_name} did not answer within {asked.seconds:g} s."
             response = ExecutorResponse(asked.step_id, ResponseStatus.TIMEOUT, error=said)
-            return await _with_files(response, asked.session, {}, changes)
+            return await self._with_files(name, response, asked.session, {}, changes)
         except ToolError as error:
             response = ExecutorResponse(asked.step_id, ResponseStatus.ERROR, error=error.message, hint=error.hint)
-            return await _with_files(response, asked.session, {}, changes)
-        return await _with_files(_response(asked.step_id, returned), asked.session, returned.files, changes)
+            return await self._with_files(name, response, asked.session, {}, changes)
+        response = _response(asked.step_id, returned)
+        return await self._with_files(name, response, asked.session, returned.files, changes)
+
+    def watches(self, session: Session) -> bool:
+        """Say whether a server inside may have written into a session's files since it was looked at."""
+        return session.id in self._looks
+
+    async def late(self, session: Session, known: Collection[str]) -> tuple[Artifact, ...]:
+        """Return what servers of a session have written since their last call, or since `seen`, with their label.
+
+        `known` are the files that have a label already: a new one among them is somebody else's. A file that was
+        changed counts as theirs in any case.
+        """
+        look = self._looks.get(session.id)
+        if look is None or any(one.calls for key, one in self._live.items() if key[1] == session.id):
+            return ()
+        found = await look.changes.since(deliver=False)
+        await self.seen(session)
+        private = any(self._config.mcp[name].shown_secrets for name in look.names)
+        labels = (Provenance.of(f"{name} (MCP)", trusted=False, private=private) for name in sorted(look.names))
+        label = Provenance.union(labels)
+        return tuple(replace(file, provenance=label) for file in found if not file.created or file.path not in known)
+
+    async def seen(self, session: Session) -> None:
+        """Take what lies in the workspace now for what others have put there."""
+        look = self._looks.get(session.id)
+        if look is not None and not any(key[1] == session.id for key in self._live):
+            del self._looks[session.id]
+        elif look is not None:
+            look.changes = await Changes.begin(session)
+
+    async def _with_files(
+        self,
+        name: str,
+        response: ExecutorResponse,
+        session: Session,
+        files: Mapping[str, bytes],
+        changes: Changes | None,
+    ) -> ExecutorResponse:
+        """Return the response with the files of an answer, and with those that a server inside has written."""
+        saved = await asyncio.to_thread(save, session, files)
+        if changes is None:
+            return replace(response, files=saved)
+        made = await changes.since(deliver=response.success)
+        look = self._looks.setdefault(session.id, _Look(changes))
+        look.names.add(name)
+        look.changes = await Changes.begin(session)
+        known = {file.path for file in saved}
+        return replace(response, files=(*saved, *(file for file in made if file.path not in known)))
 
     async def close(self) -> None:
         """End all servers."""
@@ -209,12 +267,3 @@ def _response(step_id: str, returned: Returned) -> ExecutorResponse:
     text = f"{returned.text}\n{returned.missing}".strip() if returned.missing else returned.text
     status = ResponseStatus.PARTIAL if returned.missing else ResponseStatus.OK
     return ExecutorResponse(step_id, status, output=returned.value, text=text)
-
-
-async def _with_files(
-    response: ExecutorResponse, session: Session, files: Mapping[str, bytes], changes: Changes | None
-) -> ExecutorResponse:
-    saved = await asyncio.to_thread(save, session, files)
-    made: tuple[Artifact, ...] = await changes.since(response.success) if changes is not None else ()
-    known = {file.path for file in saved}
-    return replace(response, files=(*saved, *(file for file in made if file.path not in known)))
