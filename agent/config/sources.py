@@ -28,7 +28,7 @@ Path_ = tuple[str, ...]
 PREFIX, LEVELS, FILE = "DIRIGENT_", "__", "_file"
 GENERIC_ENV = {"OPENAI_API_KEY": "openai_api_key", "OPENAI_BASE_URL": "openai_base_url"}
 # Read by the `./dirigent` wrapper and by tests, not settings.
-OTHER_ENV = frozenset({"DIRIGENT_PYTHON", "DIRIGENT_VENV"})
+OTHER_ENV = frozenset({"DIRIGENT_PYTHON", "DIRIGENT_VENV", "DIRIGENT_TEST_ENGINE", "DIRIGENT_TEST_POSTGRES"})
 SECRET_FILE_BYTES = 65_536
 
 

@@ -16,6 +16,8 @@ from agent.catalogue import Catalogue
 from agent.config import AppConfig
 from agent.domain.messages import Attachment, Destination, InboundMessage, MessageKind, OutboundMessage
 from agent.mcp.plugins import mcp_plugins
+from agent.parts import make_engine
+from agent.testing.engines import settings_of
 from agent.testing.scripted import ScriptedLLM
 from plugins.api import Output, ToolFailure, spec_of
 from plugins.loader import discover, from_functions
@@ -150,13 +152,19 @@ class Bot:
         self.llm = llm or ScriptedLLM()
         self.statuses: dict[str, str] = {}
         self.dest = Destination("test", "1")
-        self.config = AppConfig(home=home, **{"policy": {"mode": self.mode}, **settings})
+        self.config = AppConfig(home=home, **{"policy": {"mode": self.mode}, **settings_of(home), **settings})
         self._tools = list(tools)
         plugins = [from_functions("test", self._tools)] if self._tools else []
         found = discover(entry_points=False) if builtin else []
         boxes: Any = None if builtin or self.config.mcp else PlainBoxes(self._tools)
         catalogue = Catalogue([*plugins, *found, *mcp_plugins(self.config)])
-        self.app: App = build_app(self.config, llm=None if offline else self.llm, catalogue=catalogue, boxes=boxes)
+        self.app: App = build_app(
+            self.config,
+            llm=None if offline else self.llm,
+            catalogue=catalogue,
+            boxes=boxes,
+            engine=make_engine(self.config, works=True),
+        )
 
     async def __aenter__(self) -> Self:
         await self.app.start()

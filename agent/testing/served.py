@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.testing.engines import environment_of, on_workers
 from agent.testing.telegram_world import TOKEN
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ async def started(
             "OPENAI_API_KEY": "test-key",
             "OPENAI_BASE_URL": model.base_url,
         }
-    environment |= settings
+    environment |= environment_of(home) | settings
     quiet = asyncio.subprocess.DEVNULL
     return await asyncio.create_subprocess_exec(sys.executable, "-m", "agent", *words, env=environment, stdout=quiet)
 
@@ -49,14 +50,16 @@ async def started(
 async def serving(
     home: Path, telegram: FakeTelegram, model: FakeOpenAI | None = None, **settings: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run `dirigent serve`; the end of the block kills it with SIGKILL."""
-    process = await started(home, telegram, "serve", model=model, **settings)
+    """Run `dirigent serve`, beside a worker where workers are tested; the end of the block kills with SIGKILL."""
+    words = ("serve", "worker") if on_workers() else ("serve",)
+    processes = [await started(home, telegram, word, model=model, **settings) for word in words]
     try:
-        yield process
+        yield processes[0]
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
 
 
 async def converse(
@@ -72,6 +75,7 @@ async def converse(
         "DIRIGENT_HOME": str(folder / "home"),
         "DIRIGENT_MODEL": "fake-model",
         "OPENAI_BASE_URL": model.base_url,
+        **environment_of(folder / "home"),
         **settings,
     }
     pipe = asyncio.subprocess.PIPE

@@ -14,8 +14,10 @@ import pytest
 from agent.app import App
 from agent.config import AppConfig, load_config
 from agent.domain.plan import PlanStep
+from agent.parts import make_engine
 from agent.planning.notation import render
 from agent.testing import Bot
+from agent.testing.engines import settings_of
 from agent.testing.openai_script import Answer, Playbook, Rule
 from agent.testing.openai_server import FakeOpenAI
 from agent.testing.telegram_server import Call, FakeTelegram
@@ -58,7 +60,7 @@ class Stage:
         from agent.cli.chat import opened
         from agent.llm.hearing import build_listener
 
-        async with opened(self.config) as (app, _):
+        async with opened(self.config, make_engine(self.config, works=True)) as (app, _):
             channel = TelegramChannel(
                 self.config,
                 app.store,
@@ -192,4 +194,4 @@ def settings(tmp_path: Path, telegram: FakeTelegram, model: FakeOpenAI | None, *
         "policy": {"mode": "always"},  # these stories are told with a question before each effect
         **served,
     }
-    return load_config(**{**given, **more})
+    return load_config(**{**given, **settings_of(tmp_path / "home"), **more})
