@@ -35,8 +35,7 @@ def sandbox_policy(config: AppConfig) -> Policy:
     """Return how the owner wants sessions' boxes."""
     return Policy(
         plugin_folders=config.plugin_places,
-        read_only=config.server_folders,
-        read_only=tuple(place for place in config.skill_places if place.is_dir()),
+        read_only=(*(place for place in config.skill_places if place.is_dir()), *config.server_folders),
         disk_mb=config.sandbox.disk_mb,
         idle_s=config.sandbox.idle_seconds,
         unsafe=config.sandbox.unsafe,
