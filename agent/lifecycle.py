@@ -97,6 +97,7 @@ class RunLifecycle(Sharing, ABC):
         self._open_questions: set[str] = set()
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         self._present: RunContext | None = None
+        self.when_ended_here: list[Callable[[int], None]] = []  # the same, for runs that ended in this process' hands
         self.when_finished: list[Callable[[int], None]] = []  # each is called with the id of a run that has ended
         self.when_published: list[Callable[[], None]] = []  # each is called when a run may have published an event
 
@@ -340,6 +341,8 @@ class RunLifecycle(Sharing, ABC):
 
     def _tell_finished(self, run_id: int) -> None:
         super()._tell_finished(run_id)
+        for listener in self.when_ended_here:
+            listener(run_id)
         if tracing.is_on():
             self._in_background(self._trace_whole(run_id))
 

@@ -120,11 +120,34 @@ def house_of(app: App, rooms: Rooms, rung: str) -> House:
     )
 
 
-def metrics_of(app: App, rung: str = "") -> Metrics:
-    """Return the metrics of an app, which listen to it from here on."""
+def open_metrics(app: App, rung: str, port: int) -> tuple[WebServer, Metrics]:
+    """Listen on web.host with this process's own metrics alone. Raises ConfigError when it can't."""
+    from agent.web.measures import metrics_app
+    from agent.web.server import listen
+
+    async def is_well() -> bool:
+        await app.store.get_value("health")
+        return True
+
+    web = app.config.web.model_copy(update={"port": port})
+    metrics = metrics_of(app, rung, whole=False)
+    door = listen(metrics_app(metrics.page, is_well, web), web)
+    print(f"Metrics: {door.address}/metrics", flush=True)
+    return door, metrics
+
+
+def metrics_of(app: App, rung: str = "", *, whole: bool = True) -> Metrics:
+    """Return the metrics of an app, which listen to it from here on; `whole` as in `Metrics`."""
     from agent.metrics import Metrics
 
-    made = Metrics(app.store, rung=rung, boxes=app.boxes.opened, running=app.automation.switch.working.is_set)
-    app.orchestrator.when_finished.append(made.run_ended)
+    made = Metrics(
+        app.store,
+        rung=rung,
+        boxes=app.boxes.opened,
+        running=app.automation.switch.working.is_set,
+        load=app.engine.load,
+        whole=whole,
+    )
+    app.orchestrator.when_ended_here.append(made.run_ended)
     app.automation.launcher.when_fired.append(made.fired)
     return made

@@ -1,8 +1,12 @@
 """Prometheus metrics: what has happened since this process began, and what waits in the journal at the moment.
 
-Nothing here is called while work goes on: runs that have ended and triggers that have fired are noted by listeners, and
-looked up in the journal afterwards. Without a web door there is no `Metrics`, and its library is not imported.
-Labels are names of pipelines, ids of chains and triggers, and values of enums, never what a person wrote.
+Counters are each process's own: it counts the runs that ended in its hands, and what `tally` notes where work is done,
+so that those of several processes may be added up; after a restart they begin anew, as Prometheus expects. What waits
+and what was spent is read from the journal, by the one process that shows it for all (`whole`).
+
+Runs that have ended and triggers that have fired are noted by listeners, and looked up in the journal afterwards.
+Without a page of metrics there is no `Metrics`, and its library is not imported. Labels are names of pipelines, ids of
+chains and triggers, and values of enums, never what a person wrote.
 """
 
 from __future__ import annotations
@@ -10,15 +14,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, deque
+from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 from loguru import logger
 
 from agent.domain.states import FINAL, Status
-from agent.errors import NotFound
+from agent.errors import DirigentError, NotFound
+from agent.metrics.tally import FAMILIES, Tally, tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from prometheus_client import Metric
 
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     from agent.domain.chain import Chain
     from agent.domain.run import Run, StepRecord
     from agent.domain.trigger import Fire, Trigger
+    from agent.engine.protocol import Load
 
 RUN_SECONDS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 14_400, 86_400)
 STEP_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
@@ -48,7 +55,8 @@ class Journal(Protocol):
 class Metrics:
     """The metrics of this process. `boxes` counts open sandboxes, `rung` names their walls, `running` the automation.
 
-    `clock` gives seconds since 1970 and must be the journal's.
+    `load` says how much there is to do and which workers live. With `whole` it also shows what all processes share:
+    the journal's backlog, what was spent, the workers. `clock` gives seconds since 1970 and must be the journal's.
     """
 
     def __init__(
@@ -58,6 +66,9 @@ class Metrics:
         rung: str = "",
         boxes: Callable[[], int] = int,
         running: Callable[[], bool] = bool,
+        load: Callable[[], Awaitable[Load]] | None = None,
+        whole: bool = True,
+        counted: Tally = tally,
         clock: Callable[[], float] = time.time,
     ) -> None:
         from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
@@ -68,6 +79,9 @@ class Metrics:
         self._rung = rung
         self._boxes = boxes
         self._running = running
+        self._load = load
+        self._whole = whole
+        self._tally = counted
         self._ended: deque[int] = deque()
         self._fires: deque[Trigger] = deque()
         self._counted: OrderedDict[int, None] = OrderedDict()
@@ -172,9 +186,35 @@ class Metrics:
         from prometheus_client import generate_latest
 
         await self._count()
-        spent, backlog = await asyncio.gather(self._journal.spent(since=self._since), self._journal.backlog())
-        now = _Now([*_spent(spent), *self._present(backlog)])
-        return await asyncio.to_thread(generate_latest, self._registry) + generate_latest(now)
+        shown = [*tallied(self._tally), *self._own()]
+        if self._whole:
+            spent, backlog = await asyncio.gather(self._journal.spent(since=self._since), self._journal.backlog())
+            shown += [*_spent(spent), *self._present(backlog), *await self._working()]
+        return await asyncio.to_thread(generate_latest, self._registry) + generate_latest(_Now(shown))
+
+    def _own(self) -> Iterator[Metric]:
+        yield _gauge("sandbox_boxes", "Open sandboxes.", {"": self._boxes()})
+        yield _gauge("automation_running", "1 while triggers fire.", {"": int(self._running())})
+        yield _gauge("sandbox_rung", "The walls of the sandbox that are in force.", {self._rung: 1}, "rung")
+
+    async def _working(self) -> list[Metric]:
+        """Return how much there is to do and who does it, where the engine tells."""
+        if self._load is None:
+            return []
+        try:
+            load = await self._load()
+        except DirigentError as error:
+            logger.warning("how much there is to do could not be asked for the metrics: {}", error)
+            return []
+        free = sum(max(one.slots - one.at_work, 0) for one in load.workers)
+        return [
+            _gauge("queue_waiting", "Runs that wait for their turn.", {"": load.waiting}),
+            _gauge("queue_at_work", "Runs that are worked on.", {"": load.at_work}),
+            _gauge(
+                "workers_alive", "Living workers; none where `dirigent serve` does the work.", {"": len(load.workers)}
+            ),
+            _gauge("worker_slots_free", "Runs that living workers could take up at once.", {"": free}),
+        ]
 
     def _present(self, backlog: Backlog) -> Iterator[Metric]:
         for name, about, value in (
@@ -184,13 +224,26 @@ class Metrics:
             ("inbox_age_seconds", "Seconds since the oldest of them came.", backlog.inbox_age),
             ("approvals_open", "Approvals that wait for a person.", backlog.approvals),
             ("questions_open", "Questions that wait for a person.", backlog.questions),
-            ("sandbox_boxes", "Open sandboxes.", self._boxes()),
-            ("automation_running", "1 while triggers fire.", int(self._running())),
         ):
             yield _gauge(name, about, {"": value})
         yield _gauge("runs_unfinished", "Unfinished runs; pending ones are queued.", backlog.runs, "status")
         yield _gauge("events_waiting", "Events that are new, or dead: nothing took them.", backlog.events, "status")
-        yield _gauge("sandbox_rung", "The walls of the sandbox that are in force.", {self._rung: 1}, "rung")
+
+
+def tallied(counted: Tally) -> Iterator[Metric]:
+    """Return what this process has counted where it was done; also what it has not counted yet."""
+    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+
+    for name, family in FAMILIES.items():
+        if not family.buckets:
+            yield (sums := CounterMetricFamily(f"dirigent_{name}", family.about, labels=family.labels))
+            for labels, value in counted.counts.get(name, {}).items():
+                sums.add_metric(labels, value)
+            continue
+        yield (times := HistogramMetricFamily(f"dirigent_{name}", family.about, labels=family.labels))
+        for labels, seen in counted.times.get(name, {}).items():
+            bounds = [*map(str, family.buckets), "+Inf"]
+            times.add_metric(labels, list(zip(bounds, accumulate(seen.buckets), strict=True)), seen.total)
 
 
 def _gauge(name: str, about: str, values: Mapping[str, float], label: str = "") -> Metric:

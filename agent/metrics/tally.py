@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 CALL_SECONDS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300)
 JOB_SECONDS = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
 SEND_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30)
-PLAN_SECONDS = (0.05, 0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +29,6 @@ FAMILIES = {
     "model_seconds": Family("Seconds that calls of models took.", ("purpose",), CALL_SECONDS),
     "model_tokens": Family("Tokens of calls of models.", ("purpose", "kind")),
     "model_dollars": Family("US dollars that calls of models cost, where prices are known.", ("purpose",)),
-    "plans": Family("Plans that were made, and those that failed.", ("outcome",)),
-    "plan_seconds": Family("Seconds that making a plan took.", (), PLAN_SECONDS),
     "tool_calls": Family("Calls of tools.", ("where", "outcome")),
     "sandbox_jobs": Family("Jobs in sandboxes that have ended.", ("kind", "status")),
     "sandbox_job_seconds": Family("Seconds that jobs in sandboxes took.", ("kind",), JOB_SECONDS),

@@ -14,6 +14,11 @@ def _within(share: float, histogram: str, label: str) -> str:
     return f"histogram_quantile({share}, sum by (le, {label}) (rate({histogram}_bucket{OFTEN})))"
 
 
+def _ever(share: float, histogram: str) -> str:
+    """Return the same over all that a histogram counts."""
+    return f"histogram_quantile({share}, sum by (le) (rate({histogram}_bucket{OFTEN})))"
+
+
 def _more(counter: str, *labels: str) -> str:
     """Return the query for how much a counter has grown, by labels."""
     return f"sum by ({', '.join(labels)}) (increase({counter}{OFTEN}))"
@@ -35,16 +40,28 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel("Runs ended", {_more("dirigent_runs_total", "status"): "{{status}}"}),
         Panel("Steps ended", {_more("dirigent_steps_total", "status"): "{{status}}"}),
         Panel("Steps, 95 % within", {_within(0.95, "dirigent_step_seconds", "type"): "{{type}}"}, "s"),
+        Panel("Calls of tools", {_more("dirigent_tool_calls_total", "where", "outcome"): "{{where}} {{outcome}}"}),
+        Panel("Queue", {"max(dirigent_queue_waiting)": "waiting", "max(dirigent_queue_at_work)": "at work"}),
+        Panel("Workers", {"max(dirigent_workers_alive)": "alive", "max(dirigent_worker_slots_free)": "free places"}),
     ),
     "People and chat": (
         Panel("Waits for a person", {"dirigent_approvals_open": "approvals", "dirigent_questions_open": "questions"}),
         Panel("Messages to be sent", {"dirigent_outbox_messages": "outbox", "dirigent_inbox_messages": "inbox"}),
+        Panel("Heard", {_more("dirigent_messages_received_total", "channel", "kind"): "{{channel}} {{kind}}"}),
+        Panel("Deliveries", {_more("dirigent_deliveries_total", "kind", "outcome"): "{{kind}} {{outcome}}"}),
+        Panel("Deliveries, 95 % within", {_ever(0.95, "dirigent_delivery_seconds"): "seconds"}, "s"),
         Panel("Oldest message", {"dirigent_outbox_lag_seconds": "outbox", "dirigent_inbox_age_seconds": "inbox"}, "s"),
     ),
     "Money and models": (
         Panel("Spent in an hour", {"increase(dirigent_money_dollars_total[1h])": "$"}, "currencyUSD"),
         Panel("Tokens", {_more("dirigent_tokens_total", "kind"): "{{kind}}"}),
         Panel("Calls", {f"increase(dirigent_calls_total{OFTEN})": "calls"}),
+        Panel(
+            "Calls of models", {_more("dirigent_model_calls_total", "purpose", "outcome"): "{{purpose}} {{outcome}}"}
+        ),
+        Panel("Models, 95 % within", {_within(0.95, "dirigent_model_seconds", "purpose"): "{{purpose}}"}, "s"),
+        Panel("Tokens by purpose", {_more("dirigent_model_tokens_total", "purpose", "kind"): "{{purpose}} {{kind}}"}),
+        Panel("Spent by purpose", {_more("dirigent_model_dollars_total", "purpose"): "{{purpose}}"}, "currencyUSD"),
     ),
     "What runs by itself": (
         Panel("Fires", {_more("trigger_fires_total", "trigger_type"): "{{trigger_type}}"}),
@@ -54,7 +71,14 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel("At work", {"dirigent_automation_running": "automation"}, kind="stat"),
     ),
     "Sandbox": (
-        Panel("Open boxes", {"dirigent_sandbox_boxes": "boxes"}),
+        Panel("Open boxes", {"sum(dirigent_sandbox_boxes)": "boxes"}),
+        Panel("Jobs", {_more("dirigent_sandbox_jobs_total", "kind", "status"): "{{kind}} {{status}}"}),
+        Panel("Jobs, 95 % within", {_within(0.95, "dirigent_sandbox_job_seconds", "kind"): "{{kind}}"}, "s"),
+        Panel(
+            "Connections",
+            {_more("dirigent_sandbox_connections_total", "network", "outcome"): "{{network}} {{outcome}}"},
+        ),
+        Panel("Traffic", {_more("dirigent_sandbox_connection_bytes_total", "direction"): "{{direction}}"}, "bytes"),
         Panel("Walls", {"dirigent_sandbox_rung": "{{rung}}"}, kind="stat"),
     ),
 }
