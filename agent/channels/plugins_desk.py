@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.messages import MessageKind, OutboundMessage
-from agent.texts import mark, say
+from agent.texts import mark, retell, say
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
@@ -66,7 +66,7 @@ class PluginsDesk:
 
     def _line(self, plugin: LoadedPlugin, language: str) -> str:
         """Return a plugin's line, and what its owner should know of it."""
-        said = self._catalogue.remark(plugin.name)
+        said = retell(language, self._catalogue.remark(plugin.name))
         return f"{_line(plugin, language)}\n⚠️ {said[:REMARK]}" if said else _line(plugin, language)
 
     async def _post(self, dest: Destination, key: str, payload: dict[str, Any]) -> None:

@@ -140,8 +140,9 @@ class Connection:
 
     async def _ended(self, *, asked: bool = False) -> Ended:
         await self.close()  # then it is known how it ended
-        why = f": {self._fault.why}" if self._fault.why else ""
-        return Ended(f"The MCP server {self.name} ended{why}.", hint=f"`dirigent mcp check {self.name}`", asked=asked)
+        why = self._fault.why
+        said = f"The MCP server {self.name} ended: {why}." if why else f"The MCP server {self.name} ended."
+        return Ended(said, hint=f"`dirigent mcp check {self.name}` tries it again.", asked=asked)
 
     # --- its life ---------------------------------------------------------------------------------------------------
     async def _live(self) -> None:

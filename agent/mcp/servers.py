@@ -178,11 +178,10 @@ class Servers:
         before = known.tool(spec.function_name) if known is not None else None
         now = connection.listing.tool(spec.function_name)
         if before is None or now is None or before.digest != now.digest:
-            what = "is no longer offered" if now is None else "has changed since you accepted it, and is held back"
-            raise ToolError(
-                f"The tool {spec.full_name} {what}.",
-                hint=f"`dirigent mcp accept {name}` shows what is different; nothing was called.",
-            )
+            gone = f"The tool {spec.full_name} is no longer offered."
+            changed = f"The tool {spec.full_name} has changed since you accepted it, and is held back."
+            hint = f"`dirigent mcp accept {name}` shows what is different; nothing was called."
+            raise ToolError(gone if now is None else changed, hint=hint)
 
     def _known(self, name: str) -> Listing | None:
         try:
@@ -257,8 +256,8 @@ def _secrets(config: AppConfig, settings: McpServer) -> Mapping[str, str]:
 
 
 def _unknown(ended: ToolError, spec: ToolSpec) -> ToolError:
-    said = f"{ended.message} It was in the middle of {spec.full_name}, and nobody knows whether that was done."
-    return ToolError(said, hint="Look before you have it done again.")
+    said = f"It was in the middle of {spec.full_name}, and nobody knows whether that was done."
+    return ToolError(f"{ended.message} {said}", hint="Look before you have it done again.")
 
 
 def _response(step_id: str, returned: Returned) -> ExecutorResponse:
