@@ -8,7 +8,7 @@ Importing this module starts nothing and loads nothing heavy.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -216,7 +216,8 @@ class Policy:
     `private_hosts` are the hosts whose addresses need not be public. `traffic_mb` is what one job may send and receive
     in all. Where the agent is root each session runs as one of `users` users from `first_user` on; 0 turns that off.
     `sidecar` is the socket of a sidecar (rung B), in which everything then runs. `on_connection` is told of each
-    connection when it is over; it must not raise or wait.
+    connection when it is over; it must not raise or wait. `dialler` is the sidecar's own: it gives each job the way by
+    which its connections are made elsewhere.
     """
 
     plugin_folders: tuple[Path, ...] = ()
@@ -233,6 +234,7 @@ class Policy:
     users: int = 1 << 24
     sidecar: Path | None = None
     on_connection: Callable[[Connection], None] | None = None
+    dialler: Callable[[], Callable[[Any], Awaitable[Any]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

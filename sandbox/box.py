@@ -226,8 +226,14 @@ class Box(Session):
 
     def _open(self, root: Path) -> Workspace:
         root.mkdir(parents=True, exist_ok=True)
-        user = owners.user_of(self._session_id, root, self._policy) if self.rung.own_users else None
+        user = owners.user_of(self._session_id, root, self._policy) if self._own_users(root) else None
         return Workspace(root, owner=user)
+
+    def _own_users(self, root: Path) -> bool:
+        """Tell whether this session runs as a user of its own; without bubblewrap that one must get to everything."""
+        if not self.rung.own_users or self.rung.name != "C":
+            return self.rung.own_users
+        return all(map(owners.can_reach, (root.parent, *layout.needed(self._policy))))
 
     def _find_the_folder(self) -> None:
         """Start anew when the folder was removed or replaced: boxes and descriptors still hold the old one."""
@@ -319,8 +325,9 @@ class Box(Session):
             return layout.bubblewrap(bwrap, self._workspace.root, self._policy, self._workspace.owner)
         if self._temporary is None:
             self._temporary = Temporary("box-")
-        mode = "landlock" if self.rung.name == "C" else "bare"
-        launch = layout.without_bubblewrap(mode, self._workspace.root, self._temporary.path, self._policy)
+        mode, user = ("landlock", self._workspace.owner) if self.rung.name == "C" else ("bare", None)
+        temporary = owners.room_within(self._temporary.path, user)
+        launch = layout.without_bubblewrap(mode, self._workspace.root, temporary, self._policy, user)
         return launch if self.rung.own_spaces else launch.without_spaces()
 
     def _rest(self, *, data: bool) -> None:

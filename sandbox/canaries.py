@@ -85,7 +85,9 @@ async def _try_all(bwrap: str | None) -> Rung:
         candidates.append(_D)
     if landlock.abi() >= landlock.WALL_ABI and seccomp.supported():
         landlocked = replace(_C, remedy=_USERNS) if bwrap else _C
-        candidates += [landlocked, replace(landlocked, own_spaces=False)]
+        landlocks = landlocked, replace(landlocked, own_spaces=False)
+        as_users = [replace(rung, own_users=True) for rung in landlocks] if os.geteuid() == 0 else landlocks
+        candidates += [rung for pair in zip(as_users, landlocks, strict=True) for rung in dict.fromkeys(pair)]
     for rung in candidates:
         problem = await _problem(rung)
         if not problem:

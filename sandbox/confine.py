@@ -99,6 +99,9 @@ def _become(user: int) -> None:
 
 
 def _landlock(settings: dict[str, Any]) -> Walls:
+    if settings.get("user") is not None:
+        _become(settings["user"])
+        kernel.set_dumpable(allowed=True)  # else what is in /proc about us is root's, and no namespace can be set up
     own = settings["namespaces"] and _new_namespaces(settings["writable"])
     if not own:
         kernel.adopt_orphans()

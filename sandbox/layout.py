@@ -258,8 +258,17 @@ def _environment(home: str, temporary: str, path: str, sites: list[str]) -> dict
     }
 
 
-def without_bubblewrap(mode: str, workspace: Path, temporary: Path, policy: Policy) -> Launch:
-    """Return how to start a box behind Landlock (`landlock`, rung C), or without walls (`bare`, the owner's choice)."""
+def needed(policy: Policy) -> tuple[Path, ...]:
+    """Return what the user of a box without bubblewrap must be able to reach: there, nothing is brought to it."""
+    packages = _package("sandbox"), _package("plugins"), interpreter(), Path(sys.base_prefix)
+    return (*packages, *site_folders(), *(path for path in policy.plugin_folders if path.is_dir()))
+
+
+def without_bubblewrap(mode: str, workspace: Path, temporary: Path, policy: Policy, user: int | None = None) -> Launch:
+    """Return how to start a box behind Landlock (`landlock`, rung C), or without walls (`bare`, the owner's choice).
+
+    With a `user` of its own the init becomes that one.
+    """
     program, base = interpreter(), Path(sys.base_prefix).resolve()
     sites = [str(folder) for folder in site_folders()]
     folders = [_package("plugins"), *(folder for folder in policy.plugin_folders if folder.is_dir())]
@@ -272,6 +281,7 @@ def without_bubblewrap(mode: str, workspace: Path, temporary: Path, policy: Poli
     readable += [roots] if roots else []
     settings = {
         "mode": mode,
+        "user": user,
         "namespaces": True,
         "workdir": str(workspace),
         "home": str(_package("sandbox").parent),

@@ -49,7 +49,9 @@ def grant(session: str, job: Job, policy: Policy) -> Grant | None:
         _places("sandbox.tool_hosts", policy.tool_hosts),
         _places("sandbox.private_hosts", policy.private_hosts),
     )
-    return Grant(session, rules, policy.traffic_mb << 20, policy.on_connection, run=job.run, step=job.step)
+    dial = policy.dialler() if policy.dialler is not None else None
+    limit = policy.traffic_mb << 20
+    return Grant(session, rules, limit, policy.on_connection, run=job.run, step=job.step, dial=dial)
 
 
 def nobody(session: str, policy: Policy) -> Grant:

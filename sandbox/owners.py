@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -36,3 +37,25 @@ def user_of(session_id: str, workspace: Path, policy: Policy) -> int | None:
         logger.warning("{} cannot belong to user {}: {}", workspace, user, error.strerror)
         return None
     return user
+
+
+def can_reach(path: Path) -> bool:
+    """Tell whether any user gets to a path and may read it: what lies below root's home, say, is out of their reach."""
+    real = path.resolve()
+    try:
+        return all(parent.stat().st_mode & stat.S_IXOTH for parent in real.parents) and bool(
+            real.stat().st_mode & stat.S_IROTH
+        )
+    except OSError:
+        return False
+
+
+def room_within(folder: Path, user: int | None) -> Path:
+    """Return where a session's temporary files go: the folder itself, or one of its user's own in it."""
+    if user is None:
+        return folder
+    own = folder / "own"
+    own.mkdir(mode=0o700, exist_ok=True)
+    os.chown(own, user, user)
+    folder.chmod(0o711)
+    return own

@@ -28,7 +28,7 @@ from sandbox.http_head import BadRequest, Request
 from sandbox.places import BadPlace, Place, Places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 HEAD_S, CONNECT_S, IDLE_S = 10.0, 15.0, 120.0
 MOST_AT_ONCE = 64
@@ -67,6 +67,7 @@ class Grant:
     """One job's leave to use the network: its token, what it may reach, and how many bytes are left.
 
     `on_connection` is told of each connection; of those after the first MOST_TOLD it gets the sum when the job is over.
+    `dial` makes connections where there is no network here (in a sidecar): it decides by rules of its own as well.
     """
 
     session: str
@@ -80,6 +81,7 @@ class Grant:
     step: str = ""
     told: int = 0
     rest: Connection | None = None
+    dial: Callable[[Place], Awaitable[socket.socket]] | None = None
 
     def take(self, count: int) -> None:
         """Count bytes in either direction; raise Refused when there are no more to be had."""
@@ -310,6 +312,8 @@ class _Exchange:
         return place
 
     async def _connect(self, place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._grant.dial is not None:
+            return await self._dialled(await self._grant.dial(place))
         problem: Exception | None = None
         for address in check(place, await resolve(place), self._grant.rules.private):
             try:
@@ -321,6 +325,10 @@ class _Exchange:
             self._address = address
             return streams
         raise Refused(502, f"{place} does not answer ({type(problem).__name__})")
+
+    async def _dialled(self, made: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        self._address = ipaddress.ip_address(made.getpeername()[0])
+        return await asyncio.open_connection(sock=made, limit=CHUNK)
 
     async def _carry(self, far_reader: asyncio.StreamReader, far_writer: asyncio.StreamWriter) -> None:
         request = self._request

@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from sandbox import wire
+from sandbox import dialling, network, wire
 from sandbox.api import Connection, Job, JobResult, Policy, Progress, Rung, SandboxError, Written
+from sandbox.proxy import Refused
 from sandbox.relay import Line
 from sandbox.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandbox.proxy import Rules
     from sandbox.talking import Conversation
 
 HELLO_S = 10.0
-_OURS = {"sidecar", "unsafe", "on_connection"}
+MOST_DIALLING = 256
+_OURS = {"sidecar", "unsafe", "on_connection", "dialler"}
 _REMEDY = "Start it with: python -m sandbox.sidecar --socket {path} --root FOLDER (the folder with the sessions)."
 
 
@@ -38,11 +41,13 @@ class _Request:
         on_progress: Callable[[Progress], None] | None,
         on_output: Callable[[Written], None] | None,
         line: Line | None,
+        rules: Rules | None,
     ) -> None:
         self.done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.on_progress = on_progress
         self.on_output = on_output
         self.line = line
+        self.rules = rules
 
 
 class Sidecar:
@@ -60,6 +65,7 @@ class Sidecar:
         self._requests: dict[int, _Request] = {}
         self._numbers = itertools.count(1)
         self._rung = Rung("B", "")
+        self._dialling: set[asyncio.Task[None]] = set()
 
     async def rung(self) -> Rung:
         """Return the protection in force there. Raises SandboxError when nobody answers."""
@@ -71,16 +77,20 @@ class Sidecar:
         on_progress: Callable[[Progress], None] | None = None,
         on_output: Callable[[Written], None] | None = None,
         talk: Conversation | None = None,
+        rules: Rules | None = None,
         **fields: Any,
     ) -> dict[str, Any]:
-        """Ask and wait for the answer. Cancelling ends the job there. Raises SandboxError."""
+        """Ask and wait for the answer. Cancelling ends the job there. Raises SandboxError.
+
+        `rules` say what the job may be connected to.
+        """
         number, writer = next(self._numbers), await self._connected()
 
         def tell(**said: Any) -> None:
             writer.write(wire.message(id=number, **said))
 
         line = Line(talk, tell) if talk is not None else None
-        request = _Request(on_progress, on_output, line)
+        request = _Request(on_progress, on_output, line, rules)
         self._requests[number] = request
         try:
             tell(**fields)
@@ -165,10 +175,38 @@ class Sidecar:
             case {"written": ["stdout" | "stderr" as stream, str(text)]}:
                 if request.on_output is not None:
                     request.on_output(Written(stream, text))
+            case {"dial": str(word), "host": str(host), "port": int(port)}:
+                self._dial(said["id"], request.rules, word, host, port)
             case _ if request.line is None or not request.line.hear(said):
                 request.done.set_result(said)
 
+    def _dial(self, number: int, rules: Rules | None, word: str, host: str, port: int) -> None:
+        """Make a connection for a job there, if the job may have it."""
+        if rules is None or len(self._dialling) >= MOST_DIALLING:
+            self._refuse(number, word, 502, "no more connections can be made now")
+            return
+        task = asyncio.get_running_loop().create_task(self._connect(number, rules, word, host, port))
+        self._dialling.add(task)
+        task.add_done_callback(self._dialling.discard)
+
+    async def _connect(self, number: int, rules: Rules, word: str, host: str, port: int) -> None:
+        try:
+            with await dialling.connect(host, port, rules) as made:
+                await dialling.hand_over(self._path, word, made)
+        except Refused as error:
+            self._refuse(number, word, error.status, error.reason, str(error.address or ""))
+        except OSError as error:
+            self._refuse(number, word, 502, f"the connection cannot be handed over ({type(error).__name__})")
+
+    def _refuse(self, number: int, word: str, status: int, reason: str, address: str = "") -> None:
+        if self._writer is not None:
+            why = {"status": status, "reason": reason, "address": address}
+            self._writer.write(wire.message(id=number, op="refuse", dial=word, **why))
+
     async def _let_go(self) -> None:
+        for task in self._dialling:
+            task.cancel()
+        await asyncio.gather(*self._dialling, return_exceptions=True)
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
@@ -196,6 +234,7 @@ class RemoteBox(Session):
             "policy": sent_policy(policy),
         }
         self._workspace = workspace
+        self._session_id, self._policy = session_id, policy
 
     async def run(
         self,
@@ -207,7 +246,8 @@ class RemoteBox(Session):
         """Run a job to its end. Raises SandboxError when the sidecar refuses it or is gone."""
         self._workspace.mkdir(parents=True, exist_ok=True)
         asked = {"op": "run", "job": wire.packed(job), "follow": on_output is not None, "talks": talk is not None}
-        answer = await self._sidecar.ask(on_progress, on_output, talk, **asked, **self._about)
+        leave = network.grant(self._session_id, job, self._policy) or network.nobody(self._session_id, self._policy)
+        answer = await self._sidecar.ask(on_progress, on_output, talk, leave.rules, **asked, **self._about)
         found = wire.result(answer.get("result"))
         return replace(found, rung="B")
 

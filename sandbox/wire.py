@@ -4,6 +4,7 @@ Agent to sidecar: `run` (a job), `cancel`, `warm`, `close` (a session), each wit
 agent: `hello` with its rung, then per request `progress` and what is `written`, and in the end `result`, `refusal` or
 `done`; and each `connection` that a job has made or was refused. With a job that is spoken with: `input`, `finish`,
 `strike` one way, `begun`, `heard`, `deaf` the other, and `room` both ways (see `relay`).
+For a connection to a host: `dial` from there, `refuse` from here, or the connection itself (see `dialling`).
 Neither side believes the other's types: what does not fit a record is an error of that request alone.
 """
 

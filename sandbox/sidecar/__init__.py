@@ -1,9 +1,10 @@
 """Rung B: the sandbox in a container of its own, next to the agent's: `python -m sandbox.sidecar --socket PATH`.
 
 The container has no secrets, no network, no capabilities and a read-only root; `compose.yaml` and `Dockerfile` beside
-this file make it so. What it shares with the agent are the folder with the sessions and the socket. Inside it each
-session still has a box of its own, with the best walls that the container allows; where it allows none, `--contained`
-makes the container the only wall, which then does not keep one session from another.
+this file make it so. What it shares with the agent are the folder with the sessions and the socket; what a job may
+reach the agent connects it to (`sandbox.dialling`). Inside it each session still has a box of its own, with the best
+walls that the container allows; where it allows none, `--contained` makes the container the only wall, which then does
+not keep one session from another.
 
 An agent's boxes live as long as its connection: when that ends, however it ends, all of them end.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import contextvars
 import os
 import signal
 import socket
@@ -26,13 +28,24 @@ from sandbox import wire
 from sandbox.api import Connection, JobResult, Policy, Progress, Rung, SandboxError, Written
 from sandbox.boxes import Boxes
 from sandbox.canaries import probe
+from sandbox.dialling import Exchange, beside
 from sandbox.relay import RELAYED, Relay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+
+    from sandbox.places import Place
 
 MOST_JOBS = 256
-_OWN = {"plugin_folders", "read_only", "sidecar", "unsafe", "on_connection"}  # not taken over as they were sent
+_request: contextvars.ContextVar[int] = contextvars.ContextVar("request")
+_OWN = {
+    "plugin_folders",
+    "read_only",
+    "sidecar",
+    "unsafe",
+    "on_connection",
+    "dialler",
+}  # not taken over as they were sent
 
 
 class Sidecar:
@@ -42,9 +55,11 @@ class Sidecar:
         self._root = root.resolve()
         self._rung = rung
         self._agents: set[asyncio.Task[None]] = set()
+        self.exchange: Exchange | None = None
 
     async def serve(self, path: Path, until: asyncio.Event) -> None:
         """Listen until the event is set, then end every box."""
+        self.exchange = Exchange(_listening(beside(path), socket.SOCK_SEQPACKET))
         server = await asyncio.start_unix_server(self._accept, sock=_listening(path), limit=1 << 20)
         logger.info("sidecar: rung {} at {}", self._rung.name, path)
         try:
@@ -54,7 +69,9 @@ class Sidecar:
             for task in self._agents:
                 task.cancel()
             await asyncio.gather(*self._agents, return_exceptions=True)
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+            self.exchange.close()
+            for place in (path, beside(path)):
+                await asyncio.to_thread(place.unlink, missing_ok=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(_Agent(self, reader, writer).serve())
@@ -81,11 +98,11 @@ class Sidecar:
         return replace(_policy(sent), unsafe=self._rung.name == "unsafe")
 
 
-def _listening(path: Path) -> socket.socket:
+def _listening(path: Path, kind: int = socket.SOCK_STREAM) -> socket.socket:
     """Return a socket that listens at `path`, for our user and group only; it appears there when it is ready."""
     waiting = path.with_name(f".{path.name}.{os.getpid()}")
     waiting.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    listener = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK)
     listener.bind(str(waiting))
     waiting.chmod(0o660)
     listener.listen()
@@ -137,10 +154,17 @@ class _Agent:
 
     def _pool(self, asked: dict[str, Any]) -> Boxes:
         """Return the boxes for what the agent's owner has set, which is the same for all of its sessions."""
-        policy = replace(self._sidecar.policy(asked.get("policy")), on_connection=self._connected)
+        policy = self._sidecar.policy(asked.get("policy"))
+        policy = replace(policy, on_connection=self._connected, dialler=self._dialler)
         if policy not in self._pools:
             self._pools[policy] = Boxes(policy)
         return self._pools[policy]
+
+    def _dialler(self) -> Callable[[Place], Awaitable[socket.socket]]:
+        """Return how the job of the current request gets connections: the agent makes them."""
+        exchange, tell = self._sidecar.exchange, self._tell(_request.get())
+        assert exchange is not None
+        return lambda place: exchange.dial(place, tell)
 
     def _connected(self, connection: Connection) -> None:
         self._writer.write(wire.message(id=0, connection=asdict(connection)))
@@ -152,6 +176,9 @@ class _Agent:
         if asked.get("op") == "cancel":
             if (task := self._jobs.get(number)) is not None:
                 task.cancel()
+        elif asked.get("op") == "refuse":
+            if self._sidecar.exchange is not None:
+                self._sidecar.exchange.refuse(asked)
         elif asked.get("op") in RELAYED:
             if (relay := self._relays.get(number)) is not None:  # else it is over already
                 relay.take(asked)
@@ -187,6 +214,7 @@ class _Agent:
         return {"done": True}
 
     async def _run(self, number: int, asked: dict[str, Any]) -> JobResult:
+        _request.set(number)
         job, place, pool = wire.job(asked.get("job")), self._sidecar.place(asked), self._pool(asked)
         tell = self._tell(number)
 

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from sandbox import canaries, cgroups
-from sandbox.api import Job, Limits, Policy
+from sandbox.api import Job, Limits, Policy, Rung
 from sandbox.boxes import Box
 from sandbox.canaries import probe
 from sandbox.cell import Cell
-from sandbox.owners import user_of
+from sandbox.owners import can_reach, user_of
 from sandbox.workspace import Workspace
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away (fine in CI)")
+C = Rung("C", "Landlock")
 RANGE = Policy(first_user=1_900_000_000, users=1000)
 
 
@@ -112,3 +113,58 @@ def test_a_file_that_is_given_to_the_sessions_user_does_not_count_as_changed(tmp
 
     assert (tmp_path / "notes.txt").stat().st_uid == RANGE.first_user
     assert first.files == second.files
+
+
+@pytest.fixture
+def reached(tmp_path: Path) -> Path:
+    """A folder that every user gets to, as one below /srv: pytest's own are for one user only."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(0o755)
+    return tmp_path / "w"
+
+
+@pytest.mark.parametrize("spaces", [True, False], ids=["namespaces", "without"])
+async def test_without_bubblewrap_sessions_have_users_too(reached: Path, spaces: bool):
+    rung = replace(C, own_users=True, own_spaces=spaces)
+    async with Box("s", reached, RANGE, rung) as box:
+        made = await box.run(Job("shell", "echo a > made; echo b > $TMPDIR/made; cat $TMPDIR/made; sleep 0; id -G"))
+        assert made.ok, made.stderr.text
+        with Workspace(reached) as files:
+            files.write_bytes("d/sent.txt", b"1")
+        assert (await box.run(Job("shell", "echo 2 >> d/sent.txt; rm -r d"))).ok
+        tool = await box.run(Job("python", "import numpy; print(numpy.arange(3).sum())", data=True))
+        assert tool.stdout.text == "3\n", tool.stderr.text
+        assert box._temporary is not None
+        place = box._temporary.path
+        user = reached.stat().st_uid
+        assert (place.stat().st_uid, (place / "own").stat().st_uid) == (0, user)
+    assert RANGE.first_user <= user < RANGE.first_user + RANGE.users
+    assert (reached / "made").stat().st_uid == user
+    assert made.stdout.text == f"b\n{1000 if spaces else user}\n"
+    assert not place.exists()
+
+
+async def test_where_the_user_would_not_get_to_the_workspace_there_is_none(reached: Path, tmp_path: Path):
+    tmp_path.chmod(0o700)
+    async with Box("s", reached, RANGE, replace(C, own_users=True)) as box:
+        assert (await box.run(Job("shell", "echo a > made"))).ok
+    assert (reached / "made").stat().st_uid == 0
+
+
+async def test_without_bubblewrap_root_is_told_to_be_others(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(canaries, "_found", {})
+    monkeypatch.setattr(canaries.layout, "find_bubblewrap", lambda: None)
+    rung = await probe()
+    assert (rung.name, rung.own_users, rung.own_spaces) == ("C", True, True)
+
+
+def test_what_lies_below_a_closed_folder_is_out_of_reach(reached: Path, tmp_path: Path):
+    reached.mkdir(mode=0o755)
+    assert can_reach(reached)
+    reached.chmod(0o711)
+    assert not can_reach(reached)
+    reached.chmod(0o755)
+    tmp_path.chmod(0o700)
+    assert not can_reach(reached)
+    assert not can_reach(tmp_path / "missing")
