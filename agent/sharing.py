@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from agent.domain.states import FINAL, Status
 from agent.engine.owner import is_gone
 from agent.engine.protocol import ALL
 from agent.errors import DirigentError
+from agent.execution.pausing import KIND
 from agent.execution.people import CHANGE
 from agent.execution.resting import only_waits
 from agent.leases import MOST_DEATHS, Leases
@@ -38,6 +40,7 @@ LOOK, ENDED, PUBLISHED, BUSY, REST, ASKED = "look", "ended", "published", "busy"
 EXPIRY_GRACE = 0.05
 PROJECT_SECONDS = 2.0
 WATCH_SECONDS = 5.0
+SWEEP_SECONDS = 30.0
 PATIENCE_SECONDS = 10.0  # that a run waits until its person is told that no worker is there
 RESTARTED = mark("↻ I was restarted; going on with step {number} of {total}.")
 AGAIN = mark("↻ I was restarted; going on.")
@@ -47,6 +50,11 @@ NOBODY = mark("⏳ No worker is running, so this waits. `dirigent worker` starts
 def details_key(run_id: int) -> str:
     """Return the name of the value that says whether a run's plan is shown with its details."""
     return f"run:{run_id}:details"
+
+
+def wishes_key(run_id: int) -> str:
+    """Return the name of the value that says which wishes the present plan of a run has taken up."""
+    return f"run:{run_id}:wishes"
 
 
 class Sharing(Spending, Leases, ABC):
@@ -213,14 +221,16 @@ class Sharing(Spending, Leases, ABC):
         if scheduler is None:
             return
         answered = [question for question in asked if question.answer is not None]
-        if any(question.kind == CHANGE for question in answered):
+        taken_up = json.loads(await self._store.get_value(wishes_key(run_id)) or "[]")
+        if any(question.kind == CHANGE and question.id not in taken_up for question in answered):
             scheduler.want_change()
         said = {question.id for question in answered} | {one.id for one in approvals if one.decision is not None}
         for step_id, response in list(scheduler.outcome.waiting.items()):
             if said & {response.question_id, response.approval_id}:
                 scheduler.wake(step_id)
-        for question in answered:
-            woken(scheduler, question)
+        if not any(question.kind == KIND and question.answer is None for question in asked):
+            for question in answered:
+                woken(scheduler, question)
 
     async def _pass_on_busy(self, run_id: int, *, on: bool) -> None:
         run = await self._store.get_run(run_id)
@@ -257,22 +267,32 @@ class Sharing(Spending, Leases, ABC):
     async def keep_watch(self) -> None:
         """Look for runs that nobody has, and for workers, until cancelled; several may do it."""
         told: set[int] = set()
+        looked = 0.0
         while True:
             try:
-                await self._watch(told)
+                load = await self._engine.load()
+                if not load.workers and load.waiting:
+                    await self._tell_nobody(told)
+                if time.monotonic() - looked > SWEEP_SECONDS:
+                    await self._sweep()
+                    looked = time.monotonic()
             except Exception as error:
                 self._log.warning("Runs without a worker can't be looked for: {!r}", error)
             await asyncio.sleep(WATCH_SECONDS)
 
-    async def _watch(self, told: set[int]) -> None:
-        """Submit runs that nobody has and that wait for nobody, and say so where nobody is there to work."""
-        known, workers = await self._engine.known(), (await self._engine.load()).workers
+    async def _sweep(self) -> None:
+        """Submit runs that wait for nobody and that no process has: whoever was to do it has died before."""
+        known = await self._engine.known()
+        now = time.time()
         for run in await self._store.unfinished_runs():
-            if run.status is Status.WAITING_APPROVAL:
-                continue
-            waited = time.time() - run.created_at
-            if run.id not in known and run.lease_until < time.time() and waited > WATCH_SECONDS:
+            lost = run.id not in known and run.lease_until < now and run.created_at < now - WATCH_SECONDS
+            if lost and not await only_waits(self._store, run):
                 self.submit(run)
-            if not workers and waited > PATIENCE_SECONDS and run.id not in told and not run.quiet:
+
+    async def _tell_nobody(self, told: set[int]) -> None:
+        """Say to those who wait that no worker is there."""
+        for run in await self._store.unfinished_runs():
+            waits = run.status is not Status.WAITING_APPROVAL and time.time() - run.created_at > PATIENCE_SECONDS
+            if waits and run.id not in told and not run.quiet:
                 told.add(run.id)
                 await self._tell_once(run, "nobody", say(run.dest.language, NOBODY))

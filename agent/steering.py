@@ -28,7 +28,7 @@ from agent.execution import people, scene
 from agent.execution.people import CHANGE, SETTLED, WHAT_DIFFERENT, question_message
 from agent.execution.together import show
 from agent.planning.changes import UNDERSTOOD, Change, Drop, Instead, StopAfter, holds, read_change, with_instead
-from agent.sharing import LOOK, details_key
+from agent.sharing import LOOK, details_key, wishes_key
 from agent.texts import mark, say
 
 if TYPE_CHECKING:
@@ -108,16 +108,16 @@ class Steering(Continuing):
         known = ctx.run.id in self._asked_for_changes or ctx.wished
         if not (known or self._engine.elsewhere):
             return []
-        handled = json.loads(await self._store.get_value(_key(ctx.run)) or "[]")
+        handled = json.loads(await self._store.get_value(wishes_key(ctx.run.id)) or "[]")
         return [wish for wish in people.wishes(await self._store.questions_of(ctx.run.id)) if wish.id not in handled]
 
     async def _taken_up(self, ctx: RunContext, names: Iterable[str]) -> None:
         """Note that the present plan is as these wishes want it."""
-        handled = json.loads(await self._store.get_value(_key(ctx.run)) or "[]")
+        handled = json.loads(await self._store.get_value(wishes_key(ctx.run.id)) or "[]")
         wanted = [*dict.fromkeys([*handled, *names])]
         ctx.wished |= set(wanted)
         if wanted != handled:
-            await self._store.set_value(_key(ctx.run), json.dumps(wanted))
+            await self._store.set_value(wishes_key(ctx.run.id), json.dumps(wanted))
 
     def _planned_too_often(self, ctx: RunContext) -> bool:
         """Say whether the limit on new plans is reached; those that people have wanted do not count."""
@@ -294,10 +294,6 @@ class Steering(Continuing):
             run_id=ctx.run.id,
         )
         await ctx.bot.post(told)
-
-
-def _key(run: Run) -> str:
-    return f"run:{run.id}:wishes"
 
 
 def _answered(question: Question, words: str) -> Question:

@@ -25,7 +25,7 @@ from procrastinate.jobs import DeleteJobCondition
 from procrastinate.worker import Worker
 
 from agent.engine import statements as sql
-from agent.engine.jobs import AGAIN_SECONDS, Back, Jobs, Sends, connector_of, prepare, until_done
+from agent.engine.jobs import AGAIN_SECONDS, Back, Held, Jobs, Sends, connector_of, prepare, until_done
 from agent.engine.protocol import ALL, Load, WorkerSeen
 from agent.errors import JournalFailed, may_pass
 
@@ -36,6 +36,7 @@ RUN, LATER = "dirigent.run", "dirigent.later"
 BEAT_SECONDS = 3.0
 DEAD_SECONDS = 12.0
 LOOK_SECONDS = 1.0  # a run that comes while the queue is looked through may not be heard of
+ALL_SECONDS = 20.0
 CANCEL_SECONDS = 30.0
 FLUSH_SECONDS = 5.0
 POLL_SECONDS = 0.1
@@ -93,7 +94,8 @@ class DistributedEngine:
             await prepare(self._connector)
         except Exception as error:
             raise JournalFailed(f"The queue of runs can't be opened: {type(error).__name__}: {error}") from error
-        self._tasks = [asyncio.create_task(self._send_on()), asyncio.create_task(self._listen())]
+        works = (self._send_on(), self._listen(), self._keep_looking())
+        self._tasks = [asyncio.create_task(one, name="queue") for one in works]
         if self._works:
             self._working = asyncio.create_task(self._keep_working(), name="worker")
             self._tasks.append(asyncio.create_task(self._keep_rescuing(), name="rescue"))
@@ -181,6 +183,10 @@ class DistributedEngine:
             ) from error
         return found
 
+    def hurry(self) -> None:
+        """See Engine.hurry."""
+        self._free.set()
+
     # --- to the database, in order --------------------------------------------------------------------------------
     async def _send_on(self) -> None:
         """Send what was submitted and told, in order; while the database can't be reached it waits."""
@@ -223,6 +229,11 @@ class DistributedEngine:
             except Exception as error:
                 logger.warning("What other processes tell is not heard: {}", error)
             await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _keep_looking(self) -> None:
+        """Have everything looked at now and then: nobody knows what was told while a connection was away."""
+        while True:
+            await asyncio.sleep(ALL_SECONDS)
             self._hear(ALL, 0)
 
     def _hear(self, what: str, run_id: int) -> None:
@@ -258,7 +269,11 @@ class DistributedEngine:
         task, job = asyncio.current_task(), context.job
         assert task is not None
         assert job.id is not None
-        self._jobs.held[job.id] = (job.attempts, task)
+        before = self._jobs.held.get(run)
+        if before is not None:  # taken from this very worker, which had been silent
+            before.task.cancel()
+            await asyncio.wait([before.task])
+        held = self._jobs.held[run] = Held(job.id, job.attempts, task)
         self._free.clear()
         try:
             await self._work(run)
@@ -271,7 +286,8 @@ class DistributedEngine:
             if may_pass(error):
                 raise
         finally:
-            del self._jobs.held[job.id]
+            if self._jobs.held.get(run) is held:
+                del self._jobs.held[run]
             if not self._jobs.held:
                 self._free.set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,15 @@ _SCHEME = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
 Sends = Callable[[], Awaitable[object]]
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A run that is at work here: its job, how often that was taken before, and what works on it."""
+
+    job_id: int
+    attempts: int
+    task: asyncio.Task[Any]
+
+
 class Jobs(JobManager):
     """The library's queue, with our order and limits; what the database refuses for a while does not end a worker."""
 
@@ -41,7 +51,7 @@ class Jobs(JobManager):
         self._per_user = per_user
         self._slots = slots
         self.draining = False
-        self.held: dict[int, tuple[int, asyncio.Task[Any]]] = {}
+        self.held: dict[int, Held] = {}
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:  # noqa: ARG002  # we have one
         if self.draining:
@@ -69,15 +79,16 @@ class Jobs(JobManager):
         """Say that this worker lives, and stop what has been taken over by others meanwhile."""
         try:
             await self._beat(worker_id)
-            rows = await self.connector.execute_query_all_async(sql.HELD, jobs=list(self.held))
+            held = [one.job_id for one in self.held.values()]
+            rows = await self.connector.execute_query_all_async(sql.HELD, jobs=held)
         except Exception as error:
             logger.warning("The worker could not say that it lives: {}", error)
             return
         ours = {row["id"]: row["attempts"] for row in rows}
-        for number, (attempts, task) in list(self.held.items()):
-            if ours.get(number) != attempts:
-                logger.warning("A run was taken over by another worker; its work here ends")
-                task.cancel()
+        for run_id, one in list(self.held.items()):
+            if one.job_id in held and ours.get(one.job_id) != one.attempts:
+                logger.warning("Run {} was taken over by another worker; its work here ends", run_id)
+                one.task.cancel()
 
     async def _beat(self, worker_id: int) -> None:
         await self.connector.execute_query_async(sql.BEAT, worker=worker_id, name=own_name(), slots=self._slots)

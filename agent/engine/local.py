@@ -92,6 +92,9 @@ class LocalEngine:
         if tasks:
             await asyncio.wait(tasks)
 
+    def hurry(self) -> None:
+        """See Engine.hurry: nothing is waited for."""
+
     # --- starting what may start --------------------------------------------------------------------------------
     def _pump(self) -> None:
         if self._work is None:

@@ -86,3 +86,6 @@ class Engine(Protocol):
 
     async def stop(self) -> None:
         """End all work (runs stay unfinished in the journal) and return when it has ended."""
+
+    def hurry(self) -> None:
+        """Have a `stop` that is under way let no run go on any longer."""

@@ -40,7 +40,10 @@ BEGIN
     IF NOT EXISTS (SELECT 1 FROM procrastinate_jobs WHERE status = 'todo') THEN
         RETURN;
     END IF;
-    INSERT INTO procrastinate_workers (id) OVERRIDING SYSTEM VALUE VALUES (p_worker) ON CONFLICT (id) DO NOTHING;
+    -- Who takes a run lives, also one that was silent for so long that it was forgotten.
+    INSERT INTO procrastinate_workers AS worker (id) OVERRIDING SYSTEM VALUE VALUES (p_worker)
+    ON CONFLICT (id) DO UPDATE SET last_heartbeat = clock_timestamp()
+    WHERE worker.last_heartbeat < now() - interval '3 seconds';
     RETURN QUERY
     WITH busy AS (
         SELECT args->>'user' AS person, count(*) AS number

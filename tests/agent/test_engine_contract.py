@@ -232,3 +232,116 @@ async def test_the_load_says_what_waits_and_what_is_at_work(make: Make):
     work.let_go(1, 2)
     await engine.idle()
     assert (await engine.load()).at_work == 0
+
+
+# --- what only many workers have ------------------------------------------------------------------------------------
+Url = Callable[[], str]
+
+
+@pytest.fixture
+def new_url(server: PostgresServer | None) -> Url:
+    if server is None:
+        pytest.skip("there is no PostgreSQL on this machine")
+    return server.new_database
+
+
+async def waited(holds: Callable[[], Any]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not holds():
+            await asyncio.sleep(0.02)
+
+
+async def test_what_one_process_submits_and_tells_another_works_on_and_hears(new_url: Url):
+    from agent.engine.distributed import DistributedEngine
+
+    url, work, heard = new_url(), Work(), []
+    async with AsyncExitStack() as ends:
+        desk, worker = DistributedEngine(url), DistributedEngine(url, works=True, drain_seconds=0.0)
+        for engine in (desk, worker):
+            ends.push_async_callback(engine.stop)
+            await engine.start(work, hears=lambda what, run_id: heard.append((what, run_id)))
+        desk.submit(1, session_id="a")
+        await work.has_begun(1)
+        assert [(one.slots, one.at_work) for one in (await desk.load()).workers] == [(16, 1)]
+        async with asyncio.timeout(SECONDS):
+            while ("look", 7) not in heard:
+                desk.tell("look", 7)
+                await asyncio.sleep(0.05)
+        assert await desk.cancel(1)
+        assert work.cancelled == [1]
+
+
+async def test_what_is_submitted_for_later_holds_up_nobody_and_outlives_the_process(new_url: Url):
+    from agent.engine.distributed import DistributedEngine
+
+    url, work = new_url(), Work()
+    first = DistributedEngine(url)
+    await first.start(work)
+    first.submit(1, session_id="a", since=1.0, at=time.time() + 3.0)
+    first.submit(2, session_id="a", since=2.0)
+    await first.stop()
+    worker = DistributedEngine(url, works=True, drain_seconds=0.0)
+    await worker.start(work)
+    await work.has_begun(2)
+    work.let_go(1, 2)
+    await work.has_begun(2, 1)
+    await worker.stop()
+
+
+async def test_a_stop_lets_work_go_on_for_a_while_and_then_leaves_it_to_others(new_url: Url):
+    from agent.engine.distributed import DistributedEngine
+
+    url, work, other = new_url(), Work(), Work()
+    leaving, staying = (DistributedEngine(url, works=True, drain_seconds=600.0) for _ in range(2))
+    await leaving.start(work)
+    for run_id in (1, 2):
+        leaving.submit(run_id, session_id=f"s{run_id}", since=float(run_id))
+    await work.has_begun(1, 2)
+    await staying.start(other)
+    ends = asyncio.create_task(leaving.stop())
+    work.let_go(1)
+    await waited(lambda: len(leaving._jobs.held) == 1)
+    assert not ends.done()
+    leaving.hurry()
+    await ends
+    assert work.cancelled == [2]
+    await other.has_begun(2)
+    other.let_go(2)
+    await staying.idle()
+    await staying.stop()
+    assert other.begun == [2]
+
+
+async def test_a_dead_workers_lease_ends_before_its_run_is_taken_over(new_url: Url, monkeypatch: pytest.MonkeyPatch):
+    from agent.engine import distributed
+
+    url, work, seen = new_url(), Work(), []
+    dead = distributed.DistributedEngine(url, works=True, drain_seconds=0.0)
+    await dead.start(work)
+    dead.submit(1, session_id="a")
+    dead.submit(2, session_id="a")
+    await work.has_begun(1)
+
+    async def silent(_worker_id: int) -> None:
+        """Say nothing any more."""
+
+    beat = dead._jobs.update_heartbeat
+    monkeypatch.setattr(dead._jobs, "update_heartbeat", silent)
+    dead._jobs.draining = True
+
+    async def taken_over(run_id: int) -> None:
+        seen.append(f"begun {run_id}")
+
+    async def abandoned(run_id: int) -> None:
+        seen.append(f"abandoned {run_id}")
+
+    lives = distributed.DistributedEngine(url, works=True, drain_seconds=0.0, dead_seconds=6.0)
+    await lives.start(taken_over, abandoned=abandoned)
+    await waited(lambda: "begun 2" in seen)
+    assert seen == ["abandoned 1", "begun 1", "begun 2"]
+
+    await lives.idle()
+    await beat(1)  # it wakes up, and learns that the run is another's
+    await waited(lambda: work.cancelled == [1])
+    for engine in (lives, dead):
+        await engine.stop()

@@ -311,3 +311,20 @@ async def test_workers_are_replaced_one_after_the_other_with_runs_in_flight(trou
     assert troupe.lines("held.log") == {"r1": 1, "r2": 2}
     assert troupe.lines("tally.log") == {f"{job}-{part}": 1 for job in ("r1", "r2") for part in "ab"}
     assert [troupe.answers(11, "r1"), troupe.answers(12, "r2")] == [1, 1]
+
+
+async def test_connections_that_are_cut_lose_nothing_and_end_nobody(troupe: Troupe, server: PostgresServer):
+    serve, worker = await troupe.start("serve"), await troupe.start("worker")
+    troupe.telegram.user_says(11, "Do job c1")
+    await troupe.holds("c1")
+    database = troupe.environment["DIRIGENT_STORE"].rsplit("/", 1)[-1]
+    cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+    await asyncio.to_thread(server.execute, cut)
+    troupe.open_gate(11)
+    await troupe.sees(11, "End of c1.")
+    troupe.telegram.user_says(12, "Do job c2")
+    await troupe.holds("c2")
+    troupe.open_gate(12)
+    await troupe.sees(12, "End of c2.")
+    assert [serve.process.returncode, worker.process.returncode] == [None, None]
+    assert troupe.lines("tally.log") == {f"{job}-{part}": 1 for job in ("c1", "c2") for part in "ab"}
