@@ -10,6 +10,9 @@ line of a plugin runs outside the walls, until the owner trusts it (`dirigent pl
 outside, tools with `host=True`, services and costs that are functions, is held back until then. `discover` is told by
 its argument `read` who reads such plugins; without one they are imported, as the box itself and tests do.
 
+The walls are for plugins, not for installing: what `pip install` brings may run code of its own in every interpreter
+that starts there (`.pth` files).
+
 Distributions announce a plugin in their metadata::
 
     [project.entry-points."dirigent.plugins"]
@@ -18,6 +21,7 @@ Distributions announce a plugin in their metadata::
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib
 import importlib.machinery
@@ -367,7 +371,10 @@ def _reason(problem: BaseException, place: Place) -> str:
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        if file.is_symlink() and file.is_dir():
+            raise OSError(errno.ELOOP, f"the link {file.name} leads to a folder; put the folder itself there")
         if file.is_file() and "__pycache__" not in file.relative_to(path.parent).parts:
             digest.update(file.relative_to(path.parent).as_posix().encode() + b"\0")
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
+            with file.open("rb") as content:
+                digest.update(hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()

@@ -138,6 +138,8 @@ class Strangers:
         place = asked.place
         try:
             result = await self._in_a_box(place)
+        except OSError as error:
+            return _broken(place, f"it can't be looked at now: {error.strerror or error}.", asked.sha256)
         except SandboxError as error:
             way_on = f"{error.remedy} Or, if you trust it fully: {WAY_ON.format(place.name)}.".strip()
             said = f"it can't be looked at, because nothing safe is available here: {error.message} {way_on}"

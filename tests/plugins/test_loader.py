@@ -177,6 +177,20 @@ def test_the_hash_changes_with_any_file_of_the_plugin(tmp_path: Path):
     assert load(tmp_path)["p"].sha256 != before
 
 
+def test_a_linked_folder_in_a_plugin_is_named_because_its_hash_would_not_hold(tmp_path: Path):
+    write(tmp_path, "p/__init__.py", DICE)
+    (tmp_path / "p" / "inner").symlink_to(tmp_path)
+    assert "the link inner leads to a folder" in (load(tmp_path)["p"].error or "")
+
+
+def test_what_a_plugin_s_folder_imports_comes_from_its_sources(tmp_path: Path):
+    write(tmp_path, "p/__init__.py", "from .part import roll\n")
+    write(tmp_path, "p/part.py", DICE)
+    roll = load(tmp_path)["p"].tools[0].function
+    assert len(roll(times=3)) == 3
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
 def test_an_installed_plugin_is_imported_only_when_enabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     write(tmp_path, "installed_dice.py", DICE)
     info = tmp_path / "installed_dice-1.dist-info"
