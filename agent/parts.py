@@ -117,7 +117,7 @@ def make_parts(
     config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Made before the first box is, so that it shows what is put there later; the home itself keeps others out.
     (config.folder / "skills").mkdir(mode=0o755, exist_ok=True)
-    store = store or SqlStore(journal_of(config))
+    store = store or SqlStore(journal_of(config), copies=config.folder)
     return Parts(
         store,
         catalogue or load_catalogue(config),

@@ -27,16 +27,21 @@ Arguments = TypeVarTuple("Arguments")
 
 
 class Journal:
-    """An open journal. `clock` gives seconds since 1970. It belongs to the event loop that called `open()`."""
+    """An open journal. `clock` gives seconds since 1970. It belongs to the event loop that called `open()`.
 
-    def __init__(self, url_or_path: str | Path, *, clock: Callable[[], float] = time.time) -> None:
+    `copies` is the folder that gets a copy of a server's journal before it is brought up to date.
+    """
+
+    def __init__(
+        self, url_or_path: str | Path, *, clock: Callable[[], float] = time.time, copies: Path | None = None
+    ) -> None:
         self.url = url_of(url_or_path)
         self.outbox_changed = asyncio.Event()
         self._clock = clock
         self._bell = ServerBell(self.url, OUTBOX) if is_server(self.url) else None
         self._listens = contextlib.ExitStack()
         self._writer = Writer(
-            lambda: schema.open_journal(self.url),
+            lambda: schema.open_journal(self.url, copies),
             translate=lambda error: translate(error, self.url),
             ring=self.outbox_changed.set,
             tell=None if self._bell is None else self._bell.tell,

@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 from agent.errors import ConfigError
 from agent.store.dialect import READS, WRITES, driver_of, engine_of, file_of
 from agent.store.faults import backups_of
+from agent.store.server_copy import keep
 from agent.store.version_tables import metadata
 
 if TYPE_CHECKING:
@@ -43,15 +44,18 @@ _CREATE_VERSION = (
 )
 
 
-def open_journal(url: URL) -> Connection:
-    """Return a connection to a journal that is up to date. Raises ConfigError; blocks, so call it in a thread."""
+def open_journal(url: URL, copies: Path | None = None) -> Connection:
+    """Return a connection to a journal that is up to date. Raises ConfigError; blocks, so call it in a thread.
+
+    One that a server keeps is copied to a file in the folder `copies` before it is migrated; a file to its own folder.
+    """
     file = file_of(url)
     with _alone(file):
         engine = engine_of(url)
         with contextlib.ExitStack() as opened:
             opened.callback(engine.dispose)
             connection = opened.enter_context(engine.connect())
-            _bring_up_to_date(connection, file)
+            _bring_up_to_date(connection, file, copies)
             opened.pop_all()
         return connection
 
@@ -71,7 +75,7 @@ def _alone(file: Path | None) -> Iterator[None]:
         yield
 
 
-def _bring_up_to_date(connection: Connection, file: Path | None) -> None:
+def _bring_up_to_date(connection: Connection, file: Path | None, copies: Path | None) -> None:
     connection.info["begin"] = READS
     with connection.begin():
         revision, tables = found(connection)
@@ -86,7 +90,7 @@ def _bring_up_to_date(connection: Connection, file: Path | None) -> None:
     if revision is None:
         _create(connection)
     else:
-        _migrate(connection, revision, file)
+        _migrate(connection, revision, file, copies)
 
 
 def found(connection: Connection) -> tuple[str | None, list[str]]:
@@ -110,7 +114,7 @@ def create_tables(connection: Connection) -> None:
     connection.execute(_version.insert().values(version_num=HEAD))
 
 
-def _migrate(connection: Connection, revision: str, file: Path | None) -> None:
+def _migrate(connection: Connection, revision: str, file: Path | None, copies: Path | None) -> None:
     from alembic import command
 
     config = migrations(connection)
@@ -122,10 +126,20 @@ def _migrate(connection: Connection, revision: str, file: Path | None) -> None:
         _pragma(connection, "PRAGMA foreign_keys=OFF")
     with connection.begin():
         if found(connection)[0] != HEAD:  # another process may have done it while this one waited
+            if file is None and copies is not None:
+                kept = keep(connection, copies, revision, _make, most=BACKUPS_KEPT)
+                logger.info("The journal was copied to {}.", kept)
             with _told_how_to_go_back(revision, kept):
                 command.upgrade(config, "head")
     if is_sqlite:
         _pragma(connection, "PRAGMA foreign_keys=ON")
+
+
+def _make(connection: Connection, revision: str) -> None:
+    """Make the tables of a revision in an empty database."""
+    from alembic import command
+
+    command.upgrade(migrations(connection), revision)
 
 
 @contextlib.contextmanager
