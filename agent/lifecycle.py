@@ -39,6 +39,7 @@ from agent.memory.memory import MemoryDoor
 from agent.parts import Parts, make_parts
 from agent.sharing import ASKED, Sharing, details_key
 from agent.store.tidying import tidy_daily
+from agent.texts import mark, say
 from agent.versions.versions import Versions
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from agent.domain.session import Profile
     from agent.execution.context import RunContext
     from agent.llm.protocol import LLM
+KEEPING = mark("Keeping the files where every host has them")
 
 
 class RunLifecycle(Sharing, ABC):
@@ -182,9 +184,8 @@ class RunLifecycle(Sharing, ABC):
             if not await self._store.renew_lease(ctx.run.id, ctx.run.epoch, LEASE_SECONDS):
                 raise StaleLease(f"Run {ctx.run.id} is another worker's by now.")
 
-        await self.sessions.keep(
-            ctx.session, may, lambda text, done, total: ctx.on_progress(step_id, text, done, total)
-        )
+        said = say(ctx.run.dest.language, KEEPING)
+        await self.sessions.keep(ctx.session, may, lambda done, total: ctx.on_progress(step_id, said, done, total))
 
     async def _live_plan(self, ctx: RunContext) -> LivePlan:
         """Return the plan as it is shown, with the clock where it stood when the run was left."""

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from agent.domain.messages import Destination
     from agent.store.protocol import Store
 
+    Here = Callable[[str, Sequence[str]], Awaitable[list[str]]]  # where files put aside for sending lie on this host
+
 INTERRUPTED = "interrupted"
 LIMIT = 1000
 GRACE = 0.7
@@ -75,8 +77,7 @@ class OutboxSender:
         self._backlog = 0
         self._requests = Requests(store)
         self.drafts = Drafts(store.outbox_changed.set, clock)
-        # Told a session and where its files were put aside, on whatever host; returns where they lie on this one.
-        self.here: Callable[[str, Sequence[str]], Awaitable[list[str]]] | None = None
+        self.here: Here | None = None
         for channel in channels:
             self.add(channel)
 
@@ -234,10 +235,9 @@ class OutboxSender:
             await self._give_back(message, f"an error of ours, {ref}", for_good=not may_pass(problem))
 
     async def _with_files(self, message: OutboundMessage) -> OutboundMessage:
-        """Have the files of a message on this host."""
         if self.here is None or message.kind is not MessageKind.FILES or not message.session_id:
             return message
-        paths = await self.here(message.session_id, [str(path) for path in message.payload.get("paths", ())])
+        paths = await self.here(message.session_id, message.payload.get("paths", ()))
         return replace(message, payload={**message.payload, "paths": paths})
 
     async def _deliver(self, message: OutboundMessage) -> None:

@@ -36,7 +36,7 @@ class SessionMirror(Protocol):
         session: Session,
         *,
         may: Callable[[], Awaitable[None]] | None = None,
-        report: Callable[[str, float, float], None] | None = None,
+        report: Callable[[float, float], None] | None = None,
         patience: float = math.inf,
     ) -> None:
         """Bring what has changed here into the storage; `may` raises where this host may not write any more."""

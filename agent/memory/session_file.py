@@ -237,7 +237,7 @@ class SessionFolders:
         self,
         session: Session,
         may: Callable[[], Awaitable[None]] | None = None,
-        report: Callable[[str, float, float], None] | None = None,
+        report: Callable[[float, float], None] | None = None,
     ) -> None:
         """Have what was changed here everywhere; `may` raises where this process may not write any more."""
         if self._mirror is not None:

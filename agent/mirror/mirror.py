@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from agent.mirror.objects import Found, Objects
     from agent.mirror.single import Merge
 
-    Report = Callable[[str, float, float], None]
+    Report = Callable[[float, float], None]
 
 SAVED_AFTER = 256
 SHOWN_AFTER = 2.0
@@ -175,7 +175,7 @@ class Mirror:
             if done % SAVED_AFTER == 0:
                 side.save()
             if report is not None and time.monotonic() - began > SHOWN_AFTER:
-                report("Files are kept", done, len(paths))
+                report(done, len(paths))
 
         try:
             async with asyncio.TaskGroup() as group:

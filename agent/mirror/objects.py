@@ -16,6 +16,7 @@ from obstore import exceptions
 from obstore.store import S3Store
 
 from agent.errors import StorageFailed, StorageUnusable
+from agent.texts import mark
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -28,6 +29,9 @@ CONNECT_SECONDS, CALL_SECONDS = 5, 60
 RETRIES = 3
 PIECE = 8 << 20
 HINT = "`dirigent doctor` tries it; see [sessions] in `dirigent settings`."
+UNREACHABLE = mark("The storage of sessions' files ({address}) cannot be reached: {why}.")
+REFUSES = mark("The storage of sessions' files ({address}) refuses: {why}.")
+AGAIN = mark("It is tried again.")
 REFUSALS = {
     "NoSuchBucket": "there is no such bucket",
     "InvalidAccessKeyId": "it does not know the access key",
@@ -149,11 +153,11 @@ class Objects:
         except (exceptions.BaseError, OSError, ValueError) as error:
             if said := _refusal(str(error)):
                 raise self._unusable(said) from None
-            what = f"The storage of sessions' files ({self.address}) cannot be reached: {_shortly(error)}."
-            raise StorageFailed(what, hint="It is tried again.") from None
+            said = UNREACHABLE.format(address=self.address, why=_shortly(error))
+            raise StorageFailed(said, hint=AGAIN) from None
 
     def _unusable(self, why: str) -> StorageUnusable:
-        return StorageUnusable(f"The storage of sessions' files ({self.address}) refuses: {why}.", hint=HINT)
+        return StorageUnusable(REFUSES.format(address=self.address, why=why), hint=HINT)
 
 
 def _refusal(said: str) -> str:

@@ -8,7 +8,7 @@ import random
 from typing import TYPE_CHECKING
 
 from agent.errors import StorageFailed
-from agent.mirror.objects import Conflict
+from agent.mirror.objects import AGAIN, Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ async def change_file(side: Side, name: str, changed: Callable[[str], str]) -> s
         if await _given(side, name, text, got.etag if got is not None else ""):
             return text
         await asyncio.sleep(random.uniform(0, APART))  # noqa: S311 - spreads load only
-    raise StorageFailed(f"{name} is being changed by others all the time.", hint="It is tried again.")
+    raise StorageFailed(f"{name} is being changed by others all the time.", hint=AGAIN)
 
 
 async def merge_file(side: Side, name: str, merge: Merge) -> None:
@@ -59,7 +59,7 @@ async def merge_file(side: Side, name: str, merge: Merge) -> None:
         text = merge(side.index.texts.get(name, ""), here, there)
         if await _given(side, name, text, got.etag if got is not None else ""):
             return
-    raise StorageFailed(f"{name} is being changed by others all the time.", hint="It is tried again.")
+    raise StorageFailed(f"{name} is being changed by others all the time.", hint=AGAIN)
 
 
 async def _given(side: Side, name: str, text: str, replacing: str) -> bool:
