@@ -28,6 +28,7 @@ Webhooks come to POST /hooks/ID (`dirigent schedules webhook` makes them), /heal
 has figures for Prometheus (on this machine, or with web.metrics_token). web.token opens the API: GET
 /api/automation/status, POST /api/automation/start and stop (as `dirigent schedules start` and `stop`), GET
 /api/pipelines, chains, triggers, events, runs, runs/REF, POST /api/pipelines/NAME/run; /api/openapi.json describes it.
+web.mcp lets other programs ask over MCP at /mcp, with the same token; see `dirigent mcp --help`.
 web.pages (or web.password) shows runs, approvals, triggers and all else under /admin; `dirigent web` prints a way in.
 
 With engine = "workers" it takes the messages, and `dirigent worker`s do the work. Several may serve: one is at the
