@@ -125,3 +125,17 @@ async def test_a_network_that_is_away_is_waited_for(called):
         called.server.user_says(OWNER, "one")
         assert await _bring(called, channel) == [200]
         await called.hearer.until(lambda: called.hearer.heard)
+
+
+async def test_with_workers_several_processes_are_called_alike_and_one_that_ends_leaves_the_others_called(called):
+    called.config = called.config.model_copy(update={"engine": "workers"})
+    async with called.up() as first:
+        _, secret = await called.server.wait_for(lambda: called.server.webhook)
+        async with called.up() as second:
+            called.server.user_says(OWNER, "to one")
+            await called.server.wait_for(lambda: len(called.server.called("setWebhook")) == 2)
+            assert await _bring(called, second) == [200]
+            called.server.user_says(OWNER, "to the other")
+            assert await _bring(called, first) == [200]
+        assert called.server.webhook == (URL, secret)
+    assert sorted(called.hearer.texts) == ["to one", "to the other"]
