@@ -1,7 +1,7 @@
 """An S3 server of one's own, for tests: in a process on loopback that ends with the block; and a way that can be cut.
 
 It lives in an environment of its own, since its libraries don't go with ours: `.ci/storage` makes it and prints the
-interpreter, which DIRIGENT_TEST_S3_PYTHON then names.
+interpreter, which S3_TEST_PYTHON then names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from agent.config.sessions import Sessions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PYTHON = "DIRIGENT_TEST_S3_PYTHON"
+PYTHON = "S3_TEST_PYTHON"
 WITHOUT = f"{PYTHON} names no interpreter with an S3 server; `.ci/storage` makes one"
 SECONDS = 60.0
 
