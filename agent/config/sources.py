@@ -28,7 +28,8 @@ Path_ = tuple[str, ...]
 PREFIX, LEVELS, FILE = "DIRIGENT_", "__", "_file"
 GENERIC_ENV = {"OPENAI_API_KEY": "openai_api_key", "OPENAI_BASE_URL": "openai_base_url"}
 # Read by the `./dirigent` wrapper and by tests, not settings.
-OTHER_ENV = frozenset({"DIRIGENT_PYTHON", "DIRIGENT_VENV", "DIRIGENT_TEST_ENGINE", "DIRIGENT_TEST_POSTGRES"})
+OTHER_ENV = frozenset({"DIRIGENT_PYTHON", "DIRIGENT_VENV"})
+FOR_TESTS = "DIRIGENT_TEST_"
 SECRET_FILE_BYTES = 65_536
 
 
@@ -228,7 +229,7 @@ def split(setting: str) -> Path_:
 
 
 def _is_ours(variable: str) -> bool:
-    return variable.startswith(PREFIX) and variable not in OTHER_ENV
+    return variable.startswith(PREFIX) and not variable.startswith(FOR_TESTS) and variable not in OTHER_ENV
 
 
 def _setting_named(variable: str) -> str:
