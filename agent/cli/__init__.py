@@ -29,6 +29,7 @@ COMMANDS = {
     "events": "list what has happened, publish events, handle dead ones again",
     "rules": "what is never done, what is always allowed, and who is known",
     "audit": "what was done and on whose word; check that the log is as it was written",
+    "logs": "what the log says of one request, from its message to its delivered answer",
     "pair": "make a code that lets one person in",
     "web": "print a link to the pages that show and steer it all",
     "people": "list who may talk to the bot; remove, block, make them owner or member",

@@ -281,3 +281,15 @@ def check_plugins(config: AppConfig) -> Finding:
         text = f"{said}; less careful than their authors meant them to be: {listed}"
         return Finding("plugins", "warn", text, "That is your word under [tools] in dirigent.toml; `dirigent plugins`.")
     return Finding("plugins", "ok", said)
+
+
+def check_skills(config: AppConfig) -> Finding:
+    """Say which skills there are, and what is wrong with the others."""
+    from agent.skills import Skills
+
+    skills = Skills.of(config)
+    usable, broken = skills.usable(), skills.broken()
+    if broken:
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        return Finding("skills", "warn", f"{broken[0].message}{more}", "dirigent skills check")
+    return Finding("skills", "ok", f"{len(usable)} usable" if usable else "none; `dirigent skills new` makes one")

@@ -58,6 +58,7 @@ async def findings(config: AppConfig) -> AsyncIterator[Finding]:
         ("files", checks.check_files),
         ("sessions", lambda: checks.check_sessions(config)),
         ("plugins", lambda: checks.check_plugins(config)),
+        ("skills", lambda: checks.check_skills(config)),
         ("model", lambda: checks.check_model(config)),
         ("telegram", lambda: checks.check_telegram(config)),
     ):

@@ -17,6 +17,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeVar
 
+from agent.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from types import TracebackType
@@ -145,12 +147,21 @@ def wanted(settings: Tracing) -> bool:
 
 
 def start(settings: Tracing) -> None:
-    """Record from now on, where that is wanted; starting twice changes nothing."""
-    global _tracer  # noqa: PLW0603 - a process has one
-    if _tracer is None and wanted(settings):
-        from agent.tracing.otlp import OtlpTracer
+    """Record from now on, where that is wanted; starting twice changes nothing.
 
-        _tracer = OtlpTracer(settings)
+    Raises ConfigError where the library is not installed.
+    """
+    global _tracer  # noqa: PLW0603 - a process has one
+    if _tracer is not None or not wanted(settings):
+        return
+    try:
+        from agent.tracing.otlp import OtlpTracer
+    except ImportError as missing:
+        raise ConfigError(
+            f"Traces need OpenTelemetry, and {missing.name or 'it'} is not installed.",
+            hint="pip install 'dirigent[tracing]', or take `tracing.endpoint` and OTEL_EXPORTER_OTLP_ENDPOINT out.",
+        ) from None
+    _tracer = OtlpTracer(settings)
 
 
 async def stop() -> None:

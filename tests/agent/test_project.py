@@ -65,10 +65,10 @@ def test_the_dependencies_are_what_is_imported():
     own = {"agent", "sandbox", "plugins", *sys.stdlib_module_names}
     dependencies = PROJECT["project"]["dependencies"]
     declared = {plain(name) for name in dependencies}
-    testing = {plain(name) for name in PROJECT["project"]["optional-dependencies"]["testing"]}
+    extras = {plain(name) for each in PROJECT["project"]["optional-dependencies"].values() for name in each}
     imported = {root for file in SOURCES for root in imports_of(file)} - own
     provided = {root: {plain(name) for name in distributions.get(root, [root])} for root in imported}
-    undeclared = {root for root, names in provided.items() if not names & (declared | testing | COME_ALONG)}
+    undeclared = {root for root, names in provided.items() if not names & (declared | extras | COME_ALONG)}
     unused = declared - set().union(*provided.values()) - USED_BY_NAME
     assert (undeclared, unused) == (set(), set())
 

@@ -22,6 +22,7 @@ from agent import tracing
 from agent.channels.outbox import OutboxSender
 from agent.config.tracing import Tracing
 from agent.domain.messages import OutboundMessage
+from agent.errors import ConfigError
 from agent.testing import Bot, step
 from plugins.api import tool
 
@@ -258,6 +259,14 @@ def test_without_traces_their_library_is_not_loaded():
         "import sys, agent.app, agent.tracing as t; t.begin('x').end(); assert 'opentelemetry.sdk' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_the_library_the_way_on_is_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "agent.tracing.otlp", None)
+    with pytest.raises(ConfigError) as caught:
+        tracing.start(Tracing(endpoint="http://127.0.0.1:4318"))
+    assert "dirigent[tracing]" in caught.value.hint
+    assert not tracing.is_on()
 
 
 def test_off_costs_next_to_nothing():
