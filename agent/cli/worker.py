@@ -22,7 +22,10 @@ examples:
 
 In dirigent.toml: engine = "workers", and store = "postgresql://user:password@host/database", the same for `dirigent
 serve` and for every worker. Start as many as you like, on as many machines as you like; the sessions' files have to be
-the same for all (a shared folder, or the settings under [files]).
+the same for all (a shared folder, or sessions.storage).
+
+Each process keeps up to nine connections to PostgreSQL (its max_connections is 100 at first), and needs them directly
+or through a pooler that pools sessions, not transactions.
 
 SIGTERM or Ctrl-C: it takes up nothing more, lets what runs go on for workers.drain_seconds, and leaves the rest to the
 other workers, which repeat no finished step. When a worker dies, the others take its requests over within seconds.

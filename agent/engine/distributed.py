@@ -38,7 +38,7 @@ DEAD_SECONDS = 12.0
 LOOK_SECONDS = 1.0  # a run that comes while the queue is looked through may not be heard of
 ALL_SECONDS = 20.0
 CANCEL_SECONDS = 30.0
-FLUSH_SECONDS = 5.0
+FLUSH_SECONDS = 10.0
 POLL_SECONDS = 0.1
 FIRST = -1e18
 
@@ -166,8 +166,8 @@ class DistributedEngine:
             self._working.cancel()
             await asyncio.wait([self._working])
         if self._tasks:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._flush(), FLUSH_SECONDS)
+            with contextlib.suppress(JournalFailed):
+                await self._flush()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -178,9 +178,7 @@ class DistributedEngine:
         try:
             found: list[dict[str, Any]] = await self._connector.execute_query_all_async(query, **arguments)
         except ConnectorException as error:
-            raise JournalFailed(
-                "The queue of runs can't be reached just now.", hint="Try again in a moment."
-            ) from error
+            raise _away() from error
         return found
 
     def hurry(self) -> None:
@@ -196,7 +194,11 @@ class DistributedEngine:
             self._outgoing.task_done()
 
     async def _flush(self) -> None:
-        await self._outgoing.join()
+        """Wait until all is sent. Raises JournalFailed when that takes too long: the database is away."""
+        try:
+            await asyncio.wait_for(self._outgoing.join(), FLUSH_SECONDS)
+        except TimeoutError as error:
+            raise _away() from error
 
     async def _defer(self, job: dict[str, Any]) -> None:
         wanted = self._app.configure_task(RUN, lock=job["line"], queueing_lock=f"run:{job['run']}", task_kwargs=job)
@@ -316,5 +318,10 @@ class DistributedEngine:
     async def _still_held(self, jobs: list[dict[str, Any]]) -> bool:
         if not jobs:
             return False
-        held = await self._ask(sql.HELD, jobs=[job["id"] for job in jobs])
-        return any(job in held for job in jobs)
+        held = await self._ask(sql.HELD, jobs=[job["id"] for job in jobs], worker=0)
+        still = {(one["id"], one["attempts"]) for one in held}
+        return any((job["id"], job["attempts"]) in still for job in jobs)
+
+
+def _away() -> JournalFailed:
+    return JournalFailed("The queue of runs can't be reached just now.", hint="Try again in a moment.")

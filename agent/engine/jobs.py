@@ -52,6 +52,7 @@ class Jobs(JobManager):
         self._slots = slots
         self.draining = False
         self.held: dict[int, Held] = {}
+        self._strays: set[tuple[int, int]] = set()
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:  # noqa: ARG002  # we have one
         if self.draining:
@@ -76,19 +77,24 @@ class Jobs(JobManager):
         return worker_id
 
     async def update_heartbeat(self, worker_id: int) -> None:
-        """Say that this worker lives, and stop what has been taken over by others meanwhile."""
+        """Say that this worker lives, stop what others have taken over, and give back what nobody here works on."""
         try:
             await self._beat(worker_id)
-            held = [one.job_id for one in self.held.values()]
-            rows = await self.connector.execute_query_all_async(sql.HELD, jobs=held)
+            held = {(one.job_id, one.attempts): one for one in self.held.values()}
+            rows = await self.connector.execute_query_all_async(
+                sql.HELD, jobs=[job for job, _ in held], worker=worker_id
+            )
         except Exception as error:
             logger.warning("The worker could not say that it lives: {}", error)
             return
-        ours = {row["id"]: row["attempts"] for row in rows}
-        for run_id, one in list(self.held.items()):
-            if one.job_id in held and ours.get(one.job_id) != one.attempts:
-                logger.warning("Run {} was taken over by another worker; its work here ends", run_id)
-                one.task.cancel()
+        ours = {(row["id"], row["attempts"]) for row in rows}
+        for one in [one for taken, one in held.items() if taken not in ours]:
+            logger.warning("A run was taken over by another worker; its work here ends")
+            one.task.cancel()
+        strays = {(row["id"], row["attempts"]) for row in rows if row["mine"]} - held.keys()
+        for job, attempts in strays & self._strays:  # it was aborted before it began, or could not be ended
+            await self._until_done(sql.PUT_BACK, job=job, attempts=attempts, seconds=0.0)
+        self._strays = strays
 
     async def _beat(self, worker_id: int) -> None:
         await self.connector.execute_query_async(sql.BEAT, worker=worker_id, name=own_name(), slots=self._slots)

@@ -122,7 +122,10 @@ FETCH = "SELECT * FROM dirigent_fetch_v1(%(worker)s, %(per_user)s)"
 FINISH = "SELECT dirigent_finish_v1(%(job)s, %(attempts)s)"
 PUT_BACK = "SELECT dirigent_put_back_v1(%(job)s, %(attempts)s, %(seconds)s)"
 BEAT = "SELECT dirigent_beat_v1(%(worker)s, %(name)s, %(slots)s)"
-HELD = "SELECT id, attempts FROM procrastinate_jobs WHERE id = ANY(%(jobs)s::bigint[]) AND status = 'doing'"
+HELD = """
+SELECT id, attempts, COALESCE(worker_id = %(worker)s, false) AS mine FROM procrastinate_jobs
+WHERE status = 'doing' AND lock IS NOT NULL AND (id = ANY(%(jobs)s::bigint[]) OR worker_id = %(worker)s)
+"""
 TRY_RESCUE = f"SELECT pg_try_advisory_xact_lock({RESCUE}) AS mine"
 STALLED = """
 SELECT job.id, (job.args->>'run')::bigint AS run, job.attempts

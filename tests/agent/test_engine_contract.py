@@ -345,3 +345,20 @@ async def test_a_dead_workers_lease_ends_before_its_run_is_taken_over(new_url: U
     await waited(lambda: work.cancelled == [1])
     for engine in (lives, dead):
         await engine.stop()
+
+
+async def test_a_job_that_nobody_works_on_though_its_worker_lives_is_given_back(new_url: Url):
+    from agent.engine.distributed import DistributedEngine
+
+    work, engine = Work(), DistributedEngine(new_url(), works=True, drain_seconds=0.0)
+    await engine.start(work)
+    engine.submit(1, session_id="a")
+    await work.has_begun(1)
+    lost = engine._jobs.held.pop(1)
+    for _ in range(2):
+        await engine._jobs.update_heartbeat(1)
+    await work.has_begun(1, 1)
+    lost.task.cancel()
+    work.let_go(1)
+    await engine.idle()
+    await engine.stop()
