@@ -74,9 +74,9 @@ class McpServer(BaseModel):
         if self.command and not self.command[0].strip():
             raise ValueError("command begins with the name of a program")
         self._check_belongings()
-        for name in (*self.env, *self.secrets):
+        for name in (*self.env, *self.shown_secrets):
             if not VARIABLE.fullmatch(name):
-                raise ValueError(f"{name!r} is no name of a variable (env and secrets hold names, no values)")
+                raise ValueError(f"{name!r} is no name (env, secrets, bearer and headers hold names, no values)")
         for name in self.env:
             if name.upper().startswith(OURS):
                 raise ValueError(f"env may not hold {name}, which is Dirigent's own; give it a secret by `secrets`")

@@ -50,7 +50,7 @@ class Connection:
         self.listing = Listing()
         self.outdated = False
         self.used = time.monotonic()
-        self.calls = 0
+        self.claims = 0
         self._transport = transport
         self._fault = fault
         self._runs = runs
@@ -64,6 +64,15 @@ class Connection:
     def over(self) -> bool:
         """True when it has ended, or is about to."""
         return self._end.is_set() or self._task.done() or self._fault.silent
+
+    def claim(self) -> None:
+        """Have it kept until `release`."""
+        self.claims += 1
+
+    def release(self) -> None:
+        """Say that a call is over."""
+        self.claims -= 1
+        self.used = time.monotonic()
 
     async def ready(self) -> None:
         """Wait until its tools are known. Raises ToolError when it could not be opened."""
@@ -119,7 +128,6 @@ class Connection:
         client = self._client
         if client is None or self.over:
             raise await self._ended()
-        self.calls += 1
         try:
             return await ask(client)
         except MCPError as error:
@@ -134,9 +142,6 @@ class Connection:
             logger.opt(exception=error).debug("the MCP server {} gave an answer that is none", self.name)
             said = f"{self.name} gave an answer that does not follow the protocol ({type(error).__name__})."
             raise ToolError(said, hint="Its authors should know.") from None
-        finally:
-            self.calls -= 1
-            self.used = time.monotonic()
 
     async def _ended(self, *, asked: bool = False) -> Ended:
         await self.close()  # then it is known how it ended

@@ -82,7 +82,7 @@ class Servers:
             async with asyncio.timeout(asked.seconds):
                 returned = await self._call(name, asked)
         except TimeoutError:
-            await self._drop((name, asked.session.id))  # it may hang for good
+            await self._give_up((name, asked.session.id))
             said = f"{asked.spec.full_name} did not answer within {asked.seconds:g} s."
             response = ExecutorResponse(asked.step_id, ResponseStatus.TIMEOUT, error=said)
             return await self._with_files(name, response, asked.session, {}, changes)
@@ -103,7 +103,7 @@ class Servers:
         changed counts as theirs in any case.
         """
         look = self._looks.get(session.id)
-        if look is None or any(one.calls for key, one in self._live.items() if key[1] == session.id):
+        if look is None or any(one.claims for key, one in self._live.items() if key[1] == session.id):
             return ()
         found = await look.changes.since(deliver=False)
         await self.seen(session)
@@ -154,20 +154,21 @@ class Servers:
         try:
             return await self._once(name, asked)
         except Ended as ended:
-            await self._drop((name, asked.session.id))
             if ended.asked and asked.spec.effect == "effect":
                 raise _unknown(ended, asked.spec) from None
         try:
             return await self._once(name, asked)
         except Ended as ended:
-            await self._drop((name, asked.session.id))
             raise (_unknown(ended, asked.spec) if ended.asked and asked.spec.effect == "effect" else ended) from None
 
     async def _once(self, name: str, asked: Asked) -> Returned:
         connection = await self._connection(name, asked.session)
-        await self._check(name, connection, asked.spec)
-        stem = f"{name}-{asked.step_id}"
-        return await connection.call(asked.spec.function_name, asked.args, stem=stem, report=asked.report)
+        try:
+            await self._check(name, connection, asked.spec)
+            stem = f"{name}-{asked.step_id}"
+            return await connection.call(asked.spec.function_name, asked.args, stem=stem, report=asked.report)
+        finally:
+            connection.release()
 
     async def _check(self, name: str, connection: Connection, spec: ToolSpec) -> None:
         """Raise ToolError for a tool that is not as the owner has accepted it, and remember what the server says."""
@@ -192,14 +193,16 @@ class Servers:
 
     # --- which servers there are ------------------------------------------------------------------------------------
     async def _connection(self, name: str, session: Session) -> Connection:
+        """Return the connection of a session, claimed so that it is not ended as idle: release it after the call."""
         key = (name, session.id)
         async with self._opening.setdefault(key, asyncio.Lock()):
             found = self._live.get(key)
             if found is not None and not found.over:
-                found.used = time.monotonic()
+                found.claim()
                 return found
             await self._drop(key)
             opened = self._live[key] = connection_to(self._config, self._boxes, name, session)
+            opened.claim()
             try:
                 await opened.ready()
             except BaseException:
@@ -210,6 +213,13 @@ class Servers:
             self._ender = asyncio.create_task(self._end_idle(), name="mcp idle")
         return opened
 
+    async def _give_up(self, key: Key) -> None:
+        """End a server that may hang for good, unless others wait for it too: then the last of them does."""
+        async with self._opening.setdefault(key, asyncio.Lock()):
+            found = self._live.get(key)
+            if found is not None and not found.claims:
+                await self._drop(key)
+
     async def _drop(self, key: Key) -> None:
         found = self._live.pop(key, None)
         if found is not None:
@@ -217,12 +227,12 @@ class Servers:
 
     async def _end_idle(self) -> None:
         while self._live:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(min(LOOK_SECONDS, *(self._config.mcp[name].idle_seconds for name, _ in self._live)))
             now = time.monotonic()
             for key, one in list(self._live.items()):
-                if not one.calls and now - one.used > self._config.mcp[key[0]].idle_seconds:
+                if one.over or now - one.used > self._config.mcp[key[0]].idle_seconds:
                     logger.debug("the MCP server {} of {} idles and is ended", *key)
-                    await self._drop(key)
+                    await self._give_up(key)
 
 
 def connection_to(config: AppConfig, boxes: Boxes, name: str, session: Session) -> Connection:

@@ -137,7 +137,7 @@ def config(tmp_path: Path) -> Callable[..., AppConfig]:
     def made(mood: str = "", **more: Any) -> AppConfig:
         own = {
             key: more.pop(key)
-            for key in ("network", "secrets", "seconds", "start_seconds", "tools", "denied")
+            for key in ("network", "secrets", "seconds", "start_seconds", "idle_seconds", "tools", "denied")
             if key in more
         }
         servers = {"plain": {"command": command(mood), **own}}

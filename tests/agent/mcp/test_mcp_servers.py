@@ -74,7 +74,7 @@ async def test_a_call_that_can_do_no_harm_twice_is_repeated_once(desk_of, config
     told = await desk.servers.call("mcp:plain", Asked(session, spec, {}, "s1", 60, desk.progress.append))
     assert told.status is ResponseStatus.ERROR
     assert "nobody knows" not in told.error
-    assert not desk.live
+    assert all(one.over for one in desk.live.values())
 
 
 async def test_what_never_answers_is_given_up_and_the_server_ended(desk_of, config):
@@ -91,7 +91,7 @@ async def test_a_cancelled_call_leaves_the_server_usable(desk_of, config):
     await desk.accept()
     await desk.call("count")
     hanging = asyncio.create_task(desk.call("slow"))
-    while not any(one.calls for one in desk.live.values()):
+    while not any(one.claims for one in desk.live.values()):
         await asyncio.sleep(0)
     hanging.cancel()
     assert isinstance((await asyncio.gather(hanging, return_exceptions=True))[0], asyncio.CancelledError)
@@ -167,3 +167,13 @@ async def test_closing_leaves_no_server(desk_of, config):
     await desk.call("count")
     await desk.servers.close()
     assert not desk.live
+
+
+async def test_a_server_that_idles_is_ended_and_begun_again_when_it_is_needed(desk_of, config):
+    desk = desk_of(config(idle_seconds=0.2))
+    await desk.accept()
+    await desk.call("count")
+    async with asyncio.timeout(30):
+        while desk.live:
+            await asyncio.sleep(0.02)
+    assert (await desk.call("count")).text == "1"

@@ -17,13 +17,11 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
-from agent.cli.door import programs_of, rooms_of
+from agent.cli.door import open_door, programs_of, rooms_of
 from agent.config import Web
 from agent.errors import ConfigError
 from agent.testing import Bot
 from agent.testing.scripted import step
-from agent.web.app import web_app
-from agent.web.server import listen
 from plugins.api import tool
 
 TOKEN = "t" * 32
@@ -65,22 +63,19 @@ def send(to: str, text: str) -> str:
 async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
     (tmp_path / "home" / "pipelines").mkdir(parents=True)
     (tmp_path / "home" / "pipelines" / "greet.yaml").write_text(PIPELINE)
-    async with Bot(tmp_path / "home", [echo, note, send], automation={"report_to": "test:1"}) as made:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = one.getsockname()[1]
+    web = {"port": port, "token": TOKEN, "mcp": True}
+    async with Bot(tmp_path / "home", [echo, note, send], automation={"report_to": "test:1"}, web=web) as made:
         yield made
 
 
 @pytest.fixture
 async def address(bot: Bot) -> AsyncIterator[str]:
-    async def is_well() -> bool:
-        return True
-
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        web = Web(port=one.getsockname()[1], token=TOKEN, mcp=True)
-    programs = programs_of(web, rooms_of(bot.app))
-    made = web_app(web, receive=bot.app.automation.receive, is_well=is_well, programs=programs.handle)
-    server = listen(made, web)
-    tasks = [asyncio.create_task(one.run()) for one in (server, programs)]
-    yield f"{server.address}/mcp"
+    """Serve as `dirigent serve` does."""
+    door = await open_door(bot.app)
+    tasks = [asyncio.create_task(one.run()) for one in door]
+    yield f"{door[0].address}/mcp"
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
