@@ -152,10 +152,13 @@ def _judged(spec: ToolSpec) -> ToolSpec:
     """Return the tool as it is judged, by what the walls let it do: it can read and write the workspace's files.
 
     So "pure" is not believed, nor that it reads only the files that it is given. With a network of its own it is judged
-    by that, as all are who have one. What changes something there and may be repeated says so on its own account.
+    by that, as all are who have one. An effect that takes no file is asked about or ruled by the owner as it is: its
+    result has the labels of every file in any case.
     """
     effect: Effect = "write_inside" if spec.effect == "pure" else spec.effect
-    return replace(spec, effect=effect, reads_all=spec.reads_all or not spec.network, confides=False)
+    files = any("file" in part.get(MARKS, {}) for part in properties(spec.schema or {}).values())
+    reads_all = not spec.network and (effect != "effect" or files)
+    return replace(spec, effect=effect, reads_all=spec.reads_all or reads_all, confides=False)
 
 
 def _schema(said: object) -> dict[str, Any]:

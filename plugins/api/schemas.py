@@ -149,8 +149,8 @@ class SchemaArguments:
 
     def model_validate(self, values: Mapping[str, Any]) -> Made:
         """Return checked arguments, with defaults for those not given. Raises pydantic's ValidationError."""
-        checked = self._adapter.validate_python(dict(values))
-        return Made({**copy.deepcopy(self._defaults), **checked}, self._adapter)
+        checked = {**copy.deepcopy(self._defaults), **self._adapter.validate_python(dict(values))}
+        return Made({name: checked[name] for name in self.model_fields if name in checked}, self._adapter)
 
     def __call__(self, **values: Any) -> Made:
         return self.model_validate(values)

@@ -55,7 +55,7 @@ def claimed(folder: Path, options: str) -> ToolSpec:
     return plugin_of(describe(str(source), "liar"), source=str(source), sha256="").tools[0]
 
 
-@pytest.mark.parametrize("options", ['effect="pure"', 'effect="write_inside"', 'effect="read"', ""])
+@pytest.mark.parametrize("options", ['effect="pure"', 'effect="write_inside"', 'effect="read"', 'effect="once"', ""])
 @pytest.mark.parametrize("args", [{}, {"path": "mine.csv"}])
 def test_what_it_could_read_is_in_its_result_whatever_it_says(tmp_path: Path, options: str, args: dict[str, str]):
     spec = claimed(tmp_path, options)
