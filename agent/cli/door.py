@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import ConfigError
@@ -11,6 +10,7 @@ from agent.errors import ConfigError
 if TYPE_CHECKING:
     from agent.app import App
     from agent.config import Web
+    from agent.domain.trigger import Trigger
     from agent.mcp.serving import HttpServing
     from agent.metrics import Metrics
     from agent.web.admin.house import House
@@ -82,7 +82,31 @@ def rooms_of(app: App) -> Rooms:
     """Return what the API and the pages show and start."""
     from agent.web.api import Rooms
 
-    return Rooms(app.store, app.pipelines, app.orchestrator, app.automation, app.chains, app.scheduled.destination)
+    return Rooms(
+        app.store,
+        app.pipelines,
+        app.orchestrator,
+        app.automation,
+        app.chains,
+        app.scheduled.destination,
+        app.catalogue,
+        app.orchestrator.sessions.memory,
+        app.config.limits,
+        app.config.folder / "logs",
+        upcoming,
+    )
+
+
+def upcoming(trigger: Trigger, many: int) -> list[float]:
+    """Return the next times at which a schedule fires while it is on, in seconds since 1970."""
+    from agent.automation.times import following
+
+    found: list[float] = []
+    at = trigger.next_fire
+    while at is not None and len(found) < many:
+        found.append(at)
+        at = following(trigger.spec, trigger.created_at, at)
+    return found
 
 
 def check_reach(web: Web) -> None:
@@ -113,10 +137,9 @@ def house_of(app: App, rooms: Rooms, rung: str) -> House:
         Entry(app.store, password.get_secret_value() if password else ""),
         app.config,
         app.catalogue,
-        app.automation,
         app.scheduled.set_schedules,
-        lambda folder: app.orchestrator.sessions.memory_in(Path(folder)),
         rung,
+        app.boxes.opened,
     )
 
 

@@ -97,6 +97,10 @@ class PlainBoxes:
                 return JobResult(JobStatus.EXIT, failure=said, changes=box.diff(before, box.snapshot()), rung="plain")
             return _result(value, ctx, box.diff(before, box.snapshot()))
 
+    def opened(self) -> int:
+        """Return how many boxes are open: none."""
+        return 0
+
     async def close(self) -> None:
         """Nothing to close."""
 

@@ -49,7 +49,8 @@ def web_app(
     if on_telegram is not None:
         made.include_router(telegram.router(on_telegram))
     if rooms is not None:
-        made.include_router(api.router(rooms, _said(web.token)))
+        read_token = _said(web.read_token)
+        made.include_router(api.router(rooms, _said(web.token), read_token=read_token, decides=web.token_decides))
     if metrics is not None:
         made.include_router(measures.router(metrics, token=_said(web.token), metrics_token=_said(web.metrics_token)))
     if programs is not None:

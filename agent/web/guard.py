@@ -7,10 +7,15 @@ import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from loguru import logger
 from starlette.responses import PlainTextResponse
+
+from agent.errors import correlation_id
+from agent.web.problems import problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.responses import JSONResponse
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from agent.config import Web
@@ -25,6 +30,9 @@ HEADERS = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 )
 
 
@@ -57,20 +65,27 @@ class Guard:
         if scope["type"] != "http":
             return
         answer = self._refusal(scope)
-        if answer is not None:
-            await answer(scope, receive, send)
-            return
+        begun = False
 
         async def send_guarded(message: Message) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "http.response.start":
                 said = {name.lower() for name, _ in message.get("headers", ())}
                 more = [header for header in HEADERS if header[0] not in said]
                 message["headers"] = [*message.get("headers", ()), *more]
             await send(message)
 
+        if answer is not None:
+            await answer(scope, receive, send_guarded)
+            return
         self._at_once += 1
         try:
             await self._app(scope, receive, send_guarded)
+        except Exception as error:
+            if begun:
+                raise
+            await _broken(scope, error)(scope, receive, send_guarded)
         finally:
             self._at_once -= 1
 
@@ -89,6 +104,13 @@ class Guard:
         except ValueError:
             return False
         return name.rstrip(".") in self._hosts or _is_address(name)
+
+
+def _broken(scope: Scope, error: Exception) -> JSONResponse:
+    """Return the answer to what nobody has foreseen: the log has all of it under the number that is told."""
+    number = correlation_id()
+    logger.bind(corr=number).opt(exception=error).error("{} {} failed", scope["method"], scope["path"])
+    return problem(500, f"Something went wrong here (reference {number}).", "The log says what.")
 
 
 def _is_address(name: str) -> bool:

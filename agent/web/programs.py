@@ -143,6 +143,7 @@ class ProgramDesk:
         if digest is None or run.status not in FINAL:
             raise NotFound("The answer has no such file.")
         session = await self._rooms.orchestrator.sessions.open(run.session_id)
+        await self._rooms.orchestrator.sessions.fetch(session)
 
         def read() -> bytes:
             with Workspace(session.workspace) as workspace:

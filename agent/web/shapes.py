@@ -1,22 +1,38 @@
-"""What the REST API takes and gives. Times are seconds since 1970, money is in US dollars."""
+"""What the REST API gives; `orders.py` has what it takes. Times are seconds since 1970, money is in US dollars."""
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from agent.domain.chain import Chain, ChainHistory
 from agent.domain.event import Event
 from agent.domain.run import Run, StepRecord
 from agent.domain.trigger import Trigger
 
+if TYPE_CHECKING:
+    from agent.domain.audit import AuditEntry
+    from agent.domain.days import Day
+    from agent.domain.ledger import Balance
+    from agent.domain.plan import PlanStep
+    from agent.domain.project import ProjectStatus
+    from agent.domain.provenance import Provenance
+    from agent.domain.run import Approval, Question
+    from agent.domain.session import Session, SessionFile
+    from agent.domain.trigger import Fire
+    from agent.memory.entries import Entry
+
 
 class Problem(BaseModel):
-    """What went wrong, and the way on."""
+    """What went wrong (RFC 9457). `error` is `detail` again; `hint` is the way on."""
 
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
     error: str
-    hint: str = ""
+    hint: str
 
 
 class AutomationStatus(BaseModel):
@@ -41,8 +57,9 @@ class PipelineShape(BaseModel):
 
 
 class RunShort(BaseModel):
-    """A run in lists."""
+    """A run in lists; `id` is where the next page begins (`before`)."""
 
+    id: int
     ref: str
     title: str
     status: str
@@ -61,13 +78,21 @@ class RunShort(BaseModel):
 
 
 class StepShape(BaseModel):
-    """A step of a run."""
+    """A step of a run: what it was given and made, what it cost (US dollars), where its output comes from."""
 
     id: str
     title: str
     type: str
     tool: str | None
     status: str
+    depends_on: list[str]
+    input: dict[str, Any]
+    output: Any
+    text: str
+    origins: list[str]
+    attempt: int
+    estimated_cost: float | None
+    actual_cost: float | None
     error: str
     started_at: float | None
     completed_at: float | None
@@ -82,6 +107,14 @@ class StepShape(BaseModel):
             type=step.step_type.value,
             tool=step.tool,
             status=record.status.value,
+            depends_on=list(step.depends_on),
+            input=given(step),
+            output=record.output,
+            text=record.text,
+            origins=sources(record.provenance),
+            attempt=record.attempt,
+            estimated_cost=record.estimated_cost,
+            actual_cost=record.actual_cost,
             error=record.error,
             started_at=record.started_at,
             completed_at=record.completed_at,
@@ -185,11 +218,211 @@ class EventShape(BaseModel):
         return cls(**{name: getattr(event, name) for name in cls.model_fields})
 
 
-class Order(BaseModel):
-    """What a pipeline is run with."""
+class ApprovalShape(BaseModel):
+    """A call that waits for a yes, or did. `digest` stands for exactly this call; `origins` is where it comes from."""
 
-    model_config = ConfigDict(extra="forbid")
-    inputs: dict[str, Any] = Field(default_factory=dict)
+    id: str
+    run: str
+    step: str
+    tool: str
+    args: dict[str, Any]
+    digest: str
+    because: str
+    origins: list[str]
+    choices: list[str]
+    decision: str | None
+    decided_by: str
+    comment: str
+    asked_at: float
+    expires_at: float | None
+
+    @classmethod
+    def of(cls, run: Run, approval: Approval) -> Self:
+        """Return an approval's shape."""
+        named = {"run": run.ref, "step": approval.step_id, "origins": sources(approval.origins)}
+        return cls(**_named(cls, approval, named))
+
+
+class QuestionShape(BaseModel):
+    """A question to a person. `answer` is null while it is open."""
+
+    id: str
+    run: str
+    step: str
+    kind: str
+    text: str
+    options: list[str]
+    answer: str | None
+    asked_at: float
+
+    @classmethod
+    def of(cls, run: Run, question: Question) -> Self:
+        """Return a question's shape."""
+        return cls(**_named(cls, question, {"run": run.ref, "step": question.step_id}))
+
+
+class LogShape(BaseModel):
+    """Lines of a log, oldest first."""
+
+    lines: list[str]
+
+
+class FileShape(BaseModel):
+    """A file: its path in the workspace, its size in bytes."""
+
+    path: str
+    size: int
+    changed_at: float
+
+
+class SessionShort(BaseModel):
+    """A session in lists."""
+
+    id: str
+    created_at: float
+    seen_at: float
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        """Return a session's shape."""
+        return cls(**{name: row[name] for name in SessionShort.model_fields})
+
+
+class SessionShape(SessionShort):
+    """A session with what it may use and its history, by task."""
+
+    profile: dict[str, Any]
+    model: str | None
+    language: str
+    history: dict[str, list[dict[str, Any]]]
+
+    @classmethod
+    def whole(cls, row: dict[str, Any], session: Session, file: SessionFile) -> Self:
+        """Return a session's shape."""
+        history = {key: [one.model_dump(mode="json") for one in entries] for key, entries in file.history.items()}
+        return cls(
+            **{name: row[name] for name in SessionShort.model_fields},
+            profile=session.profile.model_dump(mode="json"),
+            model=session.model,
+            language=session.language,
+            history=history,
+        )
+
+
+class MemoryShape(BaseModel):
+    """A fact that is remembered. `line` is how it stands in the file, and how it is named to be forgotten."""
+
+    text: str
+    tag: str
+    date: str
+    source: str
+    trusted: bool
+    line: str
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """Return a fact's shape."""
+        return cls(**_named(cls, entry, {"line": entry.line()}))
+
+
+class AccountShape(BaseModel):
+    """What an account has spent and set aside, in US dollars; `limit` is null without one."""
+
+    name: str
+    money: float
+    reserved: float
+    limit: float | None
+
+    @classmethod
+    def of(cls, name: str, balance: Balance, cap: float) -> Self:
+        """Return an account's shape."""
+        return cls(name=name, money=balance.money, reserved=balance.reserved_money, limit=cap or None)
+
+
+class DayShape(BaseModel):
+    """What was begun on a day and what it used."""
+
+    begins: float
+    runs: dict[str, int]
+    steps: dict[str, int]
+    calls: int
+    tokens: int
+    money: float
+
+    @classmethod
+    def of(cls, day: Day) -> Self:
+        """Return a day's shape."""
+        return cls(**_named(cls, day, {}))
+
+
+class AuditShape(BaseModel):
+    """An entry of the audit log; `seal` is a SHA-256 over it and the seal before it."""
+
+    id: int
+    at: float
+    kind: str
+    session: str
+    detail: dict[str, Any]
+    seal: str
+
+    @classmethod
+    def of(cls, entry: AuditEntry) -> Self:
+        """Return an entry's shape."""
+        return cls(**_named(cls, entry, {"session": entry.session_id, "detail": entry.facts}))
+
+
+class AuditCheck(BaseModel):
+    """How many entries fit, the last seal, and the first entry that does not fit."""
+
+    count: int
+    head: str
+    broken: int | None
+
+
+class FireShape(BaseModel):
+    """One time that a trigger fired; `run` is what it began."""
+
+    key: str
+    due_at: float
+    fired_at: float
+    status: str
+    subject: str
+    run: str
+
+    @classmethod
+    def of(cls, fire: Fire, ref: str) -> Self:
+        """Return a fire's shape."""
+        return cls(**_named(cls, fire, {"run": ref, "status": fire.status.value}))
+
+
+class ProjectShape(BaseModel):
+    """A project; `budget` in US dollars is null without one."""
+
+    name: str
+    paused: bool
+    budget: float | None
+    money: float
+    runs: dict[str, int]
+    events: dict[str, int]
+
+    @classmethod
+    def of(cls, status: ProjectStatus) -> Self:
+        """Return a project's shape."""
+        project = status.project
+        return cls(
+            name=project.name,
+            paused=project.paused,
+            budget=project.budget,
+            money=status.balance.money,
+            runs={str(name): number for name, number in status.runs.items()},
+            events={str(name): number for name, number in status.events.items()},
+        )
+
+
+class Said(BaseModel):
+    """What came of it, in words."""
+
+    said: str
 
 
 class Opened(BaseModel):
@@ -198,6 +431,22 @@ class Opened(BaseModel):
     ref: str
     status: str
     known: bool = False
+
+
+def given(step: PlanStep) -> dict[str, Any]:
+    """Return what a step works from."""
+    words = {"instruction": step.instruction, "question": step.question}
+    return {**step.args, **{name: text for name, text in words.items() if text}}
+
+
+def sources(label: Provenance) -> list[str]:
+    """Return where a value came from; what is not trusted is marked."""
+    return [one.name if one.trusted else f"{one.name} (not trusted)" for one in sorted(label.sources)]
+
+
+def _named(shape: type[BaseModel], record: Any, more: dict[str, Any]) -> dict[str, Any]:
+    """Return a record's fields that a shape has, and more."""
+    return {name: getattr(record, name) for name in shape.model_fields if name not in more} | more
 
 
 def _fields(run: Run) -> dict[str, Any]:

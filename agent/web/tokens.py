@@ -35,11 +35,14 @@ def shows(request: Request, *tokens: str) -> bool:
     return scheme.lower() == "bearer" and any(fits)
 
 
-def check_token(request: Request, token: str) -> None:
-    """Raise Refused unless the request shows the API's token."""
-    if not token:
+def check_token(request: Request, token: str, read_token: str = "") -> None:
+    """Raise Refused unless the request shows the API's token, or only reads and shows the one for reading."""
+    if not (token or read_token):
         raise Refused(403, "The API is off.", "Set web.token (or DIRIGENT_WEB__TOKEN_FILE) to a long random text.")
-    if not shows(request, token):
+    if shows(request, read_token):
+        if request.method not in {"GET", "HEAD"}:
+            raise Refused(403, "This token only reads.", "Show web.token to begin, change or decide something.")
+    elif not shows(request, token):
         raise Refused(401, "The token is missing or wrong.", "Send it as `Authorization: Bearer TOKEN`.")
 
 

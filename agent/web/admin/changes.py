@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote
@@ -14,15 +13,18 @@ from starlette.responses import RedirectResponse, Response
 
 from agent.domain.provenance import USER
 from agent.domain.run import Origin
-from agent.domain.trigger import Trigger, TriggerKind
 from agent.errors import ConfigError, DirigentError, NotFound
-from agent.execution.people import OWNERS_CHOICE
+from agent.web import words
 from agent.web.admin import editing
+from agent.web.admin.automation import pipeline_view
 from agent.web.admin.entry import Forged, NotIn, TooMany, check_origin, give, same
-from agent.web.admin.pages import pipeline_view, run_called, session_called
 from agent.web.admin.rendering import page
-from agent.web.api import open_pipeline
+from agent.web.admin.triggering import changes_of, money_of, new_trigger
 from agent.web.guard import body_of
+from agent.web.opening import open_pipeline, open_request
+from agent.web.rest.automation import event_called, set_budget
+from agent.web.rest.runs import again, run_called
+from agent.web.rest.sessions import change_line, forget_line, session_called
 
 if TYPE_CHECKING:
     from agent.web.admin.entry import Visit
@@ -92,9 +94,19 @@ def router(house: House, let_in: Letting) -> APIRouter:
                 await house.reload()
                 house.say(visit.key, "Saved. It counts from the next run on.")
                 return RedirectResponse(f"/admin/pipelines/{quote(name)}", 303)
-        shown = await asyncio.to_thread(pipeline_view, house, name, text)
+        shown = await asyncio.to_thread(pipeline_view, house, name, text) | {"runs": []}
         status = 422 if shown["problems"] else 200
         return await page(house, visit, "pipeline.html", "pipelines", status=status, **shown)
+
+    @made.post("/pipelines")
+    async def begin(request: Request) -> Response:
+        """Show a pipeline that is yet to be written; nothing is stored before it is saved."""
+        visit = await let_in(request)
+        name = (await checked_form(request, visit)).get("name", "").strip()
+        if house.rooms.pipelines.places().get(name) is not None:
+            return RedirectResponse(f"/admin/pipelines/{quote(name)}", 303)
+        shown = await asyncio.to_thread(pipeline_view, house, name, editing.SAMPLE.format(name=name))
+        return await page(house, visit, "pipeline.html", "pipelines", runs=[], **shown)
 
     @made.post("/logout")
     async def log_out(request: Request) -> Response:
@@ -143,38 +155,47 @@ def _back(request: Request) -> str:
 
 
 async def _decide(house: House, path: Path, form: Form) -> Went:
-    approval = await house.rooms.store.get_approval(path["approval_id"])
-    decision, comment = form.get("decision", ""), form.get("comment", "").strip()
-    if approval is None or decision not in approval.choices:
-        raise NotFound("There is nothing like that to decide.")
-    if not same(form.get("digest", ""), approval.digest):
-        raise Forged("What is asked has changed meanwhile.", hint="Look at it again.")
-    if decision == "revise" and not comment:
-        raise ConfigError("What should be different?", hint="Write it into the field, then press Revise.")
-    made = await house.rooms.orchestrator.decide_approval(approval.id, decision, OWNER, comment=comment)
-    if made is None:
-        raise NotFound("That came too late: it has been decided already, or has expired.")
+    rooms, decision = house.rooms, form.get("decision", "")
+    approval = await words.open_approval(rooms, path["approval_id"], form.get("digest", ""))
+    wanted = {key.removeprefix("arg:"): _typed(text) for key, text in form.items() if key.startswith("arg:")}
+    differs = {name: text for name, text in wanted.items() if text != _typed(words.text_of(approval.args.get(name)))}
+    if differs and decision in {"allow", "task", "change"}:
+        await words.change(rooms, approval, differs, OWNER)
+        return "", f"Changed: {', '.join(differs)}. Nothing has been done yet: look at the call and decide."
+    if decision == "change":
+        raise ConfigError("Nothing is different.", hint="Change an argument, then press the button again.")
+    await words.decide(rooms, approval, decision, OWNER, form.get("comment", "").strip())
     return "", f"{DECIDED.get(decision, decision)}: {approval.tool}"
+
+
+def _typed(text: str) -> str:
+    """Return a text as it was typed: browsers send line ends of their own, and drop the first one of a field."""
+    return text.replace("\r\n", "\n").removeprefix("\n")
+
+
+async def _decide_all(house: House, path: Path, form: Form) -> Went:
+    approval = await house.rooms.store.get_approval(path["approval_id"])
+    if approval is None:
+        raise NotFound("There is nothing like that to decide.")
+    decision = form.get("decision", "")
+    number = await words.decide_all(house.rooms, approval, form.get("pin", ""), decision, OWNER)
+    return "", f"{DECIDED[decision]}: {number} calls"
 
 
 async def _answer(house: House, path: Path, form: Form) -> Went:
     text = (form.get("option") or form.get("answer", "")).strip()
-    if not text:
-        raise ConfigError("The answer is empty.", hint="Write one, or press one of the buttons.")
-    question = await house.rooms.store.get_question(path["question_id"])
-    if question is not None and question.kind in OWNERS_CHOICE and text not in question.options:
-        raise ConfigError(f"{text!r} is none of the choices.", hint=f"They are {', '.join(question.options)}.")
-    if await house.rooms.orchestrator.answer_question(path["question_id"], text, OWNER) is None:
-        raise NotFound("That came too late: it has been answered already.")
+    await words.answer(house.rooms, path["question_id"], text, OWNER)
     return "", f"Answered: {text}"
 
 
 async def _stop(house: House, path: Path, _form: Form) -> Went:
-    return "", await house.rooms.orchestrator.stop_run(await run_called(house, path["ref"]))
+    return "", await house.rooms.orchestrator.stop_run(await run_called(house.rooms, path["ref"]))
 
 
 async def _switch(house: House, path: Path, _form: Form) -> Went:
     switch = house.rooms.automation.switch
+    if path["verb"] not in {"start", "stop"}:
+        raise NotFound(f"Nothing is called {path['verb']!r} here.")
     if path["verb"] == "stop":
         await switch.halt()
         return "", "Nothing starts by itself any more. Events are kept."
@@ -183,16 +204,25 @@ async def _switch(house: House, path: Path, _form: Form) -> Went:
 
 
 async def _create_trigger(house: House, _path: Path, form: Form) -> Went:
-    made = await house.triggers.create(await _trigger(house, form))
+    made = await house.rooms.automation.create(new_trigger(form, await house.rooms.destination()))
     return f"/admin/triggers/{made.id}", f"Created: {made.name}"
+
+
+async def _edit_trigger(house: House, path: Path, form: Form) -> Went:
+    changed = await house.rooms.automation.update(path["trigger_id"], **changes_of(form))
+    return f"/admin/triggers/{changed.id}", "Saved."
 
 
 async def _with_trigger(house: House, path: Path, _form: Form) -> Went:
     name, verb = path["trigger_id"], path["verb"]
     if verb == "delete":
-        await house.triggers.delete(name)
+        await house.rooms.automation.delete(name)
         return "/admin/triggers", "Deleted."
-    acts = {"enable": house.triggers.enable, "disable": house.triggers.disable, "fire": house.triggers.fire}
+    acts = {
+        "enable": house.rooms.automation.enable,
+        "disable": house.rooms.automation.disable,
+        "fire": house.rooms.automation.fire,
+    }
     if verb not in acts:
         raise NotFound(f"Nothing is called {verb!r} here.")
     await acts[verb](name)
@@ -200,18 +230,20 @@ async def _with_trigger(house: House, path: Path, _form: Form) -> Went:
 
 
 async def _with_event(house: House, path: Path, _form: Form) -> Went:
-    number = path["event_id"]
-    found = await house.rooms.store.event_numbered(int(number)) if number.isdecimal() else None
-    if found is None:
-        raise NotFound("There is no such event.")
+    found = await event_called(house.rooms, path["event_id"])
     if path["verb"] == "retry":
-        return "", "It is tried again." if await house.triggers.retry(found) else "It is not dead any more."
-    return "", "Dropped." if await house.triggers.drop(found) else "It has been handled already."
+        return "", "It is tried again." if await house.rooms.automation.retry(found) else "It is not dead any more."
+    return "", "Dropped." if await house.rooms.automation.drop(found) else "It has been handled already."
 
 
-async def _with_project(house: House, path: Path, _form: Form) -> Went:
+async def _with_project(house: House, path: Path, form: Form) -> Went:
     name, paused = path["name"], path["verb"] == "pause"
-    if not await house.triggers.pause_project(name, paused=paused):
+    if path["verb"] == "budget":
+        await set_budget(house.rooms, name, money_of(form.get("money", "")))
+        return "", "Saved."
+    if path["verb"] not in {"pause", "resume"}:
+        raise NotFound(f"Nothing is called {path['verb']!r} here.")
+    if not await house.rooms.automation.pause_project(name, paused=paused):
         raise NotFound(f"There is no project {name!r}.")
     return "", f"{name} is paused; its events are kept." if paused else f"{name} goes on."
 
@@ -222,59 +254,57 @@ async def _run_pipeline(house: House, path: Path, form: Form) -> Went:
     return f"/admin/runs/{opened.ref}", "It runs."
 
 
-async def _forget(house: House, path: Path, form: Form) -> Went:
-    session = await session_called(house, path["session_id"])
-    memory = house.memory(str(session["folder"]))
-    entries = await memory.entries()
-    left = [entry for entry in entries if entry.line() != form.get("line", "")]
-    if len(left) == len(entries):
-        raise NotFound("That is not remembered any more.")
-    await memory.write(left)
+async def _with_memory(house: House, path: Path, form: Form) -> Went:
+    session = await session_called(house.rooms, path["session_id"])
+    line = form.get("line", "")
+    if path["verb"] == "remember":
+        fact = await house.rooms.memory(session).remember(form.get("text", ""))
+        if fact is None:
+            raise ConfigError("That is remembered already, or is empty.")
+        return "", "Remembered."
+    if path["verb"] == "edit":
+        await change_line(house.rooms, session, line, form.get("text", ""))
+        return "", "Changed."
+    await forget_line(house.rooms, session, line)
     return "", "Forgotten."
 
 
-async def _trigger(house: House, form: Form) -> Trigger:
-    """Return the trigger that a form describes. Raises ConfigError naming what is wrong."""
-    dest = await house.rooms.destination()
-    what = form.get("what", "").strip()
-    kind = form.get("does", "request")
-    if not what or kind not in {"request", "pipeline", "chain", "notice"}:
-        raise ConfigError("What should it do?", hint="A request in words, or the name of a pipeline.")
-    return Trigger(
-        id=f"w{secrets.token_hex(4)}",
-        name=form.get("name", "").strip() or what[:60],
-        kind=TriggerKind.SCHEDULE if form.get("when", "cron") in {"cron", "every"} else TriggerKind.EVENT,
-        spec=_spec(form),
-        target={kind: what},
-        session_id=dest.session_id,
-        dest=dest,
-        created_by=dest.chat_id,
-    )
+async def _retry(house: House, path: Path, _form: Form) -> Went:
+    opened = await again(house.rooms, await run_called(house.rooms, path["ref"]))
+    return f"/admin/runs/{opened.ref}", "It goes on here."
 
 
-def _spec(form: Form) -> dict[str, Any]:
-    when, value = form.get("when", "cron"), form.get("value", "").strip()
-    if not value:
-        raise ConfigError("When should it fire?", hint="Such as `0 9 * * 1-5`, `3600` seconds, or `order.*`.")
-    if when == "every":
-        try:
-            return {"every": float(value)}
-        except ValueError:
-            raise ConfigError(f"{value!r} is no number of seconds.", hint="3600 is every hour.") from None
-    if when == "event":
-        return {"type": value}
-    return {"cron": value, "zone": form.get("zone", "").strip() or "UTC"}
+async def _ask(house: House, _path: Path, form: Form) -> Went:
+    request = form.get("request", "").strip()
+    if not request:
+        raise ConfigError("What should be done?", hint="Write it in your own words.")
+    opened = await open_request(house.rooms, request, provenance=USER, origin=Origin.COMMAND)
+    return f"/admin/runs/{opened.ref}", ""
+
+
+async def _with_chain(house: House, path: Path, form: Form) -> Went:
+    if path["verb"] == "delete":
+        chain = await house.rooms.chains.delete_chain(form.get("name", ""))
+        return "", f"Deleted: {chain.name}"
+    names = [name.strip() for name in form.get("workflows", "").replace("\n", ",").split(",")]
+    chain = await house.rooms.chains.create_chain(form.get("name", ""), [name for name in names if name])
+    return "", f"Created: {chain.name}"
 
 
 CHANGES: dict[str, Change] = {
     "/approvals/{approval_id}": _decide,
+    "/approvals/{approval_id}/all": _decide_all,
     "/questions/{question_id}": _answer,
+    "/runs": _ask,
     "/runs/{ref}/stop": _stop,
+    "/runs/{ref}/retry": _retry,
     "/automation/{verb}": _switch,
     "/triggers": _create_trigger,
+    "/triggers/{trigger_id}": _edit_trigger,
     "/triggers/{trigger_id}/{verb}": _with_trigger,
     "/events/{event_id}/{verb}": _with_event,
     "/projects/{name}/{verb}": _with_project,
     "/pipelines/{name}/run": _run_pipeline,
-    "/sessions/{session_id}/forget": _forget,
+    "/chains/{verb}": _with_chain,
+    "/sessions/{session_id}/memory/{verb}": _with_memory,
 }

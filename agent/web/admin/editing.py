@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 MOST_CHARS = 200_000
+SAMPLE = """\
+name: {name}
+inputs:
+  who: {{type: text, default: world}}
+steps:
+  - {{id: hello, use: value, args: {{value: "hello {{{{ inputs.who }}}}"}}}}
+"""
 
 
 def looked_at(house: House, name: str, text: str) -> tuple[list[str], Any, Ready | None]:

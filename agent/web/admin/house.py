@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from agent.web.admin.live import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from agent.catalogue import Catalogue
     from agent.config import AppConfig
-    from agent.domain.event import Event
-    from agent.domain.trigger import Trigger
-    from agent.memory.memory import SessionMemory
     from agent.web.admin.entry import Entry
-    from agent.web.api import Rooms
-
-
-class Triggers(Protocol):
-    """What the pages do with triggers and events."""
-
-    async def create(self, trigger: Trigger) -> Trigger: ...
-    async def enable(self, trigger_id: str) -> Trigger: ...
-    async def disable(self, trigger_id: str) -> Trigger: ...
-    async def delete(self, trigger_id: str) -> None: ...
-    async def fire(self, trigger_id: str) -> Any: ...
-    async def retry(self, event: Event) -> bool: ...
-    async def drop(self, event: Event) -> bool: ...
-    async def pause_project(self, name: str, *, paused: bool) -> bool: ...
+    from agent.web.rooms import Rooms
 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """`reload` has the triggers that pipelines declare set anew; `memory` opens a session's by its folder's path.
+    """`reload` has the triggers that pipelines declare set anew.
 
     `notes` are the lines to show once, by the visit that they are for.
     """
@@ -41,10 +27,10 @@ class House:
     entry: Entry
     config: AppConfig
     catalogue: Catalogue
-    triggers: Triggers
     reload: Callable[[], Awaitable[Any]]
-    memory: Callable[[str], SessionMemory]
     rung: str = ""
+    boxes: Callable[[], int] = int
+    streams: Streams = field(default_factory=Streams)
     notes: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def say(self, key: str, text: str, kind: str = "good") -> None:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from loguru import logger
 from starlette.responses import RedirectResponse, Response
 
-from agent.errors import DirigentError, NotFound
+from agent.errors import DirigentError, NotFound, correlation_id
 from agent.web.admin import changes, pages
 from agent.web.admin.entry import Forged, NotIn
 from agent.web.admin.rendering import page
@@ -56,6 +57,12 @@ def _of_pages(house: House) -> type[APIRoute]:
                     return RedirectResponse("/admin/login", 303)
                 except (DirigentError, TooLarge, TooSlow, RequestValidationError) as error:
                     return await _mistake(house, error)
+                except Exception as error:
+                    number = correlation_id()
+                    path = request.url.path
+                    logger.bind(corr=number).opt(exception=error).error("{} {} failed", request.method, path)
+                    said = f"Something went wrong here (reference {number}). The log says what."
+                    return await page(house, None, "error.html", "", status=500, said=said)
 
             return answered
 

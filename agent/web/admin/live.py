@@ -1,37 +1,63 @@
-"""A run as it goes, sent to the page as server-sent events: each holds a piece of the page, made here."""
+"""Pages as things go on, sent as server-sent events: each holds a piece of the page, made here."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agent.domain.states import FINAL
 from agent.web.admin import views
 from agent.web.admin.rendering import fragment
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-
+    from agent.domain.run import Run
     from agent.web.admin.entry import Visit
     from agent.web.admin.house import House
 
+Look = Callable[[], Awaitable[tuple[dict[str, str], bool]]]
+"""Returns the pieces of a page by name, and whether nothing will change any more."""
 LOOK_SECONDS = 0.5
 SIGN_OF_LIFE_SECONDS = 15.0
+MOST_EACH, MOST = 6, 16
 PARTS = {"panel": "_panel.html", "waits": "_waits.html"}
 
 
-async def follow(house: House, visit: Visit, run_id: int, gone: Callable[[], Awaitable[bool]]) -> AsyncIterator[str]:
-    """Yield the parts of a run's page that have changed, until the run is over or the reader has gone."""
+@dataclass(slots=True)
+class Streams:
+    """How many pages are kept up to date, in all and for each visit; each holds one of the server's connections."""
+
+    open: Counter[str] = field(default_factory=Counter)
+
+    def may_begin(self, key: str) -> bool:
+        """Say whether one more is allowed."""
+        return self.open[key] < MOST_EACH and self.open.total() < MOST
+
+    @contextlib.contextmanager
+    def one(self, key: str) -> Iterator[None]:
+        """Count one more while the block runs."""
+        self.open[key] += 1
+        try:
+            yield
+        finally:
+            self.open[key] -= 1
+            if not self.open[key]:
+                del self.open[key]
+
+
+async def follow(look: Look, gone: Callable[[], Awaitable[bool]]) -> AsyncIterator[str]:
+    """Yield the pieces that have changed, until nothing will any more or the reader has gone."""
     sent: dict[str, str] = {}
     quiet = 0.0
     while not await gone():
-        shown = await views.run_view(house.rooms.store, await house.rooms.store.get_run(run_id))
-        made = {name: fragment(template, csrf=visit.csrf, **shown) for name, template in PARTS.items()}
+        made, over = await look()
         fresh = {name: text for name, text in made.items() if sent.get(name) != text}
         sent |= fresh
         for name, text in fresh.items():
             yield event(name, text)
-        if shown["run"].status in FINAL:
+        if over:
             yield event("over", "")
             return
         quiet = 0.0 if fresh else quiet + LOOK_SECONDS
@@ -39,6 +65,25 @@ async def follow(house: House, visit: Visit, run_id: int, gone: Callable[[], Awa
             quiet = 0.0
             yield ": still here\n\n"
         await asyncio.sleep(LOOK_SECONDS)
+
+
+async def of_run(house: House, visit: Visit, run: Run) -> dict[str, str]:
+    """Return the pieces of a run's page."""
+    shown = await views.run_view(house.rooms, run)
+    return {name: fragment(template, csrf=visit.csrf, **shown) for name, template in PARTS.items()}
+
+
+async def of_all(house: House, visit: Visit) -> dict[str, str]:
+    """Return the pieces of the overview and of what waits."""
+    store = house.rooms.store
+    backlog = await store.backlog()
+    waiting = backlog.approvals + backlog.questions
+    groups = await views.all_groups(house.rooms) if waiting else []
+    return {
+        "count": str(waiting or ""),
+        "newest": fragment("_runs.html", runs=await store.recent_runs(limit=8)),
+        "asked": fragment("_asked.html", groups=groups, csrf=visit.csrf),
+    }
 
 
 def event(name: str, text: str) -> str:

@@ -38,6 +38,7 @@ PLACES = (
     ("sessions", "Sessions", "/admin/sessions"),
     ("plugins", "Plugins", "/admin/plugins"),
     ("budget", "Budget", "/admin/budget"),
+    ("metrics", "Metrics", "/admin/metrics"),
     ("audit", "Audit", "/admin/audit"),
 )
 
@@ -62,6 +63,12 @@ def templates() -> Environment:
         "json": views.as_json,
         "mark": views.mark,
         "word": views.word,
+        "stamp": views.stamp,
+        "number": views.number,
+        "size": views.size,
+        "plain": views.plain,
+        "origins": views.origins,
+        "day": views.day,
     }
     made.globals |= {"places": PLACES, "static": static_address}
     return made

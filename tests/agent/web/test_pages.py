@@ -223,7 +223,8 @@ async def test_a_run_is_answered_and_approved_on_its_page(bot: Bot, owner: httpx
     page = await shows(owner, run.ref, "/admin/approvals/")
     approval = (await bot.app.store.approvals_of(run.id))[0]
     assert "has changed" in await send(owner, f"/admin/approvals/{approval.id}", decision="allow", digest="0" * 64)
-    assert "nothing like that" in await send(owner, f"/admin/approvals/{approval.id}", decision="yes")
+    page = await send(owner, f"/admin/approvals/{approval.id}", decision="yes", digest=approval.digest)
+    assert "nothing like that" in page
     assert (await bot.app.store.get_approval(approval.id)).decision is None
     fields = {"decision": "allow", "digest": approval.digest}
     assert "Allowed" in await send(owner, f"/admin/approvals/{approval.id}", **fields)
@@ -328,8 +329,14 @@ async def test_what_is_remembered_is_forgotten_by_its_exact_line(bot: Bot, owner
     assert "likes tea" in page
     lines = re.findall(r'name="line" value="([^"]*)"', page)
     tea = next(line for line in lines if "tea" in line)
-    assert "Forgotten" in await send(owner, "/admin/sessions/test:1/forget", line=tea)
+    assert "Forgotten" in await send(owner, "/admin/sessions/test:1/memory/forget", line=tea)
     assert [entry.text for entry in await memory.entries()] == ["likes coffee"]
+
+    left = (await memory.entries())[0].line()
+    assert "Changed" in await send(owner, "/admin/sessions/test:1/memory/edit", line=left, text="likes cocoa")
+    assert "Remembered" in await send(owner, "/admin/sessions/test:1/memory/remember", text="is called Ada")
+    assert [entry.text for entry in await memory.entries()] == ["likes cocoa", "is called Ada"]
+    assert "not remembered any more" in await send(owner, "/admin/sessions/test:1/memory/edit", line=left, text="x")
 
 
 async def test_no_secret_is_on_any_page(bot: Bot, owner: httpx.AsyncClient):

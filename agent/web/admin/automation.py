@@ -1,0 +1,143 @@
+"""The pages about what runs by itself: triggers, chains, projects, pipelines, events."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agent.errors import NotFound
+from agent.web.admin.rendering import page
+from agent.web.admin.triggering import DOES, WHEN, Fields, fields_of
+from agent.web.rest.automation import trigger_called
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from fastapi import APIRouter
+
+    from agent.domain.trigger import Trigger
+    from agent.web.admin.entry import Visit
+    from agent.web.admin.house import House
+
+    Letting = Callable[[Request], Awaitable[Visit]]
+
+FIRES_SHOWN, NEXT_SHOWN, EVENTS_SHOWN = 5, 5, 50
+NEW = {name: WHEN[name] for name in ("cron", "every", "event", "file", "manual")}
+OF_KIND = {
+    "schedule": ("cron", "every", "json"),
+    "event": ("event", "json"),
+    "file": ("file", "json"),
+    "manual": ("manual",),
+}
+
+
+def add(made: APIRouter, house: House, let_in: Letting) -> None:
+    """Add the routes."""
+    _triggers(made, house, let_in)
+    _pipelines(made, house, let_in)
+    _events(made, house, let_in)
+
+
+def _triggers(made: APIRouter, house: House, let_in: Letting) -> None:
+    rooms, store = house.rooms, house.rooms.store
+
+    @made.get("/triggers")
+    async def triggers(request: Request) -> Response:
+        visit = await let_in(request)
+        return await page(
+            house,
+            visit,
+            "triggers.html",
+            "triggers",
+            triggers=await store.triggers(),
+            chains=[(one, await rooms.chains.history(one.id, FIRES_SHOWN)) for one in await rooms.chains.list()],
+            automation=await rooms.automation.status(),
+            projects=[await store.project_status(one.name) for one in await store.projects()],
+            **await _form(house, Fields(), NEW),
+        )
+
+    @made.get("/triggers/{trigger_id}")
+    async def trigger(request: Request, trigger_id: str) -> Response:
+        visit = await let_in(request)
+        found = await trigger_called(rooms, trigger_id)
+        fires = await store.fires_of(trigger_id)
+        refs = {fire.run_id: (await store.get_run(fire.run_id)).ref for fire in fires if fire.run_id}
+        shown: dict[str, Any] = {
+            "trigger": found,
+            "fires": fires,
+            "refs": refs,
+            "upcoming": rooms.upcoming(found, NEXT_SHOWN),
+        }
+        form = await _form(house, fields_of(found), _choices(found))
+        return await page(house, visit, "trigger.html", "triggers", **shown, **form)
+
+
+def _choices(trigger: Trigger) -> dict[str, str]:
+    return {name: WHEN[name] for name in OF_KIND.get(trigger.kind.value, ("json",))}
+
+
+async def _form(house: House, fields: Fields, choices: dict[str, str]) -> dict[str, Any]:
+    names = await asyncio.to_thread(house.rooms.pipelines.names)
+    chains = [chain.name for chain in await house.rooms.chains.list()]
+    return {"fields": fields, "choices": choices, "does": DOES, "pipelines": [*names, *chains]}
+
+
+def _pipelines(made: APIRouter, house: House, let_in: Letting) -> None:
+    store = house.rooms.store
+
+    @made.get("/pipelines")
+    async def pipelines(request: Request) -> Response:
+        visit = await let_in(request)
+        found = await asyncio.to_thread(_all_pipelines, house)
+        outcomes = {name: await store.outcomes(f"pipeline:{name}") for name, _, _ in found}
+        return await page(house, visit, "pipelines.html", "pipelines", pipelines=found, outcomes=outcomes)
+
+    @made.get("/pipelines/{name}")
+    async def pipeline(request: Request, name: str) -> Response:
+        visit = await let_in(request)
+        shown = await asyncio.to_thread(pipeline_view, house, name)
+        runs = await store.runs_of(f"pipeline:{name}", FIRES_SHOWN)
+        return await page(house, visit, "pipeline.html", "pipelines", runs=runs, **shown)
+
+
+def _all_pipelines(house: House) -> list[tuple[str, str, str]]:
+    pipelines = house.rooms.pipelines
+    return [(name, place.plugin, pipelines.described(name)) for name, place in pipelines.places().items()]
+
+
+def pipeline_view(house: House, name: str, text: str | None = None, problems: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return what the page of a pipeline shows: `text` is what was typed, None for what the file says."""
+    from agent.web.admin.editing import looked_at
+
+    place = house.rooms.pipelines.places().get(name)
+    if place is None and text is None:
+        raise NotFound(f"There is no pipeline {name!r}.", hint="The list has all of them.")
+    written = text if text is not None else place.file.read_text(encoding="utf-8") if place else ""
+    found, preview, ready = looked_at(house, name, written)
+    return {
+        "name": name,
+        "text": written,
+        "plugin": place.plugin if place else "",
+        "known": place is not None,
+        "problems": [*problems, *found],
+        "preview": preview,
+        "inputs": ready.pipeline.inputs if ready else {},
+    }
+
+
+def _events(made: APIRouter, house: House, let_in: Letting) -> None:
+    store = house.rooms.store
+
+    @made.get("/events")
+    async def events(
+        request: Request,
+        status: Literal["", "new", "handled", "dead"] = "",
+        before: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    ) -> Response:
+        visit = await let_in(request)
+        found = await store.newest_events(EVENTS_SHOWN, status=status, before=before)
+        return await page(house, visit, "events.html", "events", events=found, chosen=status, most=EVENTS_SHOWN)
