@@ -110,6 +110,7 @@ async def first_checks(config: AppConfig, llm: LLM | None) -> Checks:
     from agent.llm.hearing import build_listener
     from agent.llm.openai_client import OpenAIModel
     from agent.parts import sandbox_policy
+    from sandbox.api import Rung, SandboxError
     from sandbox.boxes import rung_of
 
     reachable = None if llm is None else True
@@ -123,7 +124,10 @@ async def first_checks(config: AppConfig, llm: LLM | None) -> Checks:
     if listener is not None:
         voice = reachable is not False and await listener.available()
         await listener.close()
-    rung = await rung_of(sandbox_policy(config))
+    try:
+        rung = await rung_of(sandbox_policy(config))
+    except SandboxError as error:  # a sidecar that does not answer; all else works
+        rung = Rung("✗", error.message, str(error))
     return Checks("none" if llm is None else llm.name, reachable, voice, rung.name, rung.remedy)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +34,68 @@ def test_the_profile_denies_all_but_what_it_names():
     assert text.count("(") == text.count(")")
 
 
+def read(text: str) -> list[Any]:
+    """Read a profile strictly, as lists, names and `strings`; raise ValueError for anything else."""
+    tokens = re.findall(r'"(?:[^"\\\n]|\\["\\])*"|[()]|[a-z*-]+[a-z0-9*-]*|[0-9]+|[^\s]', text)
+    forms: list[Any] = []
+    open_forms = [forms]
+    for token in tokens:
+        if token == "(":
+            open_forms[-1].append([])
+            open_forms.append(open_forms[-1][-1])
+        elif token == ")":
+            open_forms.pop()
+            if not open_forms:
+                raise ValueError("a bracket too many")
+        elif re.fullmatch(r'[a-z*0-9-]+|".*"', token):
+            open_forms[-1].append(token)
+        else:
+            raise ValueError(f"{token!r} belongs nowhere")
+    if len(open_forms) != 1 or any(not isinstance(form, list) for form in forms):
+        raise ValueError("a bracket too few, or words outside any")
+    return forms
+
+
+def test_the_whole_profile_says_exactly_this():
+    """The profile cannot be tried here. So it is read strictly, each rule is of a known form, and all are listed."""
+    forms = read(seatbelt.profile(["/opt/python"], ["/Users/ada/w"]))
+    assert forms[:2] == [["version", "1"], ["deny", "default"]]
+    rules = {(form[0], *(word for word in form[1:] if isinstance(word, str))): form for form in forms[2:]}
+    assert list(rules) == [
+        ("allow", "process-fork"),
+        ("allow", "process-exec"),
+        ("allow", "signal"),
+        ("allow", "sysctl-read"),
+        ("allow", "file-read-metadata"),
+        ("allow", "file-read*"),
+        ("allow", "file-read*", "file-write*"),
+        ("allow", "file-read*", "file-write-data"),
+        ("deny", "file-write-setugid"),
+        ("deny", "network*"),
+    ]
+    filters = [part for form in forms[2:] for part in form[1:] if isinstance(part, list)]
+    assert {part[0] for part in filters} == {"target", "literal", "subpath"}
+    assert all(part == ["target", "same-sandbox"] or part[1].startswith('"/') for part in filters)
+    written = [part[1] for part in rules["allow", "file-read*", "file-write*"][3:]]
+    assert written == ['"/Users/ada/w"']
+    shown = {part[1] for form in forms if form[1] == "file-read*" and len(form) > 2 for part in form[2:] if part != []}
+    assert not {
+        place for place in shown if str(place).startswith(('"/Users/ada"', '"/Users"', '"/private/var/folders'))
+    }
+    assert len(forms) == 13  # of reading there are two: the root itself, and what is named
+
+
+@pytest.mark.parametrize("text", ["(a", "a)", "(a))", 'x (a "b)', "(a 'b')"])
+def test_the_strict_reading_refuses_what_is_no_profile(text: str):
+    with pytest.raises(ValueError, match=r"bracket|belongs"):
+        read(text)
+
+
 def test_a_path_cannot_end_its_string():
+    hostile = ['/w") (allow default) ("', "/back\\slash", "/(allow default)"]
+    forms = read(seatbelt.profile([], hostile))
+    assert ["allow", "default"] not in forms
+    assert len(forms) == 13
     text = seatbelt.profile([], ['/w") (allow default) ("', "/back\\slash"])
     assert '(subpath "/w\\") (allow default) (\\"")' in text
     assert '(subpath "/back\\\\slash")' in text

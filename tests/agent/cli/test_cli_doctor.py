@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from agent.app import first_checks
 from agent.cli import checks
 from agent.cli.checks import Finding
 from agent.config import load_config
@@ -154,6 +155,12 @@ async def test_a_sidecar_that_does_not_answer_is_a_failure_with_the_command(home
     told = await checks.check_sandbox(load_config(sandbox={"sidecar": tmp_path / "no.sock"}))
     assert told.state == "fail"
     assert "python -m sandbox.sidecar --socket" in told.remedy
+
+
+async def test_a_sidecar_that_does_not_answer_keeps_nobody_from_the_greeting(home: Path, tmp_path: Path):
+    found = await first_checks(load_config(sandbox={"sidecar": tmp_path / "no.sock"}), None)
+    assert (found.model, found.sandbox) == ("none", "✗")
+    assert "python -m sandbox.sidecar --socket" in found.remedy
 
 
 def test_a_clock_before_what_was_written_here_is_a_warning(home: Path, monkeypatch: pytest.MonkeyPatch):
