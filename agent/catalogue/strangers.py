@@ -38,7 +38,8 @@ DISK_MB = 64
 PRINTED = 100_000
 OLD_S = 86_400.0
 ENDINGS = {
-    "timeout": f"its import did not end within {SECONDS:g} s; a module must not wait for anything or leave threads",
+    "timeout": f"its import did not end within {SECONDS:g} s; a module must not wait for anything or leave threads. "
+    "`dirigent plugins` tries it again",
     "oom": "its import needed more memory than a step may use (sandbox.memory_mb)",
     "disk": f"its import wrote more than {DISK_MB} MB",
     "pids": "its import started more processes than a step may",
@@ -155,7 +156,7 @@ class Strangers:
 
     async def _in_a_box(self, place: Place) -> JobResult:
         """Have a plugin described in a box that nobody else uses. Raises SandboxError."""
-        from sandbox.api import Job, Limits, SandboxError, ToolCall
+        from sandbox.api import Job, JobStatus, Limits, SandboxError, ToolCall
         from sandbox.boxes import open_sandbox
         from sandbox.tools import DESCRIBE
 
@@ -172,9 +173,12 @@ class Strangers:
             async with await open_sandbox(work.name, work, self._policy(place)) as box:
                 if box.rung.name == "E":
                     raise SandboxError(f"rung E, {box.rung.stance}.", remedy=box.rung.remedy)
-                return await box.run(job)
+                result = await box.run(job)
         finally:
             _remove(work)
+        if result.status is JobStatus.REFUSED:
+            raise SandboxError(result.stderr.text)
+        return result
 
     def _policy(self, place: Place) -> Policy:
         from sandbox.api import Policy
