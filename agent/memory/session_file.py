@@ -21,7 +21,7 @@ from loguru import logger
 from pydantic import ValidationError
 
 from agent.domain.session import LIVE, HistoryEntry, Profile, Session, SessionFile, folder_name
-from agent.errors import ConfigError, DirigentError
+from agent.errors import ConfigError
 from agent.memory.memory import FILE_NAME as MEMORY
 from agent.memory.memory import SessionMemory
 from agent.memory.replace import replace_file, update_file
@@ -188,11 +188,10 @@ class SessionFolders:
         if self._mirror is not None:
             there = _stamp(folder / FILE_NAME) is not None
             try:
-                await self._mirror.refresh(folder, FILE_NAME, patience=OUTAGE_SECONDS if there else math.inf)
-            except DirigentError as error:
-                if not error.transient:
-                    raise
-                logger.warning("{}: what is known here is used: {}", folder.name, error.message)
+                async with asyncio.timeout(OUTAGE_SECONDS if there else None):
+                    await self._mirror.refresh(folder, FILE_NAME)
+            except TimeoutError:  # it is away, or many files are on their way
+                logger.info("{}: what is known here of the session is used", folder.name)
         return await self._read(folder, session_id, language)
 
     async def _read(self, folder: Path, session_id: str, language: str) -> SessionFile:

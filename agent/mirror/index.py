@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 FORMAT = 1
 MARK = ".mirror"
+SHORTEST, LONGEST = 0.005, 0.2  # seconds between two looks at a lock that another process has
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +92,24 @@ async def locked(place: Path) -> AsyncGenerator[None]:
     """Keep other processes of this host out meanwhile."""
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with place.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
+        await _held(file, fcntl.LOCK_EX)
         yield
+
+
+async def _held(file: IO[str], kind: int) -> None:
+    """Wait for a lock without a thread: those that wait must not take the threads from who is to give it free."""
+    pause = SHORTEST
+    while not _has(file, kind):
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST)
+
+
+def _has(file: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class Busy:
@@ -104,19 +118,12 @@ class Busy:
     def __init__(self, place: Path, *, alone: bool = True) -> None:
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file: IO[str] = place.open("a")
-        self.alone = alone and self._has()
+        self.alone = alone and _has(self._file, fcntl.LOCK_EX)
 
-    def _has(self) -> bool:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def share(self) -> None:
+    async def share(self) -> None:
         """Let others work in the files as well, until `end`. At once, or as soon as who came first has shared."""
         self.alone = False
-        fcntl.flock(self._file, fcntl.LOCK_SH)
+        await _held(self._file, fcntl.LOCK_SH)
 
     def end(self) -> None:
         """Say that the work is done. Twice is as once."""

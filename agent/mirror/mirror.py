@@ -217,10 +217,11 @@ class Mirror:
     # --- who works here -----------------------------------------------------------------------------------------
     async def take_up(self, session: Session, holder: object) -> None:
         """Fetch the session's files and say that work goes on in them here, until `let_go(holder)`."""
+        self.let_go(holder)
         busy = self._busy[holder] = Busy(self._place / session.folder.name / "busy")
         try:
             await self.fetch(session, alone=busy.alone)
-            await asyncio.to_thread(busy.share)
+            await busy.share()
         except BaseException:
             self.let_go(holder)
             raise
@@ -238,7 +239,7 @@ class Mirror:
         """Fetch the session's files, and keep what the block writes among them; no run takes it for left behind."""
         busy = Busy(self._place / session.folder.name / "busy", alone=False)
         try:
-            await asyncio.to_thread(busy.share)
+            await busy.share()
             await self.fetch(session, more=more, patience=patience)
             yield
             await self.keep(session)

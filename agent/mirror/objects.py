@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agent.config.sessions import Sessions
 
 CONNECT_SECONDS, CALL_SECONDS = 5, 60
-RETRIES = 3
+RETRIES, RETRY_SECONDS = 3, 10  # of a single call; whoever calls waits on and on
 PIECE = 8 << 20
 HINT = "`dirigent doctor` tries it; see [sessions] in `dirigent settings`."
 UNREACHABLE = mark("The storage of sessions' files ({address}) cannot be reached: {why}.")
@@ -198,7 +198,7 @@ def open_objects(settings: Sessions) -> Objects:
                 "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
                 "timeout": timedelta(seconds=CALL_SECONDS),
             },
-            retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=CALL_SECONDS)},
+            retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
         )
     except (exceptions.BaseError, ValueError) as error:
         raise StorageUnusable(f"{settings.address} cannot be used: {_shortly(error)}.", hint=HINT) from None
