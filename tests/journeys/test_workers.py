@@ -281,6 +281,11 @@ async def test_a_run_at_work_elsewhere_hears_answers_decisions_and_the_word_to_s
     await troupe.until(lambda: troupe.lines("mails.log")["ann@example.org"])
     assert troupe.lines("held.log") == {"talk": 1}, "all of it happened while the first step went on"
 
+    plan = await troupe.sees(11, "hold")
+    troupe.telegram.user_says(11, "drop 5", reply_to=plan.id)
+    await troupe.sees(11, "✏️ drop 5")
+    assert troupe.lines("held.log") == {"talk": 1}, "that, too"
+
     troupe.telegram.user_says(11, "/stop")
     await troupe.sees(11, "⏹ Stopped")
     troupe.open_gate(11)

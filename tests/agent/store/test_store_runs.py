@@ -185,6 +185,25 @@ async def test_a_released_run_is_free_at_once(store):
     assert yours.epoch == 2
 
 
+async def test_a_run_that_was_taken_away_is_free_and_its_worker_can_write_nothing_more(store):
+    run = await store.open_run(Run("s", "a", DEST))
+    mine = await store.lease_run(run.id, "me", 60)
+    await store.take_away(run.id)
+    with pytest.raises(StaleLease):
+        await store.change_run(run.id, mine.epoch, title="late")
+    assert not await store.renew_lease(run.id, mine.epoch, 60)
+    yours = await store.lease_run(run.id, "you", 60)
+    assert yours is not None
+    await store.finish_run(run.id, yours.epoch, status=Status.CANCELLED)
+    await store.take_away(run.id)
+    assert (await store.get_run(run.id)).epoch == yours.epoch, "what is over is left alone"
+
+
+async def test_who_sets_a_value_first_is_asked_by_the_others(store):
+    assert [await store.first_value("secret", word) for word in ("a", "b")] == ["a", "a"]
+    assert await store.get_value("secret") == "a"
+
+
 async def test_a_finished_run_cannot_be_leased(store, new_run):
     run = await new_run()
     await store.finish_run(run.id, run.epoch, status=Status.COMPLETED)
