@@ -342,3 +342,15 @@ async def test_what_is_remembered_is_forgotten_by_its_exact_line(bot: Bot, owner
 async def test_no_secret_is_on_any_page(bot: Bot, owner: httpx.AsyncClient):
     for place in ("", "/runs", "/triggers", "/pipelines", "/sessions", "/plugins", "/budget", "/audit"):
         assert PASSWORD not in (await owner.get(f"/admin{place}")).text
+
+
+async def test_skills_are_shown_beside_plugins_and_what_is_wrong_with_the_others(
+    owner: httpx.AsyncClient, tmp_path: Path
+):
+    for name, head in (("good", "name: good\ndescription: Does <b>good</b>."), ("bad", "name: bad")):
+        (tmp_path / "home" / "skills" / name).mkdir(parents=True)
+        (tmp_path / "home" / "skills" / name / "SKILL.md").write_text(f"---\n{head}\n---\nHow to do it.\n")
+    page = (await owner.get("/admin/plugins")).text
+    assert "Does &lt;b&gt;good&lt;/b&gt;." in page
+    assert "How to do it." in page
+    assert "`description:` is missing" in page
