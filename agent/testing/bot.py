@@ -101,6 +101,10 @@ class PlainBoxes:
         """Return how many boxes are open: none."""
         return 0
 
+    def opened(self) -> int:
+        """There are no boxes."""
+        return 0
+
     async def close(self) -> None:
         """Nothing to close."""
 
