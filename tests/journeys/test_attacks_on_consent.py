@@ -182,7 +182,7 @@ async def test_an_approval_comes_too_late_when_its_run_is_over(tmp_path: Path):
 
 
 async def test_a_press_on_an_expired_request_ends_the_waiting_as_a_denial(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("agent.lifecycle.EXPIRY_GRACE", 60.0)  # the press comes before the run wakes by itself
+    monkeypatch.setattr("agent.sharing.EXPIRY_GRACE", 60.0)  # the press comes before the run wakes by itself
     async with Bot(tmp_path, [send], limits={"approval_seconds": 0.001}) as bot:
         bot.llm.will_plan(step("s1", "send", to="ada", text="hi"))
         await bot.hears("write")

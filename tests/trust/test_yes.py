@@ -75,7 +75,7 @@ async def test_one_yes_is_one_execution_however_often_it_is_pressed(tmp_path: Pa
 
 
 async def test_an_expired_yes_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("agent.lifecycle.EXPIRY_GRACE", 60.0)
+    monkeypatch.setattr("agent.sharing.EXPIRY_GRACE", 60.0)
     cases, stage = numbered([_from_mail()]), None
     world, puppet = prepared(cases)
     async with stage_in(tmp_path / "home", world, puppet, limits={"approval_seconds": 0.001}) as bot:
