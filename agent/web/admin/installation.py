@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -84,7 +85,11 @@ def _sessions(made: APIRouter, house: House, let_in: Letting) -> None:
         seen = {plugin.name: plugin for plugin in (*house.catalogue.plugins, *house.catalogue.broken)}
         needs = {name: _missing(house, plugin.tools) for name, plugin in seen.items()}
         found = sorted(seen.values(), key=lambda one: (not one.error, not needs[one.name], one.name))
-        return await page(house, visit, "plugins.html", "plugins", plugins=found, needs=needs)
+        skills = house.rooms.orchestrator.skills
+        usable, unusable = await asyncio.to_thread(lambda: (skills.usable(), skills.broken()))
+        return await page(
+            house, visit, "plugins.html", "plugins", plugins=found, needs=needs, skills=usable, unusable=unusable
+        )
 
 
 def _missing(house: House, tools: object) -> list[str]:
