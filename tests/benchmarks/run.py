@@ -24,6 +24,7 @@ NAMES = (
     "journal",
     "model_stream",
     "sandbox_jobs",
+    "traces",
 )
 
 
