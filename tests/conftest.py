@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.testing import Bot
+from agent.testing import Bot, engines
 from plugins.api import ToolFailure, tool
 
 
@@ -36,6 +36,13 @@ def send(to: str, text: str) -> str:
     with Path("sent.log").open("a") as log:
         log.write(f"{to}: {text}\n")
     return f"sent to {to}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def database(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where stories are told on workers, have the database there for whatever process they start."""
+    if engines.on_workers():
+        engines.database_of(tmp_path_factory.mktemp("first"))
 
 
 @pytest.fixture(autouse=True)

@@ -72,7 +72,7 @@ class PlainBoxes:
     """Stands in for the sandbox: runs the tools' functions in this process, in the workspace. For tests only."""
 
     def __init__(self, functions: Iterable[Callable[..., Any]]) -> None:
-        self._functions = {function.__name__: function for function in functions}
+        self._functions = {name: function for function in functions for name in _names_of(function)}
 
     async def run(
         self,
@@ -101,12 +101,14 @@ class PlainBoxes:
         """Return how many boxes are open: none."""
         return 0
 
-    def opened(self) -> int:
-        """There are no boxes."""
-        return 0
-
     async def close(self) -> None:
         """Nothing to close."""
+
+
+def _names_of(function: Callable[..., Any]) -> set[str]:
+    """Return the names that a job may call a function by: its own, and that when it was declared."""
+    spec = spec_of(function)
+    return {function.__name__, *([spec.function_name] if spec is not None else [])}
 
 
 async def _called(function: Callable[..., Any], ctx: PlainContext, args: dict[str, Any], workspace: Path) -> Any:

@@ -63,7 +63,32 @@ def database_of(home: Path) -> str:
     return server.url(name)
 
 
+def journal_of(home: Path) -> str:
+    """Return where a home's journal is: a file's path, or an address."""
+    return database_of(home) if on_workers() else str(home / "journal.db")
+
+
+def rows(home: Path, statement: str) -> list[tuple[Any, ...]]:
+    """Return what a home's journal answers; nothing while it has no tables."""
+    from sqlalchemy.exc import OperationalError, ProgrammingError
+
+    from agent.store.dialect import READS, engine_of, url_of
+
+    if not on_workers() and not (home / "journal.db").exists():
+        return []
+    engine = engine_of(url_of(journal_of(home)))
+    try:
+        with engine.connect() as connection:
+            connection.info["begin"] = READS
+            return [tuple(row) for row in connection.exec_driver_sql(statement)]
+    except (OperationalError, ProgrammingError):
+        return []
+    finally:
+        engine.dispose()
+
+
 def _server() -> PostgresServer:
+    """Return the server, which is started by whoever needs it first."""
     if SERVER not in os.environ:
         server = _ours.enter_context(PostgresServer.start())
         atexit.register(_ours.close)

@@ -20,6 +20,7 @@ from agent.domain.messages import InboundMessage
 from agent.domain.states import FINAL, Status
 from agent.store.batch import Batches
 from agent.testing import Bot
+from agent.testing.engines import journal_of
 from agent.testing.scripted import ScriptedLLM
 from plugins.api import ToolFailure, tool
 
@@ -172,7 +173,7 @@ async def done(home: Path) -> list[Any]:
     """Return the results that are finished in the journal of a run that nobody works on."""
     from agent.store.sql import SqlStore
 
-    store = SqlStore(home / "journal.db")
+    store = SqlStore(journal_of(home))
     await store.open()
     runs = await store.recent_runs()
     found = [r.output for run in runs for r in await store.get_steps(run.id) if r.status is Status.COMPLETED]

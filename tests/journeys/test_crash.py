@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import sqlite3
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ import pytest
 
 from agent.planning.notation import render
 from agent.testing import step
+from agent.testing.engines import on_workers, rows
 from agent.testing.openai_script import Answer
 from agent.testing.openai_server import FakeOpenAI
 from agent.testing.served import serving
 from agent.testing.telegram_server import FakeTelegram
 
 OWNER = 11
-KILLS = 50
+KILLS = 8 if on_workers() else 50  # there a life takes longer: two processes, and others notice its end
 PLUGIN = '''"""Count what was done."""
 from plugins.api import ToolFailure, tool
 
@@ -76,15 +76,13 @@ async def press_questions(telegram: FakeTelegram, dice: random.Random) -> None:
 
 def done(home: Path) -> tuple[set[tuple[str, str]], Counter[str]]:
     """Return what the journal says is finished, as (request, step), and how often each tally was made."""
-    journal, log = home / "journal.db", home / "sessions" / f"telegram_{OWNER}" / "work" / "tally.log"
-    finished: set[tuple[str, str]] = set()
-    if journal.exists():
-        with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as db, suppress(sqlite3.OperationalError):
-            rows = db.execute(
-                "SELECT runs.request, tasks.step_id FROM tasks JOIN runs ON runs.id = tasks.run_id "
-                "WHERE tasks.status = 'COMPLETED'"
-            )
-            finished = set(rows.fetchall())
+    log = home / "sessions" / f"telegram_{OWNER}" / "work" / "tally.log"
+    found = rows(
+        home,
+        "SELECT runs.request, tasks.step_id FROM tasks JOIN runs ON runs.id = tasks.run_id "
+        "WHERE tasks.status = 'COMPLETED'",
+    )
+    finished = {(str(request), str(step_id)) for request, step_id in found}
     return finished, Counter(log.read_text().split() if log.exists() else [])
 
 

@@ -78,8 +78,6 @@ from __future__ import annotations
 import ast
 import asyncio
 import re
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -88,6 +86,7 @@ from agent.channels.telegram import signs
 from agent.channels.telegram.courier import read_ids
 from agent.leases import MOST_DEATHS, Leases
 from agent.testing import Bot, step
+from agent.testing.engines import rows
 from plugins.api import tool
 from tests.journeys.conftest import OWNER, SECOND_OWNER, Stage
 
@@ -129,8 +128,7 @@ async def test_what_the_journal_calls_sent_is_in_the_chat(stage: Stage):
         await stage.until(lambda: [m for m in stage.telegram.bot_messages(OWNER) if m.files], 40)
         run = await app.store.get_message("run:1:answer")
         assert run is not None
-    with closing(sqlite3.connect(stage.config.folder / "journal.db")) as db:
-        sent = db.execute("SELECT message_id, key FROM outbox WHERE sent_version > 0").fetchall()
+    sent = rows(stage.config.folder, "SELECT message_id, key FROM outbox WHERE sent_version > 0")
     there = {message.id for message in stage.telegram.bot_messages(OWNER)}
     assert sent
     for message_id, key in sent:

@@ -10,6 +10,7 @@ import pytest
 from agent.domain.states import Status
 from agent.store.sql import SqlStore
 from agent.testing import Bot, step
+from agent.testing.engines import journal_of
 from plugins.api import tool
 from tests.conftest import echo, send
 
@@ -38,7 +39,7 @@ async def worked_on(bot: Bot) -> int:
 
 
 async def epoch_of(home: Path) -> int:
-    store = SqlStore(home / "journal.db")
+    store = SqlStore(journal_of(home))
     await store.open()
     (run,) = await store.unfinished_runs()
     await store.close()
@@ -72,7 +73,7 @@ async def test_it_goes_on_when_it_is_answered_after_the_restart(tmp_path: Path):
 
 async def test_an_answer_that_was_stored_just_before_the_end_is_acted_on(tmp_path: Path):
     await asked(tmp_path, step("q", ask="Which one?", options=("this", "that")), step("s1", "count", after=("q",)))
-    store = SqlStore(tmp_path / "journal.db")
+    store = SqlStore(journal_of(tmp_path))
     await store.open()
     (question,) = await store.open_questions("test:1")
     await store.answer_question(question.id, "this", "1")
@@ -87,7 +88,7 @@ async def test_an_answer_that_was_stored_just_before_the_end_is_acted_on(tmp_pat
 async def test_one_of_two_answers_that_was_stored_before_the_end_is_acted_on(tmp_path: Path):
     first, second = step("a", ask="Which one?"), step("b", ask="What else?")
     await asked(tmp_path, first, second, step("s1", "echo", text="{{ a.output }}"))
-    store = SqlStore(tmp_path / "journal.db")
+    store = SqlStore(journal_of(tmp_path))
     await store.open()
     question = next(q for q in await store.open_questions("test:1") if q.text == "Which one?")
     await store.answer_question(question.id, "this", "1")
