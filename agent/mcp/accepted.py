@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 FOLDER = "mcp"
 MOST_TOOLS = 128
 MOST_ABOUT = 200
+MOST_SUMMARY = 240
+SENTENCE_END = re.compile(r"(?<=[.!?])\s")
 HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
 READ_RESOURCE = "read_resource"
 RESOURCE_TOOL = {
@@ -66,7 +69,13 @@ class Offered:
             schema = cleaned_schema(said.get("inputSchema") or {})
         except Unfit as why:
             return replace(made, unfit=str(why))
-        return replace(made, description=described or f"{name} (its server does not say what it does).", schema=schema)
+        return replace(made, description=_with_summary(described or f"{name}: no word on what it does."), schema=schema)
+
+
+def _with_summary(description: str) -> str:
+    """Begin a description whose first sentence is long with a short one: every plan is told the first sentence."""
+    first = SENTENCE_END.split(description.split("\n\n", 1)[0], maxsplit=1)[0]
+    return description if len(first) <= MOST_SUMMARY else f"{one_line(first, MOST_SUMMARY)}\n\n{description}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sandbox.snapshots import Snapshot
 
 UNKNOWN = "application/octet-stream"
+MOST_DELIVERED = 20  # more is no answer, but a server's own business, such as a checkout
 
 
 def save(session: Session, files: Mapping[str, bytes]) -> tuple[Artifact, ...]:
@@ -61,17 +62,18 @@ class Changes:
     def _since(self, *, deliver: bool) -> tuple[Artifact, ...]:
         with Workspace(self.session.workspace) as workspace:
             changed = workspace.diff(self.before, workspace.snapshot())
+        made = [one for one in changed if one.change != "deleted"]
+        deliver = deliver and len(made) <= MOST_DELIVERED
         return tuple(
             Artifact(
                 one.path,
                 one.size,
                 one.sha256,
                 mimetypes.guess_type(one.path)[0] or UNKNOWN,
-                deliver=deliver,
+                deliver=deliver and not one.path.startswith(".") and "/." not in one.path,
                 created=one.change == "added",
             )
-            for one in changed
-            if one.change != "deleted"
+            for one in made
         )
 
 

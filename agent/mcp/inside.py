@@ -32,7 +32,7 @@ def job_of(config: AppConfig, settings: McpServer, secrets: Mapping[str, str]) -
     env = {name: os.environ[name] for name in settings.env if name in os.environ}
     return Job(
         kind="shell",
-        code=f"pwd && exec {command}",
+        code=f'pwd && export npm_config_cache="$TMPDIR/.npm" && exec {command}',  # not among the session's files
         env=env,
         net=settings.network,
         secrets=secrets,

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.config.mcp import McpServer
 from agent.errors import ConfigError
 from agent.mcp.accepted import Listing, accept, accepted, forget, note, place, seen
 from agent.mcp.cleaning import HIDDEN, MOST_NAME, Unfit, cleaned, cleaned_schema, plain_names
+from agent.mcp.labels import spec_of
 from plugins.api.declaring import TOOL_NAME
 
 JSON = st.recursive(
@@ -101,3 +103,11 @@ def test_what_is_seen_is_kept_only_while_it_differs(tmp_path):
 
 def test_characters_that_can_not_be_seen_count_for_the_hash(tmp_path):
     assert listing("Does it.").digest != listing("Does\u200b it.").digest
+
+
+def test_every_plan_is_told_a_short_summary():
+    for about in ("word " * 250, "First. " + "word " * 250):
+        (tool,) = listing(about).tools
+        spec = spec_of("one", McpServer(command=("x",)), tool, "do")
+        assert len(spec.summary) <= 250
+        assert spec.description.count("word") > 200
