@@ -49,10 +49,12 @@ if TYPE_CHECKING:
     from agent.domain.execution import ExecutorResponse
     from agent.domain.messages import Bot
     from agent.domain.plan import PlanStep
-    from agent.domain.session import Profile
+    from agent.domain.session import Profile, Session
     from agent.execution.context import RunContext
     from agent.llm.protocol import LLM
 KEEPING = mark("Keeping the files where every host has them")
+FETCHING = mark("Fetching the files of this chat takes longer than usual; I go on as soon as they are here.")
+TOLD_AFTER = 15.0  # seconds
 
 
 class RunLifecycle(Sharing, ABC):
@@ -164,7 +166,7 @@ class RunLifecycle(Sharing, ABC):
     # --- beginning, waiting, ending -----------------------------------------------------------------------------
     async def _begin(self, run: Run, bot: Bot) -> RunContext:
         session = await self.sessions.open(run.session_id)
-        await self.sessions.take_up(session, run.id)
+        await self._files_here(run, session)
         if self._profiles.get(run.id):
             session = replace(session, profile=self._profiles[run.id])
         ctx = self._present = await scene.set_the_scene(self._store, run, session, bot)
@@ -176,6 +178,22 @@ class RunLifecycle(Sharing, ABC):
         await asyncio.gather(*(self._store.change_run(run.id, run.epoch, status=status) for status in way))
         ctx.run = replace(ctx.run, status=Status.RUNNING)
         return ctx
+
+    async def _files_here(self, run: Run, session: Session) -> None:
+        """Have the session's files on this host, however long that takes; who waits for it is told."""
+        if not self.sessions.mirrored:
+            return
+        fetching = asyncio.ensure_future(self.sessions.take_up(session, run.id))
+        try:
+            done, _ = await asyncio.wait({fetching}, timeout=TOLD_AFTER)
+            if not done and not run.quiet:
+                payload = {"text": say(run.dest.language, FETCHING)}
+                told = OutboundMessage(run.dest, MessageKind.NOTICE, f"run:{run.id}:files:{run.epoch}", payload)
+                await self._bot_of(run).post(replace(told, session_id=run.session_id, run_id=run.id))
+            await fetching
+        finally:
+            fetching.cancel()
+            await asyncio.wait({fetching})
 
     async def _keep_files(self, ctx: RunContext, step_id: str) -> None:
         """Have the run's files everywhere, as long as it is this worker's: a lost lease lets it write no more."""

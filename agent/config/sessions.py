@@ -29,7 +29,8 @@ class Sessions(BaseModel):
     storage: Annotated[str, AfterValidator(_address)] = ""
     """S3-compatible storage in which the files are kept, such as `s3://bucket/prefix`. Each host then works on a copy
     in its home, which is brought up to date where it is needed; edit nothing in that copy by hand. Links, pipes and
-    empty folders are not kept. `dirigent migrate-sessions` takes files there and back."""
+    empty folders are not kept. Whoever may write there has the say over conversations, so keep it as safe as the home.
+    `dirigent migrate-sessions` takes files there and back."""
     endpoint: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None = None
     """Root of the storage's server, such as `http://minio:9000`; default: Amazon's."""
     region: str = "us-east-1"

@@ -81,6 +81,11 @@ class SessionFolders:
         session.workspace.mkdir(parents=True, exist_ok=True)
         return session
 
+    @property
+    def mirrored(self) -> bool:
+        """True when the folders are copies of what a storage keeps."""
+        return self._mirror is not None
+
     def folder_of(self, session_id: str) -> Path:
         """Return the session's folder on this host."""
         return self._root / folder_name(session_id)
