@@ -11,6 +11,7 @@ import base64
 import contextlib
 import json
 import logging
+import os
 import re
 import sys
 import traceback
@@ -19,6 +20,7 @@ from collections import deque
 from contextvars import ContextVar
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from loguru import logger
@@ -27,13 +29,13 @@ from agent.errors import correlation_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from loguru import Message, Record
 
 HIDDEN = "[hidden]"
 FILE_BYTES = 5_000_000
 OLD_FILES = 5
+LINE_BYTES = 10_000  # a file this near to being full is full: one line more would be too much
 # A shorter value is a word that ordinary text contains; hiding it would only garble the log.
 SHORTEST_SECRET = 6
 
@@ -188,7 +190,7 @@ class _LogFile:
 
     def __init__(self, file: Path, render: Any) -> None:
         file.touch(mode=0o600)
-        self._handler = RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=OLD_FILES, encoding="utf-8")
+        self._handler = _SharedFile(file, maxBytes=FILE_BYTES, backupCount=OLD_FILES, encoding="utf-8")
         self._render = render
 
     def write(self, message: Message) -> None:
@@ -197,6 +199,38 @@ class _LogFile:
 
     def stop(self) -> None:
         self._handler.close()
+
+
+class _SharedFile(RotatingFileHandler):
+    """A file that several processes write, such as `dirigent serve` and its workers: one at a time renames it.
+
+    Whoever still has the old one open goes on with the new one at the next line.
+    """
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802 - the library's name
+        """Say whether the file is full, once it is the one that has the name now."""
+        self._follow()
+        return bool(super().shouldRollover(record))
+
+    def doRollover(self) -> None:  # noqa: N802 - the library's name
+        """Rename the files, unless another process has just done so."""
+        from filelock import FileLock
+
+        with FileLock(f"{self.baseFilename}.lock"):
+            self._follow()
+            if Path(self.baseFilename).stat().st_size + LINE_BYTES >= self.maxBytes:
+                super().doRollover()
+
+    def _follow(self) -> None:
+        if self.stream is None:
+            return
+        try:
+            same = os.stat(self.baseFilename).st_ino == os.fstat(self.stream.fileno()).st_ino  # noqa: PTH116 - each line
+        except FileNotFoundError:
+            same = False
+        if not same:
+            self.stream.close()
+            self.stream = self._open()
 
 
 class _Stream:

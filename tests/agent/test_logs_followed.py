@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +83,8 @@ async def sending(bot: Bot):
 
 async def receive(bot: Bot, number: int, text: str) -> str:
     message = InboundMessage("test", f"u{number}", Destination("test", str(number)), user_id="1", text=text)
-    stored = await bot.app.store.receive([message])
-    async with Lanes(bot.app.store, bot.app.reception) as lanes:
-        lanes.take(stored)
-        while await bot.app.store.unheard("test"):
-            await asyncio.sleep(0.01)
+    (stored,) = await bot.app.store.receive([message])
+    await bot.app.reception.hear(stored)
     return message.corr_id
 
 
@@ -182,3 +181,27 @@ def test_lines_are_found_in_readable_logs_and_in_older_files(tmp_path: Path):
     assert "swordfish" not in said[0], "what got in before it was known is hidden when it is read"
     assert len(lines_of(tmp_path, "E-0000000A", most=2)) == 2
     assert lines_of(tmp_path / "nowhere", "E-0000000A") == []
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from loguru import logger
+from agent import logs
+logs.FILE_BYTES = 40_000
+logs.OLD_FILES = 50
+logs.set_up_logs(Path(sys.argv[1]))
+with logs.correlated(sys.argv[2]):
+    for number in range(1_000):
+        logger.info("line {} {}", number, "x" * 100)
+"""
+
+
+def test_several_processes_write_one_log_and_lose_no_line(tmp_path: Path):
+    names = [f"E-0000000{number}" for number in range(3)]
+    running = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), name]) for name in names]
+    assert [process.wait(120) for process in running] == [0, 0, 0]
+    assert len(list(tmp_path.glob("dirigent.log.*"))) > 5
+    for name in names:
+        said = [line.split("line ")[1].split()[0] for line in lines_of(tmp_path, name)]
+        assert sorted(map(int, said)) == list(range(1_000))

@@ -164,3 +164,23 @@ async def test_without_a_model_a_skill_is_shown(tmp_path: Path):
         answer = await bot.hears("/skill invoices")
         assert BODY in answer.text
         assert "Without a model" in answer.text
+
+
+async def test_skills_are_listed_and_used_from_the_chat(tmp_path: Path):
+    make(tmp_path / "skills", "invoices", BODY)
+    make(tmp_path / "skills", "Wrong", BODY)
+    async with Bot(tmp_path, [say]) as bot:
+        await bot.receives("/skills")
+        await bot.receives("/skill")
+        await bot.receives("/skill invoicing Ada")
+        listed, which, wrong = [message.payload["text"] for message in await bot.shown()][-3:]
+        assert "`invoices` — Writes invoices for hours" in listed
+        assert "a skill's name is" in listed, "an owner sees what is wrong with the others"
+        assert which.startswith("Which one?")
+        assert "There is no skill 'invoicing'." in wrong
+        assert "Did you mean 'invoices'?" in wrong
+        bot.llm.will_plan(step("s1", "say", text="x"))
+        bot.llm.will_answer("billed")
+        answer = await bot.hears("/skill invoices bill Ada")
+        assert answer.text == "billed"
+        assert BODY in prompts(bot)[0]
