@@ -85,3 +85,10 @@ def _rings(said: socket.socket, place: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+async def until(changed: asyncio.Event, seconds: float) -> None:
+    """Return after some seconds, or when something has changed."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await changed.wait()

@@ -18,13 +18,14 @@ from loguru import logger
 
 from agent.automation import times
 from agent.automation.attempts import Attempts
+from agent.automation.bell import until
 from agent.automation.checking import changed, check_terms, checked, same_time
 from agent.automation.events import EventDesk
 from agent.automation.files import FileWatch
 from agent.automation.launching import Launcher, by_hand
 from agent.automation.switch import Switch
 from agent.automation.webhook import Came
-from agent.domain.trigger import Fire, FireStatus, Misfire, Trigger, TriggerKind
+from agent.domain.trigger import Fire, FireStatus, Trigger, TriggerKind
 from agent.errors import ConfigError, DirigentError, NotFound, may_pass
 
 if TYPE_CHECKING:
@@ -35,19 +36,11 @@ if TYPE_CHECKING:
     from agent.pipelines import Pipelines
     from agent.store.protocol import Store
 
-GRACE = 60.0
 LONGEST_SLEEP = 30.0  # the wall clock may jump while we sleep: then this is how late we notice
 AFTER_AN_ERROR = 1.0
 AT_ONCE = 50
 
 Wait = Callable[[asyncio.Event, float], Awaitable[None]]
-
-
-async def until(changed: asyncio.Event, seconds: float) -> None:
-    """Return after some seconds, or when something has changed."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await changed.wait()
 
 
 class AutomationScheduler:
@@ -333,7 +326,7 @@ class AutomationScheduler:
         now = self._clock()
         at = trigger.next_fire
         assert at is not None
-        wanted = times_to_fire(trigger, at, now)
+        wanted = times.to_fire(trigger, at, now)
         after = times.following(trigger.spec, trigger.created_at, now)
         if not wanted:
             missed = Fire(trigger.id, str(at), at, FireStatus.MISSED, "nobody was there, and it skips missed times")
@@ -401,12 +394,3 @@ class AutomationScheduler:
         if self._still:
             self._waiting = True
             self._changed.set()
-
-
-def times_to_fire(trigger: Trigger, due: float, now: float) -> list[float]:
-    """Return the times from `due` to `now` that fire: what has just come always, what was missed by the policy."""
-    most = trigger.misfire_cap if trigger.misfire is Misfire.ALL else 1
-    found = times.passed(trigger, due, now, most)
-    if trigger.misfire is Misfire.SKIP and now - found[-1] > GRACE:
-        return []
-    return found

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from agent.domain.trigger import Misfire
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from agent.domain.trigger import Trigger
 
 SHORTEST = 1.0
+GRACE = 60.0  # what is less late than this was not missed
 NO_ZONE = "UTC"
 A_DAY = 86_400
 MOST_APART = 520
@@ -179,3 +181,12 @@ def _passed_intervals(trigger: Trigger, due: float, now: float, most: int) -> li
     last = int((now - anchor) // float(spec["every"])) + 1  # one more where the clocks were put forward meanwhile
     found = [_nth(spec, anchor, count) for count in range(max(1, last - most - 1), last + 1)]
     return [time for time in found if due <= time <= now][-most:] or [due]
+
+
+def to_fire(trigger: Trigger, due: float, now: float) -> list[float]:
+    """Return the times from `due` to `now` that fire: what has just come always, what was missed by the policy."""
+    most = trigger.misfire_cap if trigger.misfire is Misfire.ALL else 1
+    found = passed(trigger, due, now, most)
+    if trigger.misfire is Misfire.SKIP and now - found[-1] > GRACE:
+        return []
+    return found

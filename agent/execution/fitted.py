@@ -9,7 +9,8 @@ from loguru import logger
 
 from agent.errors import PromptTooLong
 from agent.llm.fitting import fit, tokens_of
-from agent.llm.protocol import LLM, Priced, Seeing
+from agent.llm.protocol import LLM
+from agent.llm.wrapped import WrappedLLM
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -30,18 +31,14 @@ class Streaming(LLM, Protocol):
         """Stream an answer; see LLM.stream."""
 
 
-class FittedLLM:
+class FittedLLM(WrappedLLM):
     """Implements LLM over the model of a run. `shortened(what, window)` is told what a prompt had to do without."""
 
-    def __init__(self, llm: Streaming, shortened: Callable[[str, int], None]) -> None:
-        self._llm = llm
-        self._shortened = shortened
-        self.name = llm.name
+    _llm: Streaming
 
-    @property
-    def window(self) -> int:
-        """The context in tokens: it may turn out to be smaller than it was thought to be."""
-        return self._llm.window
+    def __init__(self, llm: Streaming, shortened: Callable[[str, int], None]) -> None:
+        super().__init__(llm)
+        self._shortened = shortened
 
     async def stream(self, request: LLMRequest) -> AsyncGenerator[TextDelta | Notice | Finished]:
         """Stream an answer; see LLM.stream."""
@@ -70,21 +67,6 @@ class FittedLLM:
     def left_out(self, what: str) -> None:
         """Note what a prompt had to do without; see Frugal."""
         self._shortened(what, self.window)
-
-    def count(self, text: str) -> int:
-        """Count tokens; see LLM.count."""
-        return self._llm.count(text)
-
-    async def close(self) -> None:
-        """Leave the shared model open: it is not this run's to close."""
-
-    def price(self, prompt_tokens: int, completion_tokens: int, model: str | None = None) -> float | None:
-        """Return what a call costs; see Priced."""
-        return self._llm.price(prompt_tokens, completion_tokens, model) if isinstance(self._llm, Priced) else None
-
-    def sees(self, model: str | None = None) -> bool:
-        """Return whether the model may look at pictures; see Seeing."""
-        return isinstance(self._llm, Seeing) and self._llm.sees(model)
 
     # --- how long it may be -------------------------------------------------------------------------------------
     def _room(self, request: LLMRequest) -> int:

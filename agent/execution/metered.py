@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from agent.domain.ledger import Usage
 from agent.errors import ModelRefused, ModelUnavailable
-from agent.llm.protocol import Finished, Priced, Seeing, TextDelta
+from agent.llm.protocol import Finished, TextDelta
+from agent.llm.wrapped import WrappedLLM
 from agent.policy.budget import Need
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 MESSAGE_TOKENS = 8  # what a chat template adds to each message, and more
 
 
-class MeteredLLM:
+class MeteredLLM(WrappedLLM):
     """Implements LLM for one run; raises OverBudget instead of making a call that could pass a cap.
 
     `answer_tokens` is the most that is set aside for an answer whose request names no length; `model` is the one that
@@ -27,16 +28,10 @@ class MeteredLLM:
     """
 
     def __init__(self, llm: LLM, budget: Budget, answer_tokens: int, model: str | None = None) -> None:
-        self._llm = llm
+        super().__init__(llm)
         self._model = model
         self._budget = budget
         self._answer_tokens = answer_tokens
-        self.name = llm.name
-
-    @property
-    def window(self) -> int:
-        """The context in tokens, as far as it is known now."""
-        return self._llm.window
 
     async def stream(self, request: LLMRequest) -> AsyncGenerator[TextDelta | Notice | Finished]:
         """Stream an answer; see LLM.stream."""
@@ -74,20 +69,9 @@ class MeteredLLM:
             await self._budget.settle(held, used)
         return finished
 
-    def count(self, text: str) -> int:
-        """Count tokens; see LLM.count."""
-        return self._llm.count(text)
-
-    async def close(self) -> None:
-        """Leave the shared model open: it is not this run's to close."""
-
-    def price(self, prompt_tokens: int, completion_tokens: int, model: str | None = None) -> float | None:
-        """Return what a call costs; see Priced."""
-        return self._llm.price(prompt_tokens, completion_tokens, model) if isinstance(self._llm, Priced) else None
-
     def sees(self, model: str | None = None) -> bool:
         """Return whether the model may look at pictures; see Seeing."""
-        return isinstance(self._llm, Seeing) and self._llm.sees(model or self._model)
+        return super().sees(model or self._model)
 
     async def _hold(self, request: LLMRequest) -> tuple[Held, LLMRequest, int]:
         """Set the call aside and return it as it may be made, with its prompt's tokens."""

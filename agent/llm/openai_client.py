@@ -27,7 +27,8 @@ from agent.llm.protocol import Finished, Notice, TextDelta
 from agent.llm.quirks import Quirks, build_body, has_pictures, refuse_unseen, rung_of, size_of
 from agent.llm.reading import Patience, Silence, as_stream, read_stream
 from agent.llm.reply import Reply
-from agent.llm.structured import Rung, read_shape, repair_request
+from agent.llm.structured import Rung, repair_request
+from agent.llm.sums import last, reshaped, sum_of
 from agent.llm.tokens import TokenCounter
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class OpenAIModel:
     async def complete(self, request: LLMRequest) -> Finished:
         """Return the whole answer. With `schema`, `text` is valid JSON of that schema."""
         answer = self._call(request, visible=False) if request.schema is None else self._shaped(request, visible=False)
-        return await _last(answer)
+        return await last(answer)
 
     def count(self, text: str) -> int:
         """Return the number of tokens of a text."""
@@ -161,7 +162,7 @@ class OpenAIModel:
                     yield item
         assert first is not None
         try:
-            yield _reshaped(first, schema, first.usage)
+            yield reshaped(first, schema, first.usage)
         except ValueError as error:
             problem = str(error)
         else:
@@ -181,10 +182,10 @@ class OpenAIModel:
             quirks.rung = Rung.TOOL  # a server that enforced the schema would not have let this pass
         logger.debug("{} answered in the wrong shape ({}); asking once more", model, problem)
         plain = repair_request(request, first.text, problem)
-        second = await _last(self._call(plain, visible=False))
-        usage = _sum(first.usage, second.usage)
+        second = await last(self._call(plain, visible=False))
+        usage = sum_of(first.usage, second.usage)
         try:
-            return _reshaped(second, request.schema or {}, usage)
+            return reshaped(second, request.schema or {}, usage)
         except ValueError as error:
             raise ModelRubbish(
                 f"The model {model!r} did not manage the form of answer that was asked for. {error}",
@@ -373,29 +374,3 @@ class OpenAIModel:
             timeout=timeout,
             http_client=http,
         )
-
-
-async def _last(answer: AsyncGenerator[Item, None]) -> Finished:
-    """Read an answer to its end."""
-    async with aclosing(answer) as items:
-        async for item in items:
-            if isinstance(item, Finished):
-                return item
-    raise AssertionError("an answer ends with Finished or an error")
-
-
-def _reshaped(finished: Finished, schema: dict[str, Any], usage: Usage) -> Finished:
-    """Return the answer with its text as checked JSON. Raises ValueError."""
-    return Finished(finished.reason, usage, read_shape(finished.text, schema), finished.tool_requests)
-
-
-def _sum(first: Usage, second: Usage) -> Usage:
-    money = None if first.money is None or second.money is None else first.money + second.money
-    return Usage(
-        first.kind,
-        first.model,
-        first.prompt_tokens + second.prompt_tokens,
-        first.completion_tokens + second.completion_tokens,
-        money,
-        first.estimated or second.estimated,
-    )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from agent import tracing
-from agent.llm.protocol import Finished, Priced, Seeing, TextDelta
+from agent.llm.protocol import Finished, TextDelta
+from agent.llm.wrapped import WrappedLLM
 from agent.metrics.tally import tally
 
 if TYPE_CHECKING:
@@ -32,17 +33,8 @@ PROVIDERS = {
 AZURE = ".openai.azure.com"
 
 
-class WatchedLLM:
+class WatchedLLM(WrappedLLM):
     """Implements LLM over another one. Streams are to be closed by whoever reads them, as always."""
-
-    def __init__(self, llm: LLM) -> None:
-        self._llm = llm
-        self.name = llm.name
-
-    @property
-    def window(self) -> int:
-        """The context in tokens."""
-        return self._llm.window
 
     async def stream(self, request: LLMRequest) -> AsyncGenerator[TextDelta | Notice | Finished]:
         """Stream an answer; see LLM.stream."""
@@ -80,21 +72,6 @@ class WatchedLLM:
         finally:
             call.end()
         return finished
-
-    def count(self, text: str) -> int:
-        """Count tokens; see LLM.count."""
-        return self._llm.count(text)
-
-    async def close(self) -> None:
-        """Leave the shared model open: it is not a run's to close."""
-
-    def price(self, prompt_tokens: int, completion_tokens: int, model: str | None = None) -> float | None:
-        """Return what a call costs; see Priced."""
-        return self._llm.price(prompt_tokens, completion_tokens, model) if isinstance(self._llm, Priced) else None
-
-    def sees(self, model: str | None = None) -> bool:
-        """Return whether the model may look at pictures; see Seeing."""
-        return isinstance(self._llm, Seeing) and self._llm.sees(model)
 
 
 class _Call:
