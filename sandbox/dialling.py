@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 HAND_OVER_S = 10.0
 ANSWER_S = 60.0
+MOST_LINES = 64
 _WORD_BYTES = 200
 _DESCRIPTOR = struct.calcsize("i")
 
@@ -120,6 +121,9 @@ class Exchange:
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             line, _ = self._listener.accept()
+            if len(self._lines) >= MOST_LINES:
+                line.close()
+                return
             line.setblocking(False)
             self._lines[line] = self._loop.call_later(HAND_OVER_S, self._drop, line)
             self._loop.add_reader(line, self._receive, line)

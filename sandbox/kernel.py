@@ -59,6 +59,18 @@ def openat2(folder: int, path: str, flags: int, mode: int = 0, resolve: int = 0)
     return syscall(_OPENAT2, folder, ctypes.c_char_p(raw), ctypes.byref(how), ctypes.sizeof(how))
 
 
+def has_openat2() -> bool:
+    """Tell whether the kernel has that call and lets this process use it."""
+    root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.close(openat2(root, ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, 0, RESOLVE_BENEATH))
+    except OSError:
+        return False
+    finally:
+        os.close(root)
+    return True
+
+
 def prctl(option: int, argument: int, further: int = 0) -> None:
     """Call prctl with one or two arguments."""
     zero = ctypes.c_ulong(0)

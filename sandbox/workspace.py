@@ -47,11 +47,7 @@ class WorkspaceError(SandboxError):
 
 @functools.cache
 def _has_openat2() -> bool:
-    try:
-        os.close(kernel.openat2(os.open("/", _FOLDER), ".", _FOLDER, 0, kernel.RESOLVE_BENEATH))
-    except OSError:
-        return False
-    return True
+    return kernel.has_openat2()
 
 
 def how() -> str:

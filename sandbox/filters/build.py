@@ -99,6 +99,20 @@ def _still(column: int) -> list[Instruction]:
     return rules
 
 
+def _others(column: int) -> list[Instruction]:
+    """Refuse to change how other processes run."""
+    forbidden = _fail(errno.EPERM)
+    rules: list[Instruction] = []
+    for numbers in table.RUNNING.values():
+        number = numbers[column]
+        if number is not None:
+            rules += _when(number, [_argument(0), *_unless((0,), [forbidden]), _OK])
+    for ranks, process in table.RANKS:
+        checked = [_argument(0), *_unless((process,), [forbidden]), _argument(1), *_unless((0,), [forbidden]), _OK]
+        rules += _when(ranks[column], checked)
+    return rules
+
+
 def _on_arguments(column: int, network: Network) -> list[Instruction]:
     """Return the rules that look at an argument. Each body ends by itself: the accumulator is no longer the number."""
     forbidden = _fail(errno.EPERM)
@@ -126,6 +140,9 @@ def assemble(machine: str, network: Network) -> bytes:
             number = numbers[column]
             if number is not None:
                 program += _when(number, [_fail(code)])
+    if network != "own":
+        program += _when(table.WATCHING[column], [_fail(errno.EPERM)])
+    program += _others(column)
     if network == "still":
         program += _still(column)
     program += [*_on_arguments(column, network), _OK]

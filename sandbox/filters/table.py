@@ -114,6 +114,17 @@ MODES_AND_TIMES: Numbers = {
     "futimesat": (261, None),
     "utimensat": (280, 88),
 }
+# Where a job shares the host's mounts: it would tell what happens in folders that the job may not open.
+WATCHING = (254, 27)  # inotify_add_watch
+# How other processes run, the init above all. The first argument must be 0, which is the caller itself.
+RUNNING: Numbers = {
+    "sched_setaffinity": (203, 122),
+    "sched_setscheduler": (144, 119),
+    "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274),
+}
+# The same, with what the second argument is about in the first: a process, which must be 0 as well.
+RANKS: tuple[tuple[tuple[int, int], int], ...] = (((141, 140), 0), ((251, 30), 1))  # setpriority, ioprio_set
 
 SOCKET, SOCKETPAIR = (41, 198), (53, 199)
 IOCTL, CLONE, PRLIMIT = (16, 29), (56, 220), (302, 261)

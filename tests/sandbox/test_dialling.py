@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,12 +142,34 @@ async def test_a_sidecar_gets_no_connection_that_its_job_may_not_have(tmp_path: 
     assert [(said["status"], "not among the hosts" in said["reason"]) for said in refusals] == [(403, True)] * 2
 
 
-async def test_what_nobody_waits_for_is_closed(tmp_path: Path):
-    path = tmp_path / "s"
+@contextlib.contextmanager
+def exchange_at(path: Path) -> Iterator[dialling.Exchange]:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     listener.bind(str(dialling.beside(path)))
     listener.listen()
     exchange = dialling.Exchange(listener)
+    yield exchange
+    exchange.close()
+
+
+async def test_who_only_connects_takes_no_more_than_his_share(tmp_path: Path):
+    with exchange_at(tmp_path / "s") as exchange, contextlib.ExitStack() as held:
+        loop = asyncio.get_running_loop()
+        for _ in range(dialling.MOST_LINES + 1):
+            last = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK))
+            await loop.sock_connect(last, str(dialling.beside(tmp_path / "s")))
+        async with asyncio.timeout(60):
+            assert await loop.sock_recv(last, 1) == b""
+        assert len(exchange._lines) == dialling.MOST_LINES
+
+
+async def test_what_nobody_waits_for_is_closed(tmp_path: Path):
+    path = tmp_path / "s"
+    with exchange_at(path) as exchange:
+        await nobody_takes(exchange, path)
+
+
+async def nobody_takes(exchange: dialling.Exchange, path: Path) -> None:
     near, far = socket.socketpair()
     with near:
         await dialling.hand_over(path, "made up", far)
@@ -155,4 +178,3 @@ async def test_what_nobody_waits_for_is_closed(tmp_path: Path):
         async with asyncio.timeout(60):
             assert await asyncio.get_running_loop().sock_recv(near, 1) == b""
     assert not exchange._lines
-    exchange.close()

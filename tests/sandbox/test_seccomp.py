@@ -131,6 +131,32 @@ def test_where_the_mounts_are_the_hosts_owners_modes_and_times_stay(machine: str
 
 
 @BOTH
+@pytest.mark.parametrize("network", build.NETWORKS)
+def test_a_process_decides_only_how_it_runs_itself(machine: str, network: build.Network):
+    column = table.ARCHITECTURES[machine][0]
+    for numbers in table.RUNNING.values():
+        number = numbers[column]
+        assert number is not None
+        assert [call(machine, network, number, who) for who in (0, 1, 4321)] == [ALLOW, -errno.EPERM, -errno.EPERM]
+    for numbers, process in table.RANKS:
+        number = numbers[column]
+        assert call(machine, network, number, process, 0) == ALLOW
+        for what, who in ((process, 4321), (process + 1, 0), (process + 2, 0)):
+            assert call(machine, network, number, what, who) == -errno.EPERM
+
+
+@BOTH
+def test_where_the_mounts_are_the_hosts_nobody_watches_its_folders(machine: str):
+    number = table.WATCHING[table.ARCHITECTURES[machine][0]]
+    assert {network: call(machine, network, number) for network in build.NETWORKS} == {
+        "own": ALLOW,
+        "tcp": -errno.EPERM,
+        "none": -errno.EPERM,
+        "still": -errno.EPERM,
+    }
+
+
+@BOTH
 def test_families_and_kinds_of_sockets(machine: str):
     column = table.ARCHITECTURES[machine][0]
     make, pair = table.SOCKET[column], table.SOCKETPAIR[column]

@@ -19,6 +19,7 @@ from sandbox.boxes import Box, Boxes
 from sandbox.talking import HELD_BYTES
 
 LONG = Limits(wall_s=120)
+MARK = str(10_000_000 + os.getpid())  # seconds to sleep, by which the processes of this worker's tests are found
 ECHO = "import sys\nfor line in sys.stdin: sys.stdout.write(line.upper()); sys.stdout.flush()\nprint('bye')"
 
 
@@ -106,7 +107,7 @@ async def test_a_flood_waits_until_it_is_read(any_box: Box):
 
 
 async def test_who_never_reads_holds_up_only_who_speaks(any_box: Box):
-    async with any_box.talk(Job("shell", "sleep 4731", limits=LONG)) as talk:
+    async with any_box.talk(Job("shell", f"sleep {MARK}", limits=LONG)) as talk:
         speaking = asyncio.create_task(talk.send(bytes(50 << 20)))
         assert (await any_box.run(Job("shell", "echo fine"))).stdout.text == "fine\n"
         assert not speaking.done()
@@ -114,7 +115,7 @@ async def test_who_never_reads_holds_up_only_who_speaks(any_box: Box):
         with pytest.raises(SandboxError, match="reads no more"):
             await speaking
     assert result.status is JobStatus.CANCELLED
-    assert not running("4731")
+    assert not running(MARK)
 
 
 async def test_who_closes_its_output_is_still_spoken_with(any_box: Box):
@@ -138,30 +139,30 @@ async def test_who_closes_its_input_is_heard_to_its_end(any_box: Box):
 
 
 async def test_daemons_that_hold_its_pipes_end_with_it(any_box: Box):
-    code = "(setsid setsid sleep 4732 &) ; echo up; read line"
+    code = f"(setsid setsid sleep {MARK} &) ; echo up; read line"
     async with any_box.talk(Job("shell", code, limits=LONG)) as talk:
         assert await heard(talk, 3) == b"up\n"
         await talk.send(b"\n")
         assert await rest(talk) == b""  # ends although a daemon had the pipe
         assert (await talk.end()).status is JobStatus.EXIT
-    assert not running("4732")
+    assert not running(MARK)
 
 
 async def test_who_does_not_want_to_end_is_killed(any_box: Box):
-    code = "trap '' TERM HUP INT; echo up; while :; do sleep 4733; done"
+    code = f"trap '' TERM HUP INT; echo up; while :; do sleep {MARK}; done"
     async with any_box.talk(Job("shell", code, limits=LONG)) as talk:
         assert await heard(talk, 3) == b"up\n"
     assert (await talk.end()).status is JobStatus.CANCELLED
-    assert not running("4733")
+    assert not running(MARK)
 
 
 async def test_its_time_bounds_its_life(any_box: Box):
-    async with any_box.talk(Job("shell", "echo up; exec sleep 4734", limits=Limits(wall_s=1.0))) as talk:
+    async with any_box.talk(Job("shell", f"echo up; exec sleep {MARK}", limits=Limits(wall_s=1.0))) as talk:
         assert await rest(talk) == b"up\n"
         assert (await talk.end()).status is JobStatus.TIMEOUT
         with pytest.raises(SandboxError, match="has ended"):
             await talk.send(b"x")
-    assert not running("4734")
+    assert not running(MARK)
 
 
 async def test_its_memory_is_bounded(any_box: Box):
@@ -173,13 +174,13 @@ async def test_its_memory_is_bounded(any_box: Box):
 
 async def test_an_error_of_who_speaks_kills_it_at_once(any_box: Box):
     async def speak() -> None:
-        async with any_box.talk(Job("shell", "echo up; sleep 4735", limits=LONG)) as talk:
+        async with any_box.talk(Job("shell", f"echo up; sleep {MARK}", limits=LONG)) as talk:
             await heard(talk, 3)
             raise RuntimeError("mine")
 
     with pytest.raises(RuntimeError, match="mine"):
         await speak()
-    assert not running("4735")
+    assert not running(MARK)
     assert not any(cell.busy for cell in any_box._cells.values())
 
 
@@ -187,7 +188,7 @@ async def test_cancelling_who_speaks_kills_it(any_box: Box):
     up = asyncio.Event()
 
     async def speak() -> None:
-        async with any_box.talk(Job("shell", "echo up; sleep 4736", limits=LONG)) as talk:
+        async with any_box.talk(Job("shell", f"echo up; sleep {MARK}", limits=LONG)) as talk:
             await heard(talk, 3)
             up.set()
             await rest(talk)
@@ -197,17 +198,17 @@ async def test_cancelling_who_speaks_kills_it(any_box: Box):
     speaking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await speaking
-    assert not running("4736")
+    assert not running(MARK)
 
 
 async def test_a_box_that_breaks_ends_the_talk(any_box: Box):
-    async with any_box.talk(Job("shell", "echo up; sleep 4737", limits=LONG)) as talk:
+    async with any_box.talk(Job("shell", f"echo up; sleep {MARK}", limits=LONG)) as talk:
         assert await heard(talk, 3) == b"up\n"
         any_box._cells[False].kill()
         assert await rest(talk) == b""
         assert (await talk.end()).status is JobStatus.SIGNAL
     async with asyncio.timeout(60):
-        while running("4737"):
+        while running(MARK):
             await asyncio.sleep(0.01)
 
 
@@ -271,7 +272,7 @@ from pathlib import Path
 from sandbox.api import Job, Limits, Policy
 from sandbox.boxes import Boxes
 async def main():
-    async with Boxes().talk("s", Path(sys.argv[1]), Job("shell", "echo up; sleep 4738", limits=Limits(wall_s=120))) as talk:
+    async with Boxes().talk("s", Path(sys.argv[1]), Job("shell", "echo up; sleep %s" % sys.argv[2], limits=Limits(wall_s=120))) as talk:
         async for data in talk: print(data.decode(), flush=True)
 asyncio.run(main())
 """
@@ -280,12 +281,12 @@ asyncio.run(main())
 @pytest.mark.crash
 def test_a_host_that_vanishes_takes_it_along(folder: Path):
     root = Path(__file__).resolve().parents[2]
-    host = subprocess.Popen([sys.executable, "-c", SPEAKER, str(folder)], cwd=root, stdout=subprocess.PIPE)
+    host = subprocess.Popen([sys.executable, "-c", SPEAKER, str(folder), MARK], cwd=root, stdout=subprocess.PIPE)
     assert host.stdout is not None
     assert host.stdout.readline() == b"up\n"
     inside: list[int] = []
     while not inside:  # it has said so, and is about to become what it runs
-        inside = [int(found.name) for found in Path("/proc").glob("[0-9]*") if _is(found, b"sleep\x004738")]
+        inside = [int(found.name) for found in Path("/proc").glob("[0-9]*") if _is(found, f"sleep\0{MARK}".encode())]
     handles = [os.pidfd_open(pid) for pid in inside]
     host.send_signal(signal.SIGKILL)
     host.wait()

@@ -45,10 +45,11 @@ from sandbox.held import descendants
 HERE = Path(__file__).parent
 
 
-def test_every_trap_names_tests_that_exist():
+@pytest.mark.parametrize("text", [__doc__ or "", (HERE / "README.md").read_text()], ids=["traps", "promises"])
+def test_every_trap_and_every_promise_names_tests_that_exist(text: str):
     known = {
         node.name
-        for path in HERE.rglob("test_*.py")
+        for path in (*HERE.rglob("test_*.py"), HERE.parent / "agent" / "cli" / "test_cli_doctor.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     }
@@ -57,7 +58,7 @@ def test_every_trap_names_tests_that_exist():
         for path in HERE.glob("abuse/*.toml")
         for attack in tomllib.loads(path.read_text(encoding="utf-8"))["attack"]
     }
-    named = re.findall(r"`((?:test_|\w+: )[^`]+)`", __doc__ or "")
+    named = re.findall(r"`((?:test_\w+|[a-z]+: [^`]+))`", text)
     assert len(named) > 15
     assert [name for name in named if name not in known] == []
 

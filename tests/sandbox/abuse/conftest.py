@@ -235,7 +235,7 @@ def outside(program: str, folder: Path) -> str:
             close_fds=False,
         )
         try:
-            running.wait(30)
+            running.wait(100)
         finally:
             left = _left_behind(running.pid, folder, b"ESCAPED" in (folder.parent / "said").read_bytes())
             for pid in {running.pid, *left}:
