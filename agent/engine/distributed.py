@@ -69,6 +69,7 @@ class DistributedEngine:
         self._drain = drain_seconds
         self._dead = dead_seconds
         self._own = secrets.token_hex(8)
+        logging.getLogger("procrastinate").setLevel(logging.WARNING)  # what it does all day is its own affair
         self._connector = connector_of(url)
         self._app = App(connector=self._connector)
         self._jobs = self._app.job_manager = Jobs(self._connector, runs_per_user, runs_total)
@@ -83,12 +84,12 @@ class DistributedEngine:
         self._working: asyncio.Task[None] | None = None
         self._free = asyncio.Event()
         self._free.set()
+        self._looked = self._patient_until = 0.0
 
     # --- the port -----------------------------------------------------------------------------------------------
     async def start(self, work: Work, *, hears: Hears | None = None, abandoned: Work | None = None) -> None:
         """Begin; see Engine.start. Raises JournalFailed when the database can't be reached."""
         self._work, self._hears, self._abandoned = work, hears, abandoned
-        logging.getLogger("procrastinate").setLevel(logging.WARNING)  # what it does all day is its own affair
         try:
             await self._connector.open_async()
             await prepare(self._connector)
@@ -306,7 +307,8 @@ class DistributedEngine:
         """Give the runs of workers that are gone back to the queue; by one process at a time."""
         ask = self._connector.execute_query_all_async_with_connection
         async with self._connector.pool.connection() as connection:
-            if not (await ask(connection, sql.TRY_RESCUE))[0]["mine"]:
+            mine = (await ask(connection, sql.TRY_RESCUE))[0]["mine"]
+            if self._has_been_away() or not mine:
                 return
             for job in await ask(connection, sql.STALLED, seconds=self._dead):
                 logger.warning("The worker of run {} is gone; another takes it over", job["run"])
@@ -314,6 +316,14 @@ class DistributedEngine:
                     await self._abandoned(job["run"])
                 await ask(connection, sql.PUT_BACK, job=job["id"], attempts=job["attempts"], seconds=0.0)
             await connection.execute(sql.FORGET_WORKERS, {"seconds": self._dead})
+
+    def _has_been_away(self) -> bool:
+        """Say whether the others may have had no chance yet to say that they live, as this process had none."""
+        now = time.time()  # the wall's: a machine that sleeps stops the others
+        if self._looked and now - self._looked > self._dead:
+            self._patient_until = now + self._dead
+        self._looked = now
+        return now < self._patient_until
 
     async def _still_held(self, jobs: list[dict[str, Any]]) -> bool:
         if not jobs:

@@ -132,6 +132,7 @@ SELECT job.id, (job.args->>'run')::bigint AS run, job.attempts
 FROM procrastinate_jobs AS job LEFT JOIN procrastinate_workers AS worker ON worker.id = job.worker_id
 WHERE job.status = 'doing'
   AND (worker.id IS NULL OR worker.last_heartbeat < now() - make_interval(secs => %(seconds)s))
+  AND pg_postmaster_start_time() < now() - make_interval(secs => %(seconds)s)
 """
 FORGET_WORKERS = """
 DELETE FROM procrastinate_workers AS worker WHERE last_heartbeat < now() - make_interval(secs => %(seconds)s)

@@ -362,3 +362,31 @@ async def test_a_job_that_nobody_works_on_though_its_worker_lives_is_given_back(
     work.let_go(1)
     await engine.idle()
     await engine.stop()
+
+
+async def test_after_an_absence_of_ones_own_nobody_is_taken_for_dead_at_once(new_url: Url):
+    from agent.engine.distributed import DistributedEngine
+
+    url, work, seen = new_url(), Work(), []
+    engine, other = DistributedEngine(url, works=True, drain_seconds=0.0), DistributedEngine(url)
+
+    async def abandoned(run_id: int) -> None:
+        seen.append(run_id)
+
+    await engine.start(work)
+    await other.start(work, abandoned=abandoned)
+    engine.submit(1, session_id="a")
+    await work.has_begun(1)
+    silent = "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '60 seconds'"
+    other._dead = 0.5  # the server, too, has not been there for longer than that
+    other._looked = time.time() - 60
+    await other._connector.execute_query_async(silent)
+    await other._rescue()
+    assert seen == [], "the database was away for everybody"
+    async with asyncio.timeout(SECONDS):
+        while not seen:
+            await other._connector.execute_query_async(silent)
+            await other._rescue()
+            await asyncio.sleep(0.05)
+    for one in (other, engine):
+        await one.stop()

@@ -29,6 +29,12 @@ def test_the_unit_starts_this_checkout_for_this_home(tmp_path: Path):
     assert not {"RestrictNamespaces", "ProtectProc", "PrivateUsers", "SystemCallFilter"} & set(service)
 
 
+def test_a_workers_unit_gives_its_runs_the_time_that_they_have(tmp_path: Path):
+    made = unit("ada", tmp_path, ROOT, drain=90.0)
+    assert f'ExecStart="{ROOT / "dirigent"}" worker\n' in made
+    assert "TimeoutStopSec=120\n" in made
+
+
 def test_an_installed_package_is_started_by_its_interpreter(tmp_path: Path):
     assert "-P -m agent serve" in unit("ada", tmp_path, tmp_path)
 
