@@ -50,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     from agent.cli.opening import open_config
 
     config = open_config(arguments, to_stderr=True)
-    if config.telegram_token is None and not (config.web.port or config.web.pages or config.web.password):
+    web = config.web
+    if config.telegram_token is None and not (web.port or web.mcp or web.pages or web.password):
         raise ConfigError(
             "There is no bot to serve: telegram_token is not set.",
             hint="`dirigent init` sets it up; `dirigent chat` works without, web.port and web.pages need no bot.",

@@ -38,7 +38,8 @@ class McpServer(BaseModel):
     command: tuple[str, ...] = ()
     """The program and its arguments; it runs in the session's sandbox, in the session's files."""
     url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@]+(/\S*)?$")] = ""
-    """Where the server is reached over HTTP. Its address has to be public, unless `private` is true."""
+    """Where the server is reached over HTTP. Its address has to be public, unless `private` is true. One that ends in
+    `/sse` is spoken to as servers were before 2025."""
     private: bool = False
     """The `url` may be an address of this machine or its network."""
     bearer: str = ""
