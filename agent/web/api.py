@@ -77,4 +77,5 @@ def described(application: FastAPI) -> dict[str, Any]:
 
 
 def _is_api(route: Any) -> bool:
-    return str(getattr(route, "path", "")).startswith("/api") or hasattr(route, "original_router")
+    router = getattr(route, "original_router", None)  # included routers are kept as they are
+    return str(getattr(route, "path", "") if router is None else router.prefix).startswith("/api")
