@@ -213,7 +213,7 @@ class Connection:
 
     async def _roots(self, context: Any) -> types.ListRootsResult:  # noqa: ARG002 - the library's
         """Tell a server inside which folder is the session's; one outside sees no files at all."""
-        folder = self._fault.workdir
+        folder = self._fault.inside
         return types.ListRootsResult(roots=[types.Root(uri=f"file://{folder}")] if folder else [])
 
     async def _heard(self, message: Any) -> None:

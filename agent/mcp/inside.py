@@ -48,7 +48,7 @@ async def inside(boxes: Boxes, session: Session, job: Job, fault: Fault) -> Asyn
     async with boxes.talk(session.id, session.workspace, job) as talk:
         incoming = LinesIn(talk, fault)
         try:
-            fault.workdir = (await incoming.line()).decode("utf-8", "replace").strip()
+            fault.inside = (await incoming.line()).decode("utf-8", "replace").strip()
         except StopAsyncIteration:
             fault.why = "it ended before it said anything"
         try:

@@ -25,13 +25,13 @@ Streams = tuple[Any, Any]
 
 @dataclass(slots=True)
 class Fault:
-    """Why a connection was given up, in words; "" when it was not. `workdir` is where a server inside runs.
+    """Why a connection was given up, in words; "" when it was not. `inside` is where a server inside runs.
 
     `silent` says that nothing comes from the server any more.
     """
 
     why: str = ""
-    workdir: str = ""
+    inside: str = ""
     silent: bool = False
 
 

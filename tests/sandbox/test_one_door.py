@@ -18,6 +18,8 @@ TAKERS = {
     "Workspace": "the door itself",
     "run": "Boxes.run, which binds the folder into a box",
     "warm": "Boxes.warm, as well",
+    "talk": "Boxes.talk, as well",
+    "forget": "Boxes.forget, which ends the box of that folder",
     "given": "Ready.given, which lists the files through the door",
     "HostContext": "a host tool's context, which writes through the door",
     "Terminal": "joins it to the names of files that it prints",
