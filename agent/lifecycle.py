@@ -197,6 +197,8 @@ class RunLifecycle(Sharing, ABC):
 
     async def _keep_files(self, ctx: RunContext, step_id: str) -> None:
         """Have the run's files everywhere, as long as it is this worker's: a lost lease lets it write no more."""
+        if not self.sessions.mirrored:
+            return
 
         async def may() -> None:
             if not await self._store.renew_lease(ctx.run.id, ctx.run.epoch, LEASE_SECONDS):

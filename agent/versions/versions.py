@@ -255,7 +255,8 @@ class Versions:
         wanted = [one for one in snapshots[: self._runs] if one.taken_at >= limit]
         restorations = [one for one in await self._store.restorations(session_id) if one.state != "taken back"]
         try:
-            session = await self._files.open(session_id) if self._files is not None else None
+            files = self._files if self._files is not None and self._files.mirrored else None
+            session = await files.open(session_id) if files is not None else None
             await self._fetch(session)
             gone = await asyncio.to_thread(self._trim, self._kept(folder), wanted, restorations)
             await self._keep(session)
