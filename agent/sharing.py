@@ -241,11 +241,14 @@ class Sharing(Spending, Leases, ABC):
 
     async def _look_around(self) -> None:
         """Look at everything that somebody may have told meanwhile."""
-        for run_id in list(self._live):
-            await self._look_again(run_id)
-        for run_id in list(self._finished):
-            if (await self._store.get_run(run_id)).status in FINAL:
-                self._has_ended(run_id)
+        try:
+            for run_id in list(self._live):
+                await self._look_again(run_id)
+            for run_id in list(self._finished):
+                if (await self._store.get_run(run_id)).status in FINAL:
+                    self._has_ended(run_id)
+        except DirigentError as error:  # it is done again soon
+            self._log.warning("What other processes have done can't be looked at: {}", error)
         self._publish()
 
     async def said_of_workers(self) -> str:

@@ -25,7 +25,7 @@ from procrastinate.jobs import DeleteJobCondition
 from procrastinate.worker import Worker
 
 from agent.engine import statements as sql
-from agent.engine.jobs import AGAIN_SECONDS, Back, Held, Jobs, Sends, connector_of, prepare, until_done
+from agent.engine.jobs import AGAIN_SECONDS, Back, Held, Jobs, Sends, connector_of, prepare, until_done, why
 from agent.engine.protocol import ALL, Load, WorkerSeen
 from agent.errors import JournalFailed, may_pass
 
@@ -70,6 +70,7 @@ class DistributedEngine:
         self._dead = dead_seconds
         self._own = secrets.token_hex(8)
         logging.getLogger("procrastinate").setLevel(logging.WARNING)  # what it does all day is its own affair
+        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # a database that is away is told by us
         self._connector = connector_of(url)
         self._app = App(connector=self._connector)
         self._jobs = self._app.job_manager = Jobs(self._connector, runs_per_user, runs_total)
@@ -94,7 +95,7 @@ class DistributedEngine:
             await self._connector.open_async()
             await prepare(self._connector)
         except Exception as error:
-            raise JournalFailed(f"The queue of runs can't be opened: {type(error).__name__}: {error}") from error
+            raise JournalFailed(f"The queue of runs can't be opened: {why(error)}") from error
         works = (self._send_on(), self._listen(), self._keep_looking())
         self._tasks = [asyncio.create_task(one, name="queue") for one in works]
         if self._works:
@@ -230,7 +231,7 @@ class DistributedEngine:
             try:
                 await self._connector.listen_notify(on_notification=heard, channels=[sql.CHANNEL])
             except Exception as error:
-                logger.warning("What other processes tell is not heard: {}", error)
+                logger.warning("What other processes tell is not heard: {}", why(error))
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _keep_looking(self) -> None:
@@ -264,7 +265,7 @@ class DistributedEngine:
             try:
                 await self._worker.run()  # type: ignore[no-untyped-call]
             except Exception as error:
-                logger.warning("The worker could not go on, and begins anew: {}", error)
+                logger.warning("The worker could not go on, and begins anew: {}", why(error))
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _carry_out(self, context: JobContext, /, run: int, **_: Any) -> None:
@@ -300,7 +301,7 @@ class DistributedEngine:
             try:
                 await self._rescue()
             except Exception as error:
-                logger.warning("Whether workers have died can't be seen: {}", error)
+                logger.warning("Whether workers have died can't be seen: {}", why(error))
             await asyncio.sleep(BEAT_SECONDS)
 
     async def _rescue(self) -> None:

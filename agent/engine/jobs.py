@@ -60,7 +60,7 @@ class Jobs(JobManager):
         try:
             rows = await self.connector.execute_query_all_async(sql.FETCH, worker=worker_id, per_user=self._per_user)
         except Exception as error:
-            logger.warning("The queue of runs can't be read: {}", error)
+            logger.warning("The queue of runs can't be read: {}", why(error))
             return None
         return Job.from_row(rows[0]) if rows else None
 
@@ -89,7 +89,7 @@ class Jobs(JobManager):
                 sql.HELD, jobs=[job for job, _ in held], worker=worker_id
             )
         except Exception as error:
-            logger.warning("The worker could not say that it lives: {}", error)
+            logger.warning("The worker could not say that it lives: {}", why(error))
             return
         ours = {(row["id"], row["attempts"]) for row in rows}
         for one in [one for taken, one in held.items() if taken not in ours]:
@@ -110,7 +110,7 @@ class Jobs(JobManager):
             try:
                 await super().listen_for_jobs(on_notification=on_notification, queues=queues)
             except Exception as error:
-                logger.warning("New runs are noticed late: {}", error)
+                logger.warning("New runs are noticed late: {}", why(error))
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _until_done(self, query: Any, **arguments: Any) -> None:
@@ -132,10 +132,15 @@ async def until_done(send: Sends, trouble: str) -> None:
         try:
             await send()
         except Exception as error:
-            logger.warning("{}: {!r}", trouble, error)
+            logger.warning("{}: {}", trouble, why(error))
         else:
             return
         await asyncio.sleep(AGAIN_SECONDS)
+
+
+def why(error: BaseException) -> str:
+    """Return what an error says; the library's say nothing, and were raised from one that does."""
+    return str(error) or str(error.__cause__ or "") or repr(error)
 
 
 def connector_of(url: str) -> PsycopgConnector:
