@@ -178,6 +178,8 @@ class Bot:
 
     async def __aenter__(self) -> Self:
         await self.app.start()
+        if self.app.engine.elsewhere:  # there it is whoever is at the desk that does it
+            await self.app.orchestrator.versions.finish_interrupted(self.app.orchestrator.sessions.open)
         await self.app.orchestrator.resume()
         return self
 
