@@ -13,6 +13,7 @@ from agent.web.guard import LOOPBACK
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+REMEDY = "They do it in the chat or on the pages; web.token_decides counts this token's keeper as the owner."
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 

@@ -14,9 +14,16 @@ import pytest
 
 from agent.cli.door import house_of, rooms_of
 from agent.config import Web
+from agent.domain.event import Event
+from agent.domain.messages import Destination
+from agent.domain.provenance import USER, Provenance
+from agent.domain.run import Origin
+from agent.domain.trigger import Trigger, TriggerKind
+from agent.memory.memory import SessionMemory
 from agent.testing import Bot
 from agent.web.admin.entry import new_code
 from agent.web.app import web_app
+from agent.web.opening import open_pipeline
 from agent.web.server import WebServer, listen
 from plugins.api import tool
 
@@ -44,6 +51,23 @@ pytestmark = [
 ]
 
 
+MAILS = """\
+name: mails
+steps:
+  - {id: a, use: send, args: {to: "ada@example.org", text: "hi"}}
+  - {id: b, use: send, args: {to: "bob@example.org", text: "hi"}}
+"""
+HOSTILE = (
+    "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>\u202e{{ 7*7 }}'\"><svg onload=1>"
+)
+
+
+@tool(effect="once")
+def send(to: str, text: str) -> str:
+    """Send a message."""
+    return f"sent {text} to {to}"
+
+
 @tool
 def say(text: str) -> str:
     """Return the text."""
@@ -54,10 +78,11 @@ def say(text: str) -> str:
 async def served(tmp_path: Path) -> AsyncIterator[tuple[Bot, WebServer]]:
     (tmp_path / "home" / "pipelines").mkdir(parents=True)
     (tmp_path / "home" / "pipelines" / "demo.yaml").write_text(PIPELINE)
+    (tmp_path / "home" / "pipelines" / "mails.yaml").write_text(MAILS)
     with socket.create_server(("127.0.0.1", 0)) as one:
         port = int(one.getsockname()[1])
     settings = {"automation": {"report_to": "test:1"}, "web": {"port": port, "pages": True}}
-    async with Bot(tmp_path / "home", [say], offline=True, **settings) as bot:
+    async with Bot(tmp_path / "home", [say, send], offline=True, **settings) as bot:
         app = bot.app
         await app.start()
 
@@ -144,16 +169,97 @@ async def test_a_pipeline_is_edited_wrongly_and_rightly_and_a_trigger_made(page,
     await page.click("button:has-text('Create')")
     await page.wait_for_selector("h1:has-text('mornings')")
     assert [trigger.target for trigger in await bot.app.store.triggers()] == [{"pipeline": "demo"}]
+    await page.click("#edit > summary")
+    await page.fill("#t-value", "30 7 * * *")
+    await page.click("button:has-text('Save')")
+    await page.wait_for_selector("[role=status]:has-text('Saved')")
+    assert (await bot.app.store.triggers())[0].spec["cron"] == "30 7 * * *"
 
 
-async def test_every_page_fits_and_is_accessible(page, served: tuple[Bot, WebServer]):
+async def test_a_call_is_changed_then_allowed_and_the_others_denied(page, served: tuple[Bot, WebServer]):
+    bot, server = served
+    read = Provenance.of("web:example.org", trusted=False)
+    run = await open_pipeline(rooms_of(bot.app), "mails", {}, origin=Origin.API, provenance=read)
+    await page.goto(f"{server.address}/admin/waiting")
+    # It comes by itself, and so does the number in the menu.
+    await page.wait_for_selector("button:has-text('Allow all 2')")
+    await page.wait_for_selector("#count:has-text('2')")
+    call = page.locator(".one").first
+    await call.locator("summary").click()
+    await call.locator("textarea").first.fill("eve@example.org")
+    assert await overflow(page) <= 0
+    await call.locator("button:has-text('Allow')").click()  # of a call that nobody has seen yet
+    await page.wait_for_selector("[role=status]:has-text('Nothing has been done yet')")
+    assert "eve@example.org" in await page.locator(".one .args").first.inner_text()
+    await page.locator(".one").first.locator("button:has-text('Allow')").click()
+    await page.wait_for_selector("[role=status]:has-text('Allowed')")
+    await page.click(".asks button:has-text('Deny')")
+    await page.wait_for_selector("[role=status]:has-text('Denied')")
+    await bot.app.engine.idle()
+    steps = {record.step.id: record for record in await bot.app.store.get_steps(run.id)}
+    assert steps["a"].output == "sent hi to eve@example.org"
+    assert steps["b"].output is None
+
+
+@pytest.mark.parametrize("page", ["desk"], indirect=True)
+async def test_hostile_texts_are_only_shown_on_every_page(page, served: tuple[Bot, WebServer]):
+    bot, server = served
+    app, dest = bot.app, Destination("test", "1")
+    session = await app.orchestrator.sessions.open("test:1")
+    await app.store.touch_session("test:1", session.folder, dest.to_json())
+    await SessionMemory(session.folder).remember(HOSTILE)
+    (session.workspace / "'onclick=alert(1) x.svg").write_text(HOSTILE)
+    bad = Trigger("t1", HOSTILE, TriggerKind.EVENT, {"request": HOSTILE}, "test:1", dest, spec={"type": "order.*"})
+    await app.automation.create(bad)
+    await app.automation.publish(Event("other.new", HOSTILE, HOSTILE, {"text": HOSTILE}, project=HOSTILE))
+    await app.store.audit("looked", "test:1", {"text": HOSTILE})
+    rooms = rooms_of(app)
+    run = await open_pipeline(rooms, "demo", {"who": HOSTILE}, origin=Origin.API, provenance=USER)
+    await page.goto(f"{server.address}/admin/runs/{run.ref}")
+    await page.wait_for_selector("#waits button:has-text('Yes')")
+    places = (*PLACES, "/audit", "/triggers/t1", "/sessions/test:1", f"/runs/{run.ref}")
+    for place in places:
+        await page.goto(f"{server.address}/admin{place}")
+        assert await page.title() != "owned", place
+        assert await page.locator("main img, main [onerror], main svg[onload], main script").count() == 0, place
+        text = await page.inner_text("main")
+        assert "\u202e" not in text, place
+        assert "49'" not in text, place
+    assert "[U+202E]" in await page.inner_text("main")
+
+
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
+async def test_without_javascript_everything_is_there(page, served: tuple[Bot, WebServer]):
+    bot, server = served
+    bare = await page.context.browser.new_context(java_script_enabled=False)
+    await bare.add_cookies(await page.context.cookies())
+    plain = await bare.new_page()
+    await plain.goto(f"{server.address}/admin/pipelines/demo")
+    await plain.click("text=Run as saved")
+    await plain.wait_for_url("**/admin/runs/*")
+    await bot.app.engine.idle()
+    await plain.reload()
+    assert "UTC" in await plain.locator("time").first.inner_text()
+    await plain.click("#waits button:has-text('Yes')")
+    await plain.wait_for_selector("[role=status]:has-text('Answered: Yes')")
+    await bare.close()
+
+
+async def test_every_page_fits_and_is_accessible_in_the_dark_too(page, served: tuple[Bot, WebServer]):
     from axe_playwright_python.async_playwright import Axe
 
-    _bot, server = served
+    bot, server = served
+    read = Provenance.of("web:example.org", trusted=False)
+    for name in ("mails", "demo"):
+        run = await open_pipeline(rooms_of(bot.app), name, {}, origin=Origin.API, provenance=read)
+    await bot.app.engine.idle()
     axe = Axe()
-    for place in (*PLACES, "/budget", "/audit"):
+    for place in (*PLACES, "/budget", "/audit", "/metrics", f"/runs/{run.ref}", f"/runs/{run.ref}/log"):
         await page.goto(f"{server.address}/admin{place}")
         assert await overflow(page) <= 0, place
-        found = await axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]})
-        violations = [(one["id"], one["nodes"][0]["html"][:120]) for one in found.response["violations"]]
-        assert violations == [], place
+        await page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        for scheme in ("light", "dark"):
+            await page.emulate_media(color_scheme=scheme)
+            found = await axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]})
+            violations = [(one["id"], one["nodes"][0]["html"][:120]) for one in found.response["violations"]]
+            assert violations == [], (place, scheme)

@@ -199,11 +199,11 @@ async def groups_of(rooms: Rooms, waits: list[Waits]) -> list[Group]:
 
 async def _group(rooms: Rooms, waits: list[Waits]) -> Group:
     first = waits[0]
-    asked = [one.approval for one in waits if one.approval is not None]
+    asked = as_shown(one.approval for one in waits if one.approval is not None)
     if not asked:
         return Group(first.run, first.asked_at, question=first.question)
     calls = tuple([Call(one, await fields_of(rooms, one), origins(one.origins)) for one in asked])
-    pin = pinned(as_shown(asked)) if len(asked) > 1 else ""
+    pin = pinned(asked) if len(asked) > 1 else ""
     return Group(first.run, first.asked_at, calls, pin)
 
 

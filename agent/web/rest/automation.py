@@ -14,6 +14,7 @@ from agent.errors import NotFound
 from agent.web import orders, shapes
 from agent.web.opening import label
 from agent.web.rest.taking import BODY, Before, Limit, read, refusing, taking
+from agent.web.tokens import REMEDY, Refused
 from agent.web.words import Changed
 
 if TYPE_CHECKING:
@@ -140,6 +141,8 @@ def _triggers(made: APIRouter, rooms: Rooms, *, trusted: bool) -> None:
     async def change(trigger_id: str, request: Request) -> shapes.TriggerShape:
         """Change a trigger; its history stays."""
         wanted = await read(request, orders.TriggerChange)
+        if "approval" in wanted.model_fields_set and not trusted:
+            raise Refused(403, "Only the owner may change what is asked before it begins.", REMEDY)
         changes: dict[str, Any] = {
             name: getattr(wanted, name) for name in ("name", "spec", "target") if name in wanted.model_fields_set
         }

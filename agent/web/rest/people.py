@@ -10,7 +10,7 @@ from agent.errors import NotFound
 from agent.execution.people import answerer
 from agent.web import orders, shapes, words
 from agent.web.rest.taking import BODY, read, refusing, taking
-from agent.web.tokens import Refused
+from agent.web.tokens import REMEDY, Refused
 from agent.web.waiting import all_that_waits
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 BY = "api"
 ANYBODYS = frozenset({"ask", "argument"})  # kinds of questions that others than the owner may answer
 NOT_YOURS = "Only the owner may decide this."
-REMEDY = "They do it in the chat or on the pages; web.token_decides counts this token's keeper as the owner."
 
 
 def add(made: APIRouter, rooms: Rooms, *, trusted: bool) -> None:
