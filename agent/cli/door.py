@@ -32,7 +32,7 @@ async def open_door(
     await app.scheduled.set_schedules()  # pipelines may declare webhooks
     hooks = [trigger for trigger in await app.store.triggers(kind=TriggerKind.WEBHOOK) if trigger.enabled]
     with_pages = web.pages or web.password is not None
-    if not (web.port or hooks or on_telegram or web.token or web.metrics_token or with_pages):
+    if not (web.port or hooks or on_telegram or web.token or web.read_token or web.metrics_token or with_pages):
         return None
     from agent.web.app import web_app
     from agent.web.server import listen

@@ -25,9 +25,9 @@ examples:
   DIRIGENT_WEB__PORT=8385 dirigent serve          takes webhooks, also without a bot
 
 Webhooks come to POST /hooks/ID (`dirigent schedules webhook` makes them), /health says whether all is well, /metrics
-has figures for Prometheus (on this machine, or with web.metrics_token). web.token opens the API: GET
-/api/automation/status, POST /api/automation/start and stop (as `dirigent schedules start` and `stop`), GET
-/api/pipelines, chains, triggers, events, runs, runs/REF, POST /api/pipelines/NAME/run; /api/openapi.json describes it.
+has figures for Prometheus (on this machine, or with web.metrics_token). web.token opens the API,
+web.read_token to read: GET /api/automation/status, POST /api/automation/start and stop (as `dirigent schedules
+start` and `stop`), /api/runs, pipelines, triggers, events, approvals, audit …; /api/openapi.json describes it.
 web.mcp lets other programs ask over MCP at /mcp, with the same token; see `dirigent mcp --help`.
 web.pages (or web.password) shows runs, approvals, triggers and all else under /admin; `dirigent web` prints a way in.
 
