@@ -9,6 +9,7 @@ import pytest
 
 from agent.planning.notation import render
 from agent.testing import step
+from agent.testing.engines import on_workers
 from agent.testing.openai_script import Answer
 from agent.testing.openai_server import FakeOpenAI
 from agent.testing.served import serving
@@ -91,5 +92,6 @@ async def test_a_wish_survives_the_end_of_the_process_and_the_restart_is_told_on
             telegram.user_says(OWNER, "drop 1", reply_to=plan.id)
             await telegram.wait_for(lambda: shown("With the other one."), 60)
         assert len(shown("I was restarted")) == 1
-        assert shown("going on with step 1 of 3")
+        # A worker may take over before it is known how many steps there are.
+        assert shown("going on." if on_workers() and not shown("going on with") else "going on with step 1 of 3")
         assert len(shown("What should be different: take the other one")) == 1
