@@ -17,8 +17,9 @@ import agent
 from agent.errors import DirigentError, ToolError
 from agent.mcp.accepted import MOST_TOOLS, READ_RESOURCE, RESOURCE_TOOL, Listing
 from agent.mcp.cleaning import one_line
+from agent.mcp.fault import Fault
 from agent.mcp.results import Reader, Returned, listed
-from agent.mcp.streams import Fault, Streams, bounded
+from agent.mcp.streams import Streams, bounded
 from sandbox.api import Progress, SandboxError
 
 if TYPE_CHECKING:

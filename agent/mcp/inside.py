@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from agent.mcp.cleaning import cleaned
-from agent.mcp.streams import Fault, LinesIn, LinesOut, Streams
+from agent.mcp.fault import Fault
+from agent.mcp.streams import LinesIn, LinesOut, Streams
 from sandbox.api import Job, Limits
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from agent.domain.execution import ExecutorResponse, ResponseStatus
 from agent.domain.provenance import Provenance
 from agent.errors import ConfigError, ToolError
 from agent.mcp.accepted import accepted, identity, note
+from agent.mcp.fault import Fault
 from agent.mcp.files import Changes, save
 from agent.mcp.plugins import SOURCE
-from agent.mcp.streams import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from mcp import types
 from mcp.shared.message import SessionMessage
+
+from agent.mcp.fault import Fault
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -21,18 +22,6 @@ if TYPE_CHECKING:
 MOST_LINE = 24 << 20
 MOST_UNASKED = 20_000
 Streams = tuple[Any, Any]
-
-
-@dataclass(slots=True)
-class Fault:
-    """Why a connection was given up, in words; "" when it was not. `inside` is where a server inside runs.
-
-    `silent` says that nothing comes from the server any more.
-    """
-
-    why: str = ""
-    inside: str = ""
-    silent: bool = False
 
 
 class Stream:
