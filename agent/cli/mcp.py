@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import ConfigError, DirigentError, NotFound
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 examples:
-  dirigent mcp add clock -- mcp-server-time
-  dirigent mcp add disk --network registry.npmjs.org -- npx -y @modelcontextprotocol/server-filesystem .
+  dirigent mcp add clock -- python3 -m mcp_server_time         of Dirigent's own environment
+  dirigent mcp add git --folder /opt/git -- /opt/git/bin/mcp-server-git        of an environment of its own
   dirigent mcp add tracker --url https://mcp.example.org/mcp --bearer TRACKER_TOKEN
   dirigent mcp add mail --secret MAIL_KEY --network api.mail.example --folder /opt/mail -- node /opt/mail/server.js
   dirigent mcp                       which there are, and what is held back
@@ -111,8 +113,6 @@ def _list(config: AppConfig, arguments: argparse.Namespace) -> int:
 
 
 def _runs(settings: McpServer) -> str:
-    import shlex
-
     return shlex.join(settings.command) if settings.local else settings.url
 
 
@@ -124,7 +124,10 @@ def _add(config: AppConfig, arguments: argparse.Namespace) -> int:
     name = arguments.name
     values = _values(arguments)
     wider = _with(config, name, values)
-    listing = _seen(wider, name)
+    try:
+        listing = _seen(wider, name)
+    except DirigentError as error:
+        raise type(error)(error.message, hint=_not_visible(wider.mcp[name]) or error.hint) from None
     _show(wider, name, listing)
     if not _agreed(arguments, f"Use {name} with these tools?"):
         print("Nothing was added.")
@@ -135,6 +138,21 @@ def _add(config: AppConfig, arguments: argparse.Namespace) -> int:
         f"Added: [mcp.{name}] in {config.folder / 'dirigent.toml'}. A running `dirigent serve` has it after a restart."
     )
     return 0
+
+
+def _not_visible(settings: McpServer) -> str:
+    """Return what to do when a server's program lies where the sandbox does not show it; "" when it does."""
+    from agent.mcp.places import command_of, folders_of
+
+    if not settings.local:
+        return ""
+    command = command_of(settings.command)
+    given = [Path(folder).expanduser() for folder in settings.folders]
+    needed = [one for one in folders_of(command[0]) if not any(one.is_relative_to(folder) for folder in given)]
+    if not needed:
+        return ""
+    options = " ".join(f"--folder {shlex.quote(str(one))}" for one in [*given, *needed])
+    return f"Inside, its program is only there with `{options} -- {shlex.join(command)}`."
 
 
 def _values(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -56,6 +56,16 @@ def test_without_anybody_to_look_nothing_is_added(dirigent, home: Path):
     assert not (home / "dirigent.toml").exists()
 
 
+def test_a_program_that_the_sandbox_does_not_show_is_told_with_the_folders_that_it_needs(dirigent, tmp_path: Path):
+    server = tmp_path / "git" / "bin" / "server"
+    server.parent.mkdir(parents=True)
+    server.write_text("#!/bin/sh\necho x\n")
+    server.chmod(0o755)
+    code, _, err = dirigent("mcp", "add", "git", "--yes", "--", str(server), "--fast")
+    assert code == 1
+    assert f"`--folder {tmp_path}/git -- {server} --fast`" in err
+
+
 def test_a_server_that_has_changed_is_told_everywhere_until_it_is_accepted(dirigent, home: Path, tmp_path: Path):
     beside = tmp_path / "beside"
     beside.mkdir()
