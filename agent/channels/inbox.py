@@ -2,27 +2,32 @@
 
 Button presses and "stop" do not queue: Stop must not wait behind the very work that it stops. A message that can't be
 heard is reported to its chat and put away; nothing that one chat does holds up another. Where the machine is in the way
-(the journal is locked, the disk full) a message is heard again a few times before that.
+(the journal is locked, the disk full) a message is heard again a few times before that. Where several processes hear
+for a channel, claims say which of them has a message.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from loguru import logger
 
+from agent.channels.claims import LOOK_SECONDS
 from agent.commands import is_stop
 from agent.domain.messages import InboundMessage, MessageKind, OutboundMessage
 from agent.errors import ChannelError, DirigentError, ModelError, may_pass
 from agent.logs import correlated
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from agent.channels.base import Hearer
+    from agent.channels.claims import Claims
     from agent.store.protocol import Store
 
 Said = TypeVar("Said")
@@ -34,7 +39,8 @@ class Lanes:
 
     What is cancelled stays unheard in the store, and is heard at the next start. `prepare` may complete a message first
     (download its files); `pressed` is told what to show for a press once the hearer has committed it; `press` may take
-    a press before the hearer does and returns None for what is not its own.
+    a press before the hearer does and returns None for what is not its own. With `claims`, other processes hear for
+    the channel, too: what nobody has is taken up again and again, and leaving leaves them what was not heard.
     """
 
     def __init__(
@@ -45,16 +51,20 @@ class Lanes:
         prepare: Callable[[InboundMessage], Awaitable[InboundMessage]] | None = None,
         pressed: Callable[[InboundMessage, str], Awaitable[None]] | None = None,
         press: Callable[[str], Awaitable[str | None]] | None = None,
+        claims: Claims | None = None,
     ) -> None:
         self._store = store
         self._hearer = hearer
         self._prepare = prepare
         self._pressed = pressed
         self._press = press
+        self._claims = claims
         self._lanes: dict[str, deque[InboundMessage]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
+        if self._claims is not None:
+            self._own(self._keep(self._claims))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -62,12 +72,34 @@ class Lanes:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._claims is not None:
+            await self._claims.release()
 
     async def replay(self, channel: str) -> int:
         """Take up what the last process received and did not hear; return how many messages that were."""
-        waiting = await self._store.unheard(channel)
+        waiting = await (self._store.unheard(channel) if self._claims is None else self._claims.take())
         self.take(waiting)
         return len(waiting)
+
+    async def receive(self, messages: Sequence[InboundMessage], key: str, value: str) -> list[InboundMessage]:
+        """Store messages and a value in one transaction, then queue those that were new, and return them."""
+        fresh = await (
+            self._store.receive_and_set(messages, key, value)
+            if self._claims is None
+            else self._claims.receive(messages, key, value)
+        )
+        self.take(fresh)
+        return fresh
+
+    async def _keep(self, claims: Claims) -> None:
+        """Keep what is ours, and take up what others have left, until cancelled."""
+        while True:
+            try:
+                await claims.renew()
+                self.take(await claims.take())
+            except Exception as error:
+                logger.warning("Which messages are whose can't be asked: {!r}", error)
+            await asyncio.sleep(LOOK_SECONDS)
 
     def take(self, messages: Iterable[InboundMessage]) -> None:
         """Queue stored messages, oldest first; returns at once."""
@@ -114,9 +146,14 @@ class Lanes:
         task.add_done_callback(self._tasks.discard)
 
     # --- one message --------------------------------------------------------------------------------------------
+    def _having(self, message: InboundMessage) -> AbstractAsyncContextManager[bool]:
+        return nullcontext(enter_result=True) if self._claims is None else self._claims.hearing(message)
+
     async def _hear(self, message: InboundMessage) -> None:
         with correlated(message.corr_id):
-            await self._heard(message)
+            async with self._having(message) as ours:
+                if ours:
+                    await self._heard(message)
 
     async def _heard(self, message: InboundMessage) -> None:
         try:
@@ -129,7 +166,9 @@ class Lanes:
 
     async def _hear_press(self, message: InboundMessage) -> None:
         with correlated(message.corr_id):
-            await self._pressed_on(message)
+            async with self._having(message) as ours:
+                if ours:
+                    await self._pressed_on(message)
 
     async def _pressed_on(self, message: InboundMessage) -> None:
         try:

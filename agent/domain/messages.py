@@ -11,6 +11,14 @@ from agent.errors import correlation_id
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """Who hears a message (one of several processes), and for how many seconds that is good."""
+
+    owner: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     """A place in a channel: chat, and topic within it. `reply_to` is the message that an answer replies to.
 

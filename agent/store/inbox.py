@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from agent.errors import NotFound
 from agent.store import audit
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from agent.domain.messages import InboundMessage
+    from agent.domain.messages import Claim, InboundMessage
 
 FIND_AMONG = 300
 NewMessage = dict[str, str | float]
 
 
-def new_message(message: InboundMessage, now: float) -> NewMessage:
+def new_message(message: InboundMessage, now: float, claim: Claim | None = None) -> NewMessage:
     """Return the message as a row."""
     return {
+        **(_claimed(claim, now) if claim is not None else {}),
         "channel": message.channel,
         "update_id": message.update_id,
         "session_id": message.dest.session_id,
@@ -63,6 +64,39 @@ def unheard(connection: Connection, channel: str) -> list[InboundMessage]:
     """Return the messages that nothing has been done about yet, oldest first."""
     waiting = (inbox.c.channel == channel, inbox.c.heard_at.is_(None))
     return [inbound(row) for row in connection.execute(select(inbox).where(*waiting).order_by(inbox.c.id))]
+
+
+def take_unheard(connection: Connection, channel: str, claim: Claim, now: float) -> list[InboundMessage]:
+    """Claim what is unheard and has no good claim; return it, oldest first."""
+    free = or_(inbox.c.claimed_by == "", inbox.c.claimed_until <= now)
+    waiting = (inbox.c.channel == channel, inbox.c.heard_at.is_(None), free)
+    taken = update(inbox).where(*waiting).values(**_claimed(claim, now)).returning(*inbox.c)
+    return [inbound(row) for row in sorted(connection.execute(taken), key=lambda row: row.id)]
+
+
+def renew_claims(connection: Connection, inbox_ids: Sequence[int], claim: Claim, now: float) -> set[int]:
+    """Prolong claims on messages; return which of them the claimant has, also of those that count as heard."""
+    kept: set[int] = set()
+    for at in range(0, len(inbox_ids), FIND_AMONG):
+        some = inbox.c.id.in_(inbox_ids[at : at + FIND_AMONG])
+        renewed = (
+            update(inbox)
+            .where(some, inbox.c.claimed_by == claim.owner)
+            .values(**_claimed(claim, now))
+            .returning(inbox.c.id)
+        )
+        kept |= set(connection.execute(renewed).scalars())
+    return kept
+
+
+def release_claims(connection: Connection, channel: str, claim: Claim) -> None:
+    """Give back what the claimant has not heard."""
+    own = (inbox.c.channel == channel, inbox.c.heard_at.is_(None), inbox.c.claimed_by == claim.owner)
+    connection.execute(update(inbox).where(*own).values(claimed_by="", claimed_until=0.0))
+
+
+def _claimed(claim: Claim, now: float) -> NewMessage:
+    return {"claimed_by": claim.owner, "claimed_until": now + claim.seconds}
 
 
 def heard(connection: Connection, inbox_id: int, now: float) -> None:

@@ -1,4 +1,4 @@
-"""The journal's methods about people, and about what waits."""
+"""The journal's methods about people, and about what waits and which process hears it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from agent.domain.backlog import Backlog
     from agent.domain.days import Day
-    from agent.domain.messages import InboundMessage
+    from agent.domain.messages import Claim, InboundMessage
     from agent.domain.people import Pairing, Person
 
 
@@ -42,6 +42,15 @@ class Registry(Journal):
 
     async def find_message(self, channel: str, session_id: str, message_id: str) -> InboundMessage | None:
         return await self._read(inbox.find, channel, session_id, message_id)
+
+    async def take_unheard(self, channel: str, claim: Claim) -> list[InboundMessage]:
+        return await self._do(inbox.take_unheard, channel, claim, self._clock())
+
+    async def renew_claims(self, inbox_ids: Sequence[int], claim: Claim) -> set[int]:
+        return await self._do(inbox.renew_claims, tuple(inbox_ids), claim, self._clock())
+
+    async def release_claims(self, channel: str, claim: Claim) -> None:
+        await self._do(inbox.release_claims, channel, claim)
 
     async def backlog(self) -> Backlog:
         return await self._read(backlog.backlog, self._clock())

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration; `metadata` describes the tables after it."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

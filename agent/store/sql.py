@@ -9,7 +9,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.messages import InboundMessage, OutboundMessage
+from agent.domain.messages import Claim, InboundMessage, OutboundMessage
 from agent.errors import IllegalTransition
 from agent.store import accounts, audit, consents, inbox, outbox, pruning, records, runs
 from agent.store import steps as tasks
@@ -54,16 +54,18 @@ class SqlStore(Automation, Registry, VersionRecords):
     async def receive(self, messages: Sequence[InboundMessage]) -> list[InboundMessage]:
         return await self._do(inbox.receive, self._new(messages))
 
-    def _new(self, messages: Sequence[InboundMessage]) -> list[inbox.NewMessage]:
+    def _new(self, messages: Sequence[InboundMessage], claim: Claim | None = None) -> list[inbox.NewMessage]:
         now = self._clock()
-        return [inbox.new_message(message, now) for message in messages]
+        return [inbox.new_message(message, now, claim) for message in messages]
 
-    async def receive_and_set(self, messages: Sequence[InboundMessage], key: str, value: str) -> list[InboundMessage]:
+    async def receive_and_set(
+        self, messages: Sequence[InboundMessage], key: str, value: str, claim: Claim | None = None
+    ) -> list[InboundMessage]:
         def both(connection: Connection, rows: list[inbox.NewMessage]) -> list[InboundMessage]:
             records.set_value(connection, key, plain(value))
             return inbox.receive(connection, rows)
 
-        return await self._do(both, self._new(messages))
+        return await self._do(both, self._new(messages, claim))
 
     async def unheard(self, channel: str) -> list[InboundMessage]:
         return await self._read(inbox.unheard, channel)

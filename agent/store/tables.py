@@ -85,6 +85,8 @@ inbox = Table(
     Column("body", Text, nullable=False),
     _time("received_at"),
     _maybe_time("heard_at"),
+    _words("claimed_by"),
+    Column("claimed_until", Double, nullable=False, server_default=text("0")),
     UniqueConstraint("channel", "update_id"),
     Index(None, "channel", "heard_at"),
     Index(None, "session_id", "id"),

@@ -17,6 +17,7 @@ from telegram import Bot
 from telegram.error import InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
+from agent.channels.claims import Claims
 from agent.channels.inbox import Lanes
 from agent.channels.pacing import CAREFUL
 from agent.channels.telegram.asked_in_private import AskedInPrivate
@@ -92,7 +93,14 @@ class TelegramChannel:
         self._voices = Voices(store, listener, config.telegram.voice_minutes)
         self._presses = Presses(self._bot, self._tasks)
         self._signs = Signs(self._bot, self._tasks, self._directory.outside, reactions=config.telegram.reactions)
-        self._lanes = Lanes(store, hearer, prepare=self._prepare, pressed=self._presses.pressed, press=press)
+        self._lanes = Lanes(
+            store,
+            hearer,
+            prepare=self._prepare,
+            pressed=self._presses.pressed,
+            press=press,
+            claims=Claims(store, CHANNEL) if config.engine == "workers" else None,
+        )
         self._patience = patience
         self._receiver: Receiver | Webhook | None = None
         self._shared = config.engine == "workers" and config.telegram.webhook_url is not None

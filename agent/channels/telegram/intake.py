@@ -77,8 +77,7 @@ class Intake:
         if self._placed is not None:
             messages = [await self._placed(one) if one.action else one for one in messages]
         offset = updates[-1].update_id + 1
-        fresh = await self._store.receive_and_set(messages, OFFSET, str(offset))
-        self._lanes.take(fresh)
+        fresh = await self._lanes.receive(messages, OFFSET, str(offset))
         self._received(fresh)
         return offset
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.domain.messages import InboundMessage, OutboundMessage
+    from agent.domain.messages import Claim, InboundMessage, OutboundMessage
 
 
 class Sessions(Protocol):
@@ -36,8 +36,25 @@ class Inbox(Protocol):
     async def edit_message(self, inbox_id: int, text: str) -> bool:
         """Replace the text of a message that is still unheard (it was edited); False when it is too late."""
 
-    async def receive_and_set(self, messages: Sequence[InboundMessage], key: str, value: str) -> list[InboundMessage]:
-        """`receive` and `set_value` in one transaction: the offset moves only with the messages."""
+    async def receive_and_set(
+        self, messages: Sequence[InboundMessage], key: str, value: str, claim: Claim | None = None
+    ) -> list[InboundMessage]:
+        """`receive` and `set_value` in one transaction: the offset moves only with the messages.
+
+        With a claim the messages are the claimant's to hear from the first moment.
+        """
+
+    async def take_unheard(self, channel: str, claim: Claim) -> list[InboundMessage]:
+        """Claim what is unheard and nobody's, or whose claim has run out; return it, oldest first.
+
+        What the claimant itself has already is left out.
+        """
+
+    async def renew_claims(self, inbox_ids: Sequence[int], claim: Claim) -> set[int]:
+        """Make claims good for another while; return those that the claimant still has, heard or not."""
+
+    async def release_claims(self, channel: str, claim: Claim) -> None:
+        """Make whatever the claimant has not heard nobody's."""
 
     async def find_message(self, channel: str, session_id: str, message_id: str) -> InboundMessage | None:
         """Return a message of a session by its id in the chat, if it is among the newest few hundred."""
