@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from agent.testing.engines import environment_of, on_workers
 from agent.testing.telegram_world import TOKEN
@@ -21,11 +21,17 @@ OWNER = 11
 
 
 async def started(
-    home: Path, telegram: FakeTelegram, *words: str, model: FakeOpenAI | None = None, **settings: str
+    home: Path,
+    telegram: FakeTelegram,
+    *words: str,
+    model: FakeOpenAI | None = None,
+    errors: IO[bytes] | None = None,
+    **settings: str,
 ) -> asyncio.subprocess.Process:
     """Start a command of Dirigent in a home of its own, with this model server or none.
 
-    `settings` are further environment values, such as `DIRIGENT_POLICY__MODE`.
+    Its standard error goes into the file `errors`, or to ours. `settings` are further environment values, such as
+    `DIRIGENT_POLICY__MODE`.
     """
     environment = {
         "PATH": os.environ["PATH"],
@@ -43,16 +49,22 @@ async def started(
         }
     environment |= environment_of(home) | settings
     quiet = asyncio.subprocess.DEVNULL
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", "agent", *words, env=environment, stdout=quiet)
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent", *words, env=environment, stdout=quiet, stderr=errors
+    )
 
 
 @asynccontextmanager
 async def serving(
-    home: Path, telegram: FakeTelegram, model: FakeOpenAI | None = None, **settings: str
+    home: Path,
+    telegram: FakeTelegram,
+    model: FakeOpenAI | None = None,
+    errors: IO[bytes] | None = None,
+    **settings: str,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run `dirigent serve`, beside a worker where workers are tested; the end of the block kills with SIGKILL."""
     words = ("serve", "worker") if on_workers() else ("serve",)
-    processes = [await started(home, telegram, word, model=model, **settings) for word in words]
+    processes = [await started(home, telegram, word, model=model, errors=errors, **settings) for word in words]
     try:
         yield processes[0]
     finally:

@@ -11,14 +11,14 @@ chat must stand in the order of its messages. Printed is what happened on the wa
 missing, double or out of order. Refusals that nobody staged are counted: edits that change nothing after a restart,
 and flood control, because a restart forgets how fast it has just written.
 
-At 30 calls a second, which is what Telegram allows one bot, the full size takes some six minutes.
+At 30 calls a second, which is what Telegram allows one bot, the full size takes some six minutes. With
+`DIRIGENT_TEST_ENGINE=workers` it is told on workers: what is killed is `dirigent serve` and a worker, at a PostgreSQL.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import random
 import re
 import sys
@@ -26,17 +26,16 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agent.planning.notation import render
-from agent.testing import step
+from agent.testing import served, step
 from agent.testing.openai_script import Answer
 from agent.testing.openai_server import FakeOpenAI
 from agent.testing.telegram_server import FakeTelegram
-from agent.testing.telegram_world import TOKEN
 
 FIRST = 1001
 ASKED = re.compile(r"word (\d+-\d+)")
@@ -189,27 +188,11 @@ def _difference(expected: list[str], found: list[str]) -> str:
 
 @asynccontextmanager
 async def serving(home: Path, telegram: FakeTelegram, model: FakeOpenAI, chats: int) -> AsyncIterator[None]:
-    """Run `dirigent serve`; the end of the block kills it with SIGKILL."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DIRIGENT_HOME": str(home),
-        "DIRIGENT_TELEGRAM_TOKEN": TOKEN,
-        "DIRIGENT_TELEGRAM_BASE_URL": telegram.base_url,
-        "DIRIGENT_OWNERS": ",".join(str(FIRST + chat) for chat in range(chats)),
-        "DIRIGENT_MODEL": "fake-model",
-        "OPENAI_API_KEY": "test-key",
-        "OPENAI_BASE_URL": model.base_url,
-    }
+    """Run `dirigent serve`, beside a worker where workers are tested; the end of the block kills with SIGKILL."""
+    owners = ",".join(str(FIRST + chat) for chat in range(chats))
     with (home.parent / "soak.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agent", "serve", env=environment, stderr=log
-        )
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        async with served.serving(home, telegram, model, log, DIRIGENT_OWNERS=owners):
+            yield
 
 
 def main() -> int:

@@ -1,7 +1,8 @@
 """Lives of one pipeline's run, each in a process of its own: killed right after its n-th commit, then taken up again.
 
-Started as `pipeline_lives.py ROOT SCENARIO`; prints one JSON line for each n with how the run ended. The lives are forked
-from this process, which has loaded everything, so that there can be many.
+Started as `pipeline_lives.py ROOT SCENARIO [FIRST STRIDE]`; prints one JSON line with how the run ended for each n, or
+each STRIDE-th from FIRST on. The lives are forked from this process, which has loaded everything, so that there can be
+many.
 """
 
 from __future__ import annotations
@@ -214,14 +215,15 @@ def one(home: Path, scenario: str, commits: int) -> dict[str, Any]:
     return {"killed": True, "ran_again": again, **(ended or {"status": "lost"})}
 
 
-def main(root: Path, scenario: str) -> None:
-    commits, killed = 1, True
+def main(root: Path, scenario: str, first: int = 1, stride: int = 1) -> None:
+    """Live until nothing is left to be killed."""
+    commits, killed = first, True
     while killed:
         found = one(root / str(commits), scenario, commits)
         killed = found["killed"]
         print(json.dumps({"commits": commits, **found}), flush=True)
-        commits += 1
+        commits += stride
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))

@@ -1,4 +1,8 @@
-"""kill -9 right after each commit of a pipeline's run, in real processes: taken up again, it comes to the same end."""
+"""kill -9 right after each commit of a pipeline's run, in real processes: taken up again, it comes to the same end.
+
+On workers a life takes seconds, most of them until the death of the one before is noticed: there it is after each
+fourth commit, by several processes side by side.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,27 @@ from typing import Any
 
 import pytest
 
+from agent.testing.engines import on_workers
+
 LIVES = Path(__file__).with_name("pipeline_lives.py")
+EVERY, BESIDE = (4, 3) if on_workers() else (1, 1)
 
 
 async def lives_of(folder: Path, scenario: str) -> list[dict[str, Any]]:
     """Return how the run ended for each moment of the kill; the last one was not killed any more."""
+    async with asyncio.TaskGroup() as group:
+        parts = [group.create_task(some_lives_of(folder, scenario, part)) for part in range(BESIDE)]
+    lives = [life for part in parts for life in part.result()]
+    whole = [life for life in lives if not life["killed"]]
+    assert len(whole) == BESIDE
+    return [*sorted((life for life in lives if life["killed"]), key=lambda life: int(life["commits"])), whole[0]]
+
+
+async def some_lives_of(folder: Path, scenario: str, part: int) -> list[dict[str, Any]]:
+    """Return the lives of one process: every so many, from a first one on."""
+    words = (str(folder), scenario, str(1 + part * EVERY), str(EVERY * BESIDE))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(LIVES), str(folder), scenario, stdout=asyncio.subprocess.PIPE, cwd=LIVES.parents[2]
+        sys.executable, str(LIVES), *words, stdout=asyncio.subprocess.PIPE, cwd=LIVES.parents[2]
     )
     try:
         output, _ = await process.communicate()
@@ -32,7 +50,7 @@ def same_end(lives: list[dict[str, Any]], *, but: tuple[str, ...] = ()) -> dict[
     """Return the end that all lives have come to, but for some of what is told of it."""
     last = lives[-1]
     assert not last["killed"]
-    assert len(lives) > 20
+    assert len(lives) > 20 / EVERY
     for life in lives[:-1]:
         assert life == {**last, "killed": True, "commits": life["commits"], **{name: life[name] for name in but}}
     return last
