@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from sandbox import kernel
 from sandbox.api import FileChange, SandboxError
+from sandbox.halves import made_whole
 from sandbox.snapshots import Entry, Snapshot
 
 if TYPE_CHECKING:
@@ -170,23 +171,24 @@ class Workspace:
         """Write a file whole or not at all, with the folders above it."""
         self.put(path, io.BytesIO(data))
 
-    def put(self, path: str, source: BinaryIO, mode: int = 0o644, *, modified_ns: int | None = None) -> None:
-        """Write a file whole or not at all from what `source` holds; `modified_ns` (since 1970) is its time, or now."""
+    def put(
+        self, path: str, source: BinaryIO, mode: int = 0o644, *, modified_ns: int | None = None, again: str = ""
+    ) -> None:
+        """Write a file whole or not at all from what `source` holds; `modified_ns` (since 1970) is its time, or now.
+
+        `again` names this very write: when the process is killed in it and it is done again, nothing of it is left.
+        """
         folder, name = self._parent(path)
-        temporary = f".{secrets.token_hex(8)}.part"
         try:
-            descriptor = os.open(temporary, _CREATE, 0o644, dir_fd=folder)
-            with os.fdopen(descriptor, "wb") as file:
+            with made_whole(folder, name, again) as file:
+                descriptor = file.fileno()
                 self._hand_over(descriptor)
                 shutil.copyfileobj(source, file, 1 << 20)
                 os.fchmod(descriptor, mode & 0o777)
                 if modified_ns is not None:
                     file.flush()  # what is written later would set the time again
                     os.utime(descriptor, ns=(modified_ns, modified_ns))
-            os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary, dir_fd=folder)
             raise _explained(path, error) from None
         finally:
             os.close(folder)

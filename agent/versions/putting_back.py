@@ -58,13 +58,13 @@ def _made(workspace: Workspace, kept: KeptFiles, change: Change) -> bool:
 def _put(workspace: Workspace, kept: KeptFiles, path: str, wanted: KeptFile) -> None:
     with kept.open(wanted) as file:
         try:
-            workspace.put(path, file, wanted.mode)
+            workspace.put(path, file, wanted.mode, again=f"{wanted.sha256} {path}")
         except SandboxError:
             if any(name.startswith(f"{path}/") for name in workspace.list_files()):
                 raise
             workspace.remove(path)  # a folder that has no files left
             file.seek(0)
-            workspace.put(path, file, wanted.mode)
+            workspace.put(path, file, wanted.mode, again=f"{wanted.sha256} {path}")
 
 
 def there(workspace: Workspace, path: str) -> KeptFile | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -33,6 +34,29 @@ def test_what_is_written_is_read_and_listed(files: Workspace):
     files.write_bytes("a/b/c.txt", b"again")
     assert files.read_bytes("a/b/c.txt") == b"again"
     assert files.list_files() == ("a/b/c.txt",)
+
+
+class Killed(BaseException):
+    pass
+
+
+class EndsInTheMiddle(io.BytesIO):
+    def read(self, size: int | None = -1) -> bytes:
+        raise Killed
+
+
+@pytest.mark.parametrize("in_its_way", [False, True])
+def test_a_write_that_was_killed_and_is_done_again_leaves_nothing_beside_the_file(files: Workspace, in_its_way: bool):
+    with pytest.raises(Killed):
+        files.put("a/b.txt", EndsInTheMiddle(), again="this one")
+    (half,) = (files.root / "a").iterdir()
+    if in_its_way:
+        half.unlink()
+        half.mkdir()
+    files.put("a/b.txt", io.BytesIO(b"whole"), again="this one")
+    assert files.list_files() == ("a/b.txt",)
+    assert files.read_bytes("a/b.txt") == b"whole"
+    assert half.exists() == in_its_way
 
 
 @pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "a/../../secret", "", "a\0b", "a\nb", "x\u202egnp.exe"])
