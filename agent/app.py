@@ -10,6 +10,7 @@ from agent.automation.joined import join_automation, time_zone_of
 from agent.automation.times import persons_zone
 from agent.channels.joined import join_chat
 from agent.channels.outbox import OutboxBot, OutboxSender
+from agent.channels.status_desk import Sources
 from agent.channels.telegram.start import Checks
 from agent.domain.session import Profile
 from agent.orchestrator import OrchestratorRunner
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from agent.llm.protocol import LLM
     from agent.parts import Parts
     from agent.store.protocol import Store
+    from sandbox.api import Rung
     from sandbox.boxes import Boxes
 
 
@@ -104,6 +106,17 @@ async def models_of(llm: LLM | None) -> tuple[str, ...]:
     return await llm.models() if isinstance(llm, OpenAIModel) else ()
 
 
+async def sandbox_of(config: AppConfig) -> Rung:
+    """Return the protection in force, also where its owner does without. Raises SandboxError; see `rung_of`."""
+    from agent.parts import sandbox_policy
+    from sandbox.api import Rung
+    from sandbox.boxes import rung_of
+
+    policy = sandbox_policy(config)
+    rung = await rung_of(policy)
+    return Rung("unsafe", rung.stance, rung.remedy) if rung.name == "E" and policy.unsafe else rung
+
+
 async def first_checks(config: AppConfig, llm: LLM | None) -> Checks:
     """Look whether model, speech and sandbox work; a model server is asked for its list, which costs nothing."""
     from agent.errors import ModelError
@@ -150,7 +163,14 @@ def build_app(
     reception = Reception(orchestrator, parts.store, parts.catalogue, _about(llm), pipelines=pipelines)
     automation = join_automation(config, parts, orchestrator, pipelines, with_model=llm is not None)
     reception.doors += automation.doors
-    _join_chat(config, parts, orchestrator, reception, llm)
+    status = Sources(
+        _about(llm),
+        lambda: sandbox_of(config),
+        orchestrator.said_of_workers,
+        automation.scheduler.status,
+        reception.pulses,
+    )
+    _join_chat(config, parts, orchestrator, reception, llm, status=status)
     return App(
         config=config,
         store=parts.store,
@@ -175,7 +195,13 @@ def _about(llm: LLM | None) -> str:
 
 
 def _join_chat(
-    config: AppConfig, parts: Parts, orchestrator: OrchestratorRunner, reception: Reception, llm: LLM | None
+    config: AppConfig,
+    parts: Parts,
+    orchestrator: OrchestratorRunner,
+    reception: Reception,
+    llm: LLM | None,
+    *,
+    status: Sources,
 ) -> None:
     join_chat(
         config,
@@ -187,4 +213,5 @@ def _join_chat(
         models=lambda: models_of(llm),
         checks=lambda: first_checks(config, llm),
         plugins=lambda: plugin_commands(parts.catalogue),
+        status=status,
     )

@@ -224,7 +224,6 @@ class Reception:
             "/new": self._new,
             "/plan": self._plan,
             "/files": self._files,
-            "/status": self._status,
             "/pipelines": self._listed_pipelines,
         }
         answer = texts.get(command.name)
@@ -281,15 +280,6 @@ class Reception:
             names = workspace.list_files()
         more = f"\n… and {len(names) - 50} more" if len(names) > 50 else ""
         return "\n".join(f"`{name}`" for name in names[:50]) + more if names else "There are no files here yet."
-
-    async def _status(self, session: Session, _rest: str) -> str:
-        runs = await self._store.unfinished_runs(session.id)
-        spent = await self._store.spent(session_id=session.id)
-        workers = await self._orchestrator.said_of_workers()
-        lines = [self.about, *(pulse() for pulse in self.pulses), workers, f"Open requests here: {len(runs)}"]
-        lines += [f"- {run.title or run.request[:60]}: {run.status.lower()}" for run in runs[:10]]
-        lines.append(f"Used here so far: {int(spent['prompt_tokens'] + spent['completion_tokens'])} tokens")
-        return "\n".join(line for line in lines if line)
 
     # --- presses ------------------------------------------------------------------------------------------------
     async def press(self, message: InboundMessage) -> str:

@@ -11,6 +11,7 @@ from agent.channels.plugins_desk import PluginsDesk
 from agent.channels.redo import RedoDesk
 from agent.channels.run_desk import RunDesk
 from agent.channels.skills_desk import SkillsDesk
+from agent.channels.status_desk import StatusDesk
 from agent.channels.telegram.desks import desks_of
 from agent.channels.undo_desk import UndoDesk
 from agent.domain.session import Profile
@@ -22,6 +23,7 @@ from agent.planning.suggestions import examples_for
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from agent.channels.status_desk import Sources
     from agent.channels.telegram.start import Checks
     from agent.config import AppConfig
     from agent.orchestrator import OrchestratorRunner
@@ -40,6 +42,7 @@ def join_chat(
     models: Callable[[], Awaitable[tuple[str, ...]]],
     checks: Callable[[], Awaitable[Checks]],
     plugins: Callable[[], Mapping[str, str]],
+    status: Sources,
 ) -> None:
     """Put the desks of chats behind `reception`. `model_name` is that of the model in use; "" without one."""
     store, sessions, hear = parts.store, orchestrator.sessions, reception.hear
@@ -59,4 +62,5 @@ def join_chat(
     running = RunDesk(orchestrator, store, reception.begin, config.chat.while_running, models)
     redo, plugins_listed = RedoDesk(store, hear, orchestrator.stop_run), PluginsDesk(store, parts.catalogue)
     skills = SkillsDesk(store, sessions, orchestrator.skills, reception.begin)
-    reception.doors += [redo, forms, memory, undo, plugins_listed, skills, *telegram, running]
+    shown = StatusDesk(store, status)
+    reception.doors += [redo, forms, memory, undo, plugins_listed, skills, shown, *telegram, running]

@@ -83,8 +83,6 @@ async def _serve(app: App, model: str) -> bool:
     channels = [await add_telegram(app)] if mine else []
     rung = await rung_of(sandbox_policy(config))
     sandbox = f"Sandbox {rung.name}: {rung.stance} {rung.remedy}".rstrip()
-    if not shared:
-        app.reception.pulses.append(lambda: sandbox)
     print(f"{model}\n{sandbox}", flush=True)
     door = await open_door(app, channels[0].webhook if channels and calls else None, rung.name)
     works = [channel.serve() for channel in channels]
