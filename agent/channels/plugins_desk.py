@@ -17,6 +17,7 @@ COMMAND, ACTION = "/plugins", "i"
 PAGE = 12
 TOOLS = 12
 REMARK = 300
+HELD = mark("held back until you trust it (`dirigent plugins trust {name}`): {what}")
 OWNERS_ONLY = "Only an owner may decide this."
 
 
@@ -66,8 +67,11 @@ class PluginsDesk:
 
     def _line(self, plugin: LoadedPlugin, language: str) -> str:
         """Return a plugin's line, and what its owner should know of it."""
-        said = retell(language, self._catalogue.remark(plugin.name))
-        return f"{_line(plugin, language)}\n⚠️ {said[:REMARK]}" if said else _line(plugin, language)
+        notes = [retell(language, self._catalogue.remark(plugin.name))]
+        if plugin.held_back:
+            listed = "; ".join(f"{name} {why}" for name, why in plugin.held_back.items())
+            notes = [retell(language, plugin.note), say(language, HELD, name=plugin.name, what=listed)]
+        return "\n".join([_line(plugin, language), *(f"⚠️ {said[:REMARK]}" for said in notes if said)])
 
     async def _post(self, dest: Destination, key: str, payload: dict[str, Any]) -> None:
         await self._store.post(OutboundMessage(dest, MessageKind.NOTICE, key, payload, session_id=dest.session_id))

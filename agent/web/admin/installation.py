@@ -84,11 +84,22 @@ def _sessions(made: APIRouter, house: House, let_in: Letting) -> None:
         visit = await let_in(request)
         seen = {plugin.name: plugin for plugin in (*house.catalogue.plugins, *house.catalogue.broken)}
         needs = {name: _missing(house, plugin.tools) for name, plugin in seen.items()}
-        found = sorted(seen.values(), key=lambda one: (not one.error, not needs[one.name], one.name))
+        remarks = {name: house.catalogue.remark(name) for name in seen}
+        found = sorted(
+            seen.values(), key=lambda one: (not one.error, not (needs[one.name] or remarks[one.name]), one.name)
+        )
         skills = house.rooms.orchestrator.skills
         usable, unusable = await asyncio.to_thread(lambda: (skills.usable(), skills.broken()))
         return await page(
-            house, visit, "plugins.html", "plugins", plugins=found, needs=needs, skills=usable, unusable=unusable
+            house,
+            visit,
+            "plugins.html",
+            "plugins",
+            plugins=found,
+            needs=needs,
+            remarks=remarks,
+            skills=usable,
+            unusable=unusable,
         )
 
 

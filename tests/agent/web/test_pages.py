@@ -24,6 +24,7 @@ from agent.web.admin.joining import add_pages
 from agent.web.app import web_app
 from agent.web.server import listen
 from plugins.api import tool
+from plugins.loader import LoadedPlugin
 
 PASSWORD = "correct horse battery"
 PIPELINE = """
@@ -354,3 +355,19 @@ async def test_skills_are_shown_beside_plugins_and_what_is_wrong_with_the_others
     assert "Does &lt;b&gt;good&lt;/b&gt;." in page
     assert "How to do it." in page
     assert "`description:` is missing" in page
+
+
+async def test_plugins_and_servers_that_are_held_back_are_shown_with_the_way_on(bot: Bot, owner: httpx.AsyncClient):
+    held = {"order": "runs outside the sandbox (host=True)"}
+    shop = LoadedPlugin("shop", "/p/shop.py", held_back=held, note="A <b>link</b> leads out of it.")
+    clock = LoadedPlugin("clock", "mcp:clock")
+    bot.app.catalogue.plugins = (*bot.app.catalogue.plugins, shop, clock)
+    accept = "held back until you accept it (`dirigent mcp accept clock`): now"
+    bot.app.catalogue.remark = {"shop": shop.remark, "clock": accept, "test": ""}.__getitem__
+    page = (await owner.get("/admin/plugins")).text
+    assert "<code>dirigent plugins trust shop</code>" in page
+    assert "<li>order runs outside the sandbox (host=True)</li>" in page
+    assert "A &lt;b&gt;link&lt;/b&gt; leads out of it." in page
+    assert accept in page
+    assert page.count("! held back") == 2
+    assert page.index('id="p-clock"') < page.index('id="p-shop"') < page.index('id="p-test"'), "what to do comes first"
