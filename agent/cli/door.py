@@ -144,13 +144,18 @@ def house_of(app: App, rooms: Rooms, rung: str) -> House:
 
 
 def open_metrics(app: App, rung: str, port: int) -> tuple[WebServer, Metrics]:
-    """Listen on web.host with this process's own metrics alone. Raises ConfigError when it can't."""
+    """Listen on web.host with this process's own metrics alone. Raises ConfigError when it can't.
+
+    `/health` says whether the journal can be read and the others see that this worker lives.
+    """
+    from agent.engine.owner import own_name
     from agent.web.measures import metrics_app
     from agent.web.server import listen
 
     async def is_well() -> bool:
         await app.store.get_value("health")
-        return True
+        seen = {worker.name for worker in (await app.engine.load()).workers}
+        return not app.engine.elsewhere or own_name() in seen
 
     web = app.config.web.model_copy(update={"port": port})
     metrics = metrics_of(app, rung, whole=False)

@@ -226,3 +226,12 @@ def test_the_images_packages_are_those_of_the_lock_without_the_developers():
 
 def locks() -> list[Path]:
     return [DATA / "requirements.lock", HOUSES / "requirements.lock"]
+
+
+def test_a_worker_answers_for_its_health_where_the_image_asks(deploy, tmp_path: Path):
+    assert deploy(*DESK["workers"], "--token", "1:abc", "--owner", "4711", "--model", "m")[0] == 0
+    worker = compose(tmp_path / "there")["services"]["worker"]
+    assert "healthcheck" not in worker
+    asked = worker["environment"]["DIRIGENT_WEB__PORT"]
+    assert worker["command"] == ["worker", "--metrics-port", asked]
+    assert "DIRIGENT_WEB__PORT" in (DATA / "Dockerfile").read_text()
