@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import random
 import time
 from dataclasses import replace
@@ -19,6 +18,7 @@ from loguru import logger
 
 from agent.channels.base import Closable, Paced, Unfinished
 from agent.channels.deliveries import Requests, delivered, delivering
+from agent.channels.doubts import INTERRUPTED, Doubts
 from agent.channels.drafts import Drafts
 from agent.channels.pacing import CAREFUL, Pace, chat_of, is_draft
 from agent.domain.messages import MessageKind, OutboundMessage
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     Here = Callable[[str, Sequence[str]], Awaitable[list[str]]]  # where files put aside for sending lie on this host
 
-INTERRUPTED = "interrupted"
 LIMIT = 1000
 GRACE = 0.7
 MARGIN = 0.05
@@ -76,6 +75,7 @@ class OutboxSender:
         self._stopping = False
         self._backlog = 0
         self._requests = Requests(store)
+        self._doubts = Doubts(store, wall)
         self.drafts = Drafts(store.outbox_changed.set, clock)
         self.here: Here | None = None
         for channel in channels:
@@ -103,17 +103,8 @@ class OutboxSender:
             await self._stop()
 
     async def press(self, action: str) -> str | None:
-        """Act on a press of `o/<outbox id>/again` or `…/arrived`; return what to show, None when it is not ours."""
-        kind, _, rest = action.partition("/")
-        number, _, verb = rest.partition("/")
-        if kind != "o" or not number.isdigit() or verb not in {"again", "arrived"}:
-            return None
-        noted = await self._store.get_value(_asked_about(int(number)))
-        if not noted:
-            return "Too late: this has been settled already."
-        await self._store.set_value(_asked_about(int(number)), "")
-        await self._settle(int(number), json.loads(noted), again=verb == "again")
-        return "Sending it again." if verb == "again" else "Good."
+        """Act on a press about files whose fate is unknown; return what to show, None when it is not ours."""
+        return await self._doubts.press(action)
 
     async def _recall(self) -> None:
         """Take over an earlier process's delays, and count what it has sent just now: the limits are the chats'."""
@@ -224,7 +215,7 @@ class OutboxSender:
             logger.debug("Carrying on with {}, of which {} is there", message.key, message.message_id)
         try:
             if message.kind is MessageKind.FILES and message.error.startswith(INTERRUPTED):
-                await self._ask_about(message, message.error)
+                await self._doubts.ask(message, message.error)
             else:
                 await self._deliver(_saying_so(await self._with_files(message)))
         except asyncio.CancelledError:
@@ -295,7 +286,7 @@ class OutboxSender:
         """It may have arrived."""
         logger.warning("{} may or may not have arrived: {}", message.key, error)
         if message.kind is MessageKind.FILES:
-            await self._ask_about(message, f"{INTERRUPTED}: {error}")
+            await self._doubts.ask(message, f"{INTERRUPTED}: {error}")
         else:
             seconds = self._backoff(message, SLOWEST_UNKNOWN)
             self._pace(message.dest).close(
@@ -323,48 +314,6 @@ class OutboxSender:
     def _backoff(self, message: OutboundMessage, most: float) -> float:
         tries = self._tries[message.id] = self._tries.get(message.id, 0) + 1
         return min(most, 0.25 * 2.0 ** min(tries, 16)) * random.uniform(0.7, 1.0)  # noqa: S311 — spreads load only
-
-    # --- files whose fate is unknown ----------------------------------------------------------------------------
-    async def _ask_about(self, message: OutboundMessage, error: str) -> None:
-        """Give the files up and ask the person; the question comes first, so that a crash in between asks again."""
-        names = ", ".join(str(path).rsplit("/", 1)[-1] for path in message.payload.get("paths", ()))
-        attempt = message.attempts + (message.state != "sending")
-        ask = OutboundMessage(
-            dest=message.dest,
-            kind=MessageKind.NOTICE,
-            key=f"{message.key}/interrupted/{message.message_id}/{attempt}",
-            payload={
-                "text": f"The connection ended while I was sending {names}. I don't know whether everything arrived.",
-                "buttons": [
-                    [
-                        {"label": "Send again", "action": f"o/{message.id}/again"},
-                        {"label": "It arrived", "action": f"o/{message.id}/arrived"},
-                    ]
-                ],
-            },
-            session_id=message.session_id,
-            run_id=message.run_id,
-        )
-        noted = {"version": message.version, "key": ask.key}
-        await self._store.set_value(_asked_about(message.id), json.dumps(noted))
-        await self._store.post(ask)
-        await self._store.mark_failed(message.id, error, retry_at=None)
-
-    async def _settle(self, outbox_id: int, noted: dict[str, str], *, again: bool) -> None:
-        if again:
-            await self._store.mark_failed(outbox_id, "asked for again", retry_at=self._wall())
-        else:
-            await self._store.mark_sent(outbox_id, int(noted["version"]), "")
-        ask = await self._store.get_message(noted["key"])
-        if ask is not None:
-            said = "Sent again." if again else "It arrived."
-            text = f"{ask.payload['text']}\n{said}"
-            await self._store.post(replace(ask, payload={"text": text}))
-        self._store.outbox_changed.set()
-
-
-def _asked_about(outbox_id: int) -> str:
-    return f"outbox:asked:{outbox_id}"
 
 
 def _saying_so(message: OutboundMessage) -> OutboundMessage:

@@ -7,7 +7,6 @@ for a person is left behind as a row; `take_through` is called again when the an
 from __future__ import annotations
 
 import asyncio
-import fnmatch
 import time
 import traceback
 from dataclasses import replace
@@ -28,6 +27,7 @@ from agent.execution.judging import begun, judged, labelled, look_at_files, prop
 from agent.execution.pausing import pause_step
 from agent.execution.people import NOT_AGAIN, People, Settled
 from agent.execution.pipes import Pipes, skipped_for_want
+from agent.execution.promises import kept_promises
 from agent.execution.publishing import publish
 from agent.execution.retry import with_retries
 from agent.execution.services import named_services
@@ -126,7 +126,7 @@ class Dispatcher:
         if response.status is ResponseStatus.NEEDS_INPUT:
             ctx.status[step.id] = Status.WAITING_APPROVAL
             return response
-        response = with_origin(ctx, step, self._keep_promises(step, response))
+        response = with_origin(ctx, step, kept_promises(step, response))
         response = replace(response, seconds=time.monotonic() - started)
         await self._journal(ctx, step, response)
         return response
@@ -377,30 +377,3 @@ class Dispatcher:
         detail |= {"tool": step.tool} if step.tool else {}
         detail |= {"from": list(untrusted)} if untrusted else {}
         return StepNote("effect ended" if effect else "tainted", ctx.session.id, detail)
-
-    @staticmethod
-    def _keep_promises(step: PlanStep, response: ExecutorResponse) -> ExecutorResponse:
-        """Turn a success into a failure when a promised file was not made by this step."""
-        if not response.success:
-            return response
-        made = [file.path for file in response.files]
-        lost = [name for name in step.outputs if not any(fnmatch.fnmatchcase(path, name) for path in made)]
-        if not lost:
-            return response
-        error = f"Step {step.id!r} promised {', '.join(lost)} and made {', '.join(made) or 'no file'}."
-        return replace(response, status=ResponseStatus.ERROR, error=error)
-
-
-def response_of(step_id: str, stored: Any) -> ExecutorResponse:
-    """Return the response that a journal row (`StepRecord`) was written from."""
-    from agent.domain.artifacts import Artifact
-
-    return ExecutorResponse(
-        step_id,
-        ResponseStatus(stored.response_status or ResponseStatus.CANCELLED),
-        output=stored.output,
-        text=stored.text,
-        files=tuple(Artifact.from_json(file) for file in stored.files),
-        error=stored.error,
-        provenance=stored.provenance,
-    )

@@ -7,14 +7,14 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from agent.domain.artifacts import Artifact
 from agent.domain.copies import INSIDE
-from agent.domain.execution import ResponseStatus
+from agent.domain.execution import ExecutorResponse, ResponseStatus
 from agent.domain.plan import OUTPUTS, OnFailure, PlanStep, StepType
 from agent.domain.provenance import Provenance
 from agent.domain.run import StepChange
 from agent.domain.states import FINAL, Status
 from agent.execution.context import RunContext
-from agent.execution.dispatcher import response_of
 from agent.execution.pausing import standing
 from agent.execution.people import CHANGE, label_of_answer, wishes
 from agent.execution.scheduler import WORTH_REPLANNING
@@ -60,6 +60,19 @@ async def set_the_scene(store: Store, run: Run, session: Session, bot: Bot) -> R
     if run.given.get("continues"):  # whoever plans on reads the steps that were taken over
         ctx.plan_control |= Provenance.union(ctx.control.values())
     return ctx
+
+
+def response_of(step_id: str, stored: StepRecord) -> ExecutorResponse:
+    """Return the response that a row of the journal was written from."""
+    return ExecutorResponse(
+        step_id,
+        ResponseStatus(stored.response_status or ResponseStatus.CANCELLED),
+        output=stored.output,
+        text=stored.text,
+        files=tuple(Artifact.from_json(file) for file in stored.files),
+        error=stored.error,
+        provenance=stored.provenance,
+    )
 
 
 def control_after(ctx: RunContext) -> Provenance:

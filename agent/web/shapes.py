@@ -1,4 +1,7 @@
-"""What the REST API gives; `orders.py` has what it takes. Times are seconds since 1970, money is in US dollars."""
+"""What the REST API gives, of sessions in `session_shapes.py`; `orders.py` has what it takes.
+
+Times are seconds since 1970, money is in US dollars.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,7 @@ if TYPE_CHECKING:
     from agent.domain.project import ProjectStatus
     from agent.domain.provenance import Provenance
     from agent.domain.run import Approval, Question
-    from agent.domain.session import Session, SessionFile
     from agent.domain.trigger import Fire
-    from agent.memory.entries import Entry
 
 
 class Problem(BaseModel):
@@ -239,8 +240,8 @@ class ApprovalShape(BaseModel):
     @classmethod
     def of(cls, run: Run, approval: Approval) -> Self:
         """Return an approval's shape."""
-        named = {"run": run.ref, "step": approval.step_id, "origins": sources(approval.origins)}
-        return cls(**_named(cls, approval, named))
+        more = {"run": run.ref, "step": approval.step_id, "origins": sources(approval.origins)}
+        return cls(**named(cls, approval, more))
 
 
 class QuestionShape(BaseModel):
@@ -258,71 +259,13 @@ class QuestionShape(BaseModel):
     @classmethod
     def of(cls, run: Run, question: Question) -> Self:
         """Return a question's shape."""
-        return cls(**_named(cls, question, {"run": run.ref, "step": question.step_id}))
+        return cls(**named(cls, question, {"run": run.ref, "step": question.step_id}))
 
 
 class LogShape(BaseModel):
     """Lines of a log, oldest first."""
 
     lines: list[str]
-
-
-class FileShape(BaseModel):
-    """A file: its path in the workspace, its size in bytes."""
-
-    path: str
-    size: int
-    changed_at: float
-
-
-class SessionShort(BaseModel):
-    """A session in lists."""
-
-    id: str
-    created_at: float
-    seen_at: float
-
-    @classmethod
-    def of(cls, row: dict[str, Any]) -> Self:
-        """Return a session's shape."""
-        return cls(**{name: row[name] for name in SessionShort.model_fields})
-
-
-class SessionShape(SessionShort):
-    """A session with what it may use and its history, by task."""
-
-    profile: dict[str, Any]
-    model: str | None
-    language: str
-    history: dict[str, list[dict[str, Any]]]
-
-    @classmethod
-    def whole(cls, row: dict[str, Any], session: Session, file: SessionFile) -> Self:
-        """Return a session's shape."""
-        history = {key: [one.model_dump(mode="json") for one in entries] for key, entries in file.history.items()}
-        return cls(
-            **{name: row[name] for name in SessionShort.model_fields},
-            profile=session.profile.model_dump(mode="json"),
-            model=session.model,
-            language=session.language,
-            history=history,
-        )
-
-
-class MemoryShape(BaseModel):
-    """A fact that is remembered. `line` is how it stands in the file, and how it is named to be forgotten."""
-
-    text: str
-    tag: str
-    date: str
-    source: str
-    trusted: bool
-    line: str
-
-    @classmethod
-    def of(cls, entry: Entry) -> Self:
-        """Return a fact's shape."""
-        return cls(**_named(cls, entry, {"line": entry.line()}))
 
 
 class AccountShape(BaseModel):
@@ -352,7 +295,7 @@ class DayShape(BaseModel):
     @classmethod
     def of(cls, day: Day) -> Self:
         """Return a day's shape."""
-        return cls(**_named(cls, day, {}))
+        return cls(**named(cls, day, {}))
 
 
 class AuditShape(BaseModel):
@@ -368,7 +311,7 @@ class AuditShape(BaseModel):
     @classmethod
     def of(cls, entry: AuditEntry) -> Self:
         """Return an entry's shape."""
-        return cls(**_named(cls, entry, {"session": entry.session_id, "detail": entry.facts}))
+        return cls(**named(cls, entry, {"session": entry.session_id, "detail": entry.facts}))
 
 
 class AuditCheck(BaseModel):
@@ -392,7 +335,7 @@ class FireShape(BaseModel):
     @classmethod
     def of(cls, fire: Fire, ref: str) -> Self:
         """Return a fire's shape."""
-        return cls(**_named(cls, fire, {"run": ref, "status": fire.status.value}))
+        return cls(**named(cls, fire, {"run": ref, "status": fire.status.value}))
 
 
 class ProjectShape(BaseModel):
@@ -444,7 +387,7 @@ def sources(label: Provenance) -> list[str]:
     return [one.name if one.trusted else f"{one.name} (not trusted)" for one in sorted(label.sources)]
 
 
-def _named(shape: type[BaseModel], record: Any, more: dict[str, Any]) -> dict[str, Any]:
+def named(shape: type[BaseModel], record: Any, more: dict[str, Any]) -> dict[str, Any]:
     """Return a record's fields that a shape has, and more."""
     return {name: getattr(record, name) for name in shape.model_fields if name not in more} | more
 

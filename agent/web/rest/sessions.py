@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from agent.errors import NotFound
 from agent.memory.entries import Entry, clean
 from agent.memory.memory import MAX_FACT_CHARS
-from agent.web import files, orders, shapes
+from agent.web import files, orders, session_shapes, shapes
 from agent.web.rest.runs import FILE
 from agent.web.rest.taking import BODY, read, refusing, taking
 from agent.web.words import Changed
@@ -43,24 +43,24 @@ async def session_called(rooms: Rooms, session_id: str) -> Session:
 
 def _looked_at(made: APIRouter, rooms: Rooms) -> None:
     @made.get("/sessions")
-    async def sessions() -> list[shapes.SessionShort]:
+    async def sessions() -> list[session_shapes.SessionShort]:
         """All sessions."""
-        return [shapes.SessionShort.of(row) for row in await rooms.store.sessions()]
+        return [session_shapes.SessionShort.of(row) for row in await rooms.store.sessions()]
 
     @made.get("/sessions/{session_id}", responses=refusing(404))
-    async def session(session_id: str) -> shapes.SessionShape:
+    async def session(session_id: str) -> session_shapes.SessionShape:
         """A session: its profile, and what was asked and came of it."""
         row = await row_of(rooms, session_id)
         opened = await rooms.orchestrator.sessions.open(session_id)
-        return shapes.SessionShape.whole(row, opened, await rooms.orchestrator.sessions.file_of(opened))
+        return session_shapes.SessionShape.whole(row, opened, await rooms.orchestrator.sessions.file_of(opened))
 
     @made.get("/sessions/{session_id}/files", responses=refusing(404))
-    async def listed(session_id: str) -> list[shapes.FileShape]:
+    async def listed(session_id: str) -> list[session_shapes.FileShape]:
         """The files of a session's workspace."""
         opened = await session_called(rooms, session_id)
         await rooms.orchestrator.sessions.fetch(opened)
         found = await files.listed(opened)
-        return [shapes.FileShape(path=one.path, size=one.size, changed_at=one.changed_at) for one in found]
+        return [session_shapes.FileShape(path=one.path, size=one.size, changed_at=one.changed_at) for one in found]
 
     @made.get("/sessions/{session_id}/files/{path:path}", response_class=StreamingResponse, responses=FILE)
     async def file(session_id: str, path: str) -> StreamingResponse:
@@ -71,10 +71,10 @@ def _looked_at(made: APIRouter, rooms: Rooms) -> None:
 
 def _memory(made: APIRouter, rooms: Rooms, *, trusted: bool) -> None:
     @made.get("/sessions/{session_id}/memory", responses=refusing(404))
-    async def memory(session_id: str) -> list[shapes.MemoryShape]:
+    async def memory(session_id: str) -> list[session_shapes.MemoryShape]:
         """What a session remembers."""
         found = await rooms.memory(await session_called(rooms, session_id)).entries()
-        return [shapes.MemoryShape.of(entry) for entry in found]
+        return [session_shapes.MemoryShape.of(entry) for entry in found]
 
     @made.post(
         "/sessions/{session_id}/memory",
@@ -82,7 +82,7 @@ def _memory(made: APIRouter, rooms: Rooms, *, trusted: bool) -> None:
         openapi_extra=taking(orders.Fact),
         responses={**BODY, **refusing(404, 409)},
     )
-    async def remember(session_id: str, request: Request) -> shapes.MemoryShape:
+    async def remember(session_id: str, request: Request) -> session_shapes.MemoryShape:
         """Remember a fact. Unless web.token_decides, it is marked as not said by the owner."""
         fact = await read(request, orders.Fact)
         kept = rooms.memory(await session_called(rooms, session_id))
@@ -90,7 +90,7 @@ def _memory(made: APIRouter, rooms: Rooms, *, trusted: bool) -> None:
         entry = await kept.remember(fact.text, fact.tag, **source)  # type: ignore[arg-type]
         if entry is None:
             raise Changed("That is remembered already, or is empty.")
-        return shapes.MemoryShape.of(entry)
+        return session_shapes.MemoryShape.of(entry)
 
     @made.post(
         "/sessions/{session_id}/memory/forget", openapi_extra=taking(orders.Line), responses={**BODY, **refusing(404)}
