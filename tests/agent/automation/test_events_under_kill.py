@@ -15,6 +15,7 @@ from agent.domain.event import Event
 from agent.domain.provenance import USER
 from agent.domain.trigger import TriggerKind
 from agent.store.sql import SqlStore
+from agent.testing.engines import journal_of
 
 CHILD = Path(__file__).with_name("fire_until_killed.py")
 EVENTS = 120
@@ -35,7 +36,7 @@ async def test_kill_9_loses_doubles_and_reorders_nothing(tmp_path: Path, a_trigg
     home = tmp_path / "home"
     (home / "pipelines").mkdir(parents=True)
     (home / "pipelines" / "take.yaml").write_text(PIPELINE)
-    store = SqlStore(home / "journal.db")
+    store = SqlStore(journal_of(home))
     await store.open()
     await store.create_chain(Chain("c1", "both", ("take", "take")))
     await store.create_trigger(

@@ -13,6 +13,7 @@ import pytest
 
 from agent.domain.trigger import FireStatus, Misfire
 from agent.store.sql import SqlStore
+from agent.testing.engines import journal_of
 
 KILLS = 8
 SCHEDULES = 5
@@ -23,7 +24,7 @@ CHILD = Path(__file__).with_name("fire_until_killed.py")
 async def test_kill_9_loses_and_doubles_no_fire(tmp_path: Path, a_trigger):
     home = tmp_path / "home"
     home.mkdir()
-    store = SqlStore(home / "journal.db")
+    store = SqlStore(journal_of(home))
     await store.open()
     begun = time.time()
     for number in range(SCHEDULES):
