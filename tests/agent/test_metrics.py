@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.channels.outbox import OutboxSender
+from agent.cli.door import metrics_of
 from agent.domain.chain import Chain
 from agent.domain.messages import Destination, OutboundMessage
 from agent.domain.run import Run
@@ -19,6 +20,7 @@ from agent.domain.states import Status
 from agent.domain.trigger import Fire, Trigger, TriggerKind
 from agent.metrics import MOST_NAMES, OTHERS, Metrics
 from agent.metrics.tally import FAMILIES, Tally, tally
+from agent.sharing import ENDED
 from agent.testing import Bot, step
 from plugins.api import tool
 
@@ -211,3 +213,23 @@ async def test_how_long_something_took_is_in_the_bucket_that_holds_it():
     seen = counted.times["model_seconds"]["plan",]
     assert (seen.buckets[0], seen.buckets[1], seen.buckets[-1], sum(seen.buckets)) == (2, 1, 1, 4)
     assert seen.total == pytest.approx(1_000.26)
+
+
+async def test_a_run_that_ended_in_another_process_is_not_counted_here(bot: Bot):
+    metrics = metrics_of(bot.app)
+    orchestrator, elsewhere = bot.app.orchestrator, asyncio.Event()
+    bot.llm.will_plan(step("first", "say", text="hi"))
+    bot.llm.will_answer("done")
+    await bot.hears("say hi")
+    counted = 'dirigent_runs_total{origin="message",status="completed"}'
+    assert value_of(await metrics.page(), counted) == 1
+
+    theirs = await bot.app.store.open_run(Run("test:2", "theirs", DEST))
+    leased = await bot.app.store.lease_run(theirs.id, "another process", 60)
+    await bot.app.store.finish_run(theirs.id, leased.epoch, status=Status.CANCELLED)
+    orchestrator.when_finished.append(lambda _run: elsewhere.set())
+    orchestrator._heard(ENDED, theirs.id)
+    assert elsewhere.is_set(), "this process was told"
+    page = await metrics.page()
+    assert value_of(page, counted) == 1
+    assert b'status="cancelled"' not in page
