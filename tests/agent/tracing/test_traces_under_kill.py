@@ -10,6 +10,7 @@ import pytest
 
 from agent.planning.notation import render
 from agent.testing import step
+from agent.testing.engines import on_workers
 from agent.testing.openai_script import Answer
 from agent.testing.openai_server import FakeOpenAI
 from agent.testing.served import OWNER, serving
@@ -35,7 +36,10 @@ async def test_a_trace_goes_on_after_kill_9(tmp_path: Path, collector: Any):
             asked = await telegram.wait_for(
                 lambda: [m for m in telegram.bot_messages(OWNER) if "Which colour" in m.text and "red" in m.labels], 90
             )
-            await asyncio.to_thread(collector.wait, lambda: collector.named("work on run"))
+            await asyncio.to_thread(  # what is not sent yet when a process is killed, is lost
+                collector.wait,
+                lambda: all(map(collector.named, ("receive message", "work on run", "deliver question"))),
+            )
         before = list(collector.spans)
         async with serving(tmp_path, telegram, model, **settings):
             telegram.user_presses(OWNER, asked[-1].id, "red")
@@ -47,7 +51,8 @@ async def test_a_trace_goes_on_after_kill_9(tmp_path: Path, collector: Any):
     assert len(works) >= 2
     assert {span.trace_id for span in works} == {whole.trace_id}
     assert all(span.parent_span_id == whole.span_id for span in works)
-    assert len({service["service.instance.id"] for service in collector.services}) == 2
+    lives = {service["service.instance.id"] for service in collector.services}
+    assert len(lives) == 2 or (on_workers() and 2 < len(lives) <= 4)  # there a life is two processes
     assert {span.trace_id for span in before if not span.name.startswith("deliver")} == {whole.trace_id}
     names = {span.name for span in collector.spans if span.trace_id == whole.trace_id}
     assert {"receive message", "plan", "step s1", "step s2", "deliver question", "deliver answer"} <= names
