@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from agent.planning.notation import render
@@ -138,6 +139,17 @@ class Troupe:
     def lines(self, name: str, *chats: int) -> Counter[str]:
         files = [self.folder(chat) / name for chat in chats or OWNERS]
         return Counter(line for file in files if file.exists() for line in file.read_text().split())
+
+    async def brings(self, port: int) -> None:
+        """Call a process with everything that waits, as Telegram does."""
+        _, secret = await self.telegram.wait_for(lambda: self.telegram.webhook, SECONDS)
+        waiting, self.telegram.updates[:] = list(self.telegram.updates), []
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=SECONDS) as client:
+            headers = {"X-Telegram-Bot-Api-Secret-Token": secret}
+            async with asyncio.timeout(SECONDS):
+                for update in waiting:  # and again, as long as it is not taken
+                    while (await client.post("/telegram", json=update, headers=headers)).status_code != 200:
+                        await asyncio.sleep(0.1)
 
     def open_gate(self, chat: int) -> None:
         (self.folder(chat) / "gate").touch()
@@ -333,3 +345,36 @@ async def test_connections_that_are_cut_lose_nothing_and_end_nobody(troupe: Trou
     await troupe.sees(12, "End of c2.")
     assert [serve.process.returncode, worker.process.returncode] == [None, None]
     assert troupe.lines("tally.log") == {f"{job}-{part}": 1 for job in ("c1", "c2") for part in "ab"}
+
+
+async def test_of_several_that_are_called_one_hears_a_message_and_what_a_killed_one_had_another_hears(
+    troupe: Troupe, unused_tcp_port_factory: Callable[[], int]
+):
+    ports = [unused_tcp_port_factory(), unused_tcp_port_factory()]
+    address = {"DIRIGENT_TELEGRAM__WEBHOOK_URL": "https://bot.example.org/telegram"}
+    doomed = await troupe.start("serve", **address, DIRIGENT_WEB__PORT=str(ports[0]))
+    await troupe.start("worker")
+    troupe.telegram.fail("getFile", "hang")
+    troupe.telegram.user_sends_file(11, "list.txt", b"x", caption="Do job w1")
+    troupe.telegram.user_says(11, "Do job w2")
+    await troupe.brings(ports[0])
+    await troupe.telegram.wait_for(lambda: troupe.telegram.called("getFile"), SECONDS)
+
+    await troupe.start("serve", **address, DIRIGENT_WEB__PORT=str(ports[1]))
+    troupe.telegram.user_says(12, "Do job w3")
+    await troupe.brings(ports[1])
+    troupe.folder(12).mkdir(parents=True, exist_ok=True)
+    troupe.open_gate(12)
+    await troupe.sees(12, "End of w3.")
+    assert len(troupe.telegram.called("getFile")) == 1, "the other leaves it to the one that has it"
+
+    await doomed.ends(signal.SIGKILL)
+    killed = time.monotonic()
+    await troupe.telegram.wait_for(lambda: len(troupe.telegram.called("getFile")) == 2, SECONDS)
+    assert time.monotonic() - killed < 30
+    for job in ("w1", "w2"):
+        await troupe.holds(job)
+        troupe.open_gate(11)
+        await troupe.sees(11, f"End of {job}.")
+    assert [troupe.answers(11, "w1"), troupe.answers(11, "w2"), troupe.answers(12, "w3")] == [1, 1, 1]
+    assert troupe.lines("tally.log") == {f"{job}-{part}": 1 for job in ("w1", "w2", "w3") for part in "ab"}
