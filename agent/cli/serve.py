@@ -32,7 +32,7 @@ web.mcp lets other programs ask over MCP at /mcp, with the same token; see `diri
 web.pages (or web.password) shows runs, approvals, triggers and all else under /admin; `dirigent web` prints a way in.
 
 With engine = "workers" it takes the messages, and `dirigent worker`s do the work. Several may serve: one is at the
-desk, the others stand by (with telegram.webhook_url all take messages).
+desk, the others stand by (with telegram.webhook_url all take messages; what one had that died, another takes up).
 
 Ctrl-C or SIGTERM ends it in good order: what is unfinished goes on after the next start.
 Warnings go to standard error, everything to logs/dirigent.log in the home.
