@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -68,10 +69,7 @@ async def serving(
     try:
         yield processes[0]
     finally:
-        for process in processes:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+        await _end(processes)
 
 
 async def converse(
@@ -79,7 +77,8 @@ async def converse(
 ) -> tuple[int, str, str]:
     """Run `dirigent chat` in a folder on lines from a pipe; return exit code, standard output and standard error.
 
-    `settings` are further environment values, such as `DIRIGENT_POLICY__MODE`.
+    Where workers are tested, one works beside it. `settings` are further environment values, such as
+    `DIRIGENT_POLICY__MODE`.
     """
     environment = {
         "PATH": os.environ["PATH"],
@@ -90,14 +89,22 @@ async def converse(
         **environment_of(folder / "home"),
         **settings,
     }
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agent", "chat", *words),
-        cwd=folder,
-        env=environment,
-        stdin=pipe,
-        stdout=pipe,
-        stderr=pipe,
+    quiet, pipe = asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
+    start = functools.partial(
+        asyncio.create_subprocess_exec, sys.executable, "-m", "agent", cwd=folder, env=environment
     )
-    out, err = await asyncio.wait_for(process.communicate(stdin.encode()), seconds)
+    processes = [await start("worker", stdout=quiet, stderr=quiet)] if on_workers() else []
+    try:
+        process = await start("chat", *words, stdin=pipe, stdout=pipe, stderr=pipe)
+        processes.append(process)
+        out, err = await asyncio.wait_for(process.communicate(stdin.encode()), seconds)
+    finally:
+        await _end(processes)
     return process.returncode or 0, out.decode(), err.decode()
+
+
+async def _end(processes: list[asyncio.subprocess.Process]) -> None:
+    for process in processes:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
