@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox import canaries, cgroups
+from sandbox import canaries, cgroups, layout
 from sandbox.api import Job, Limits, Policy, Rung
 from sandbox.boxes import Box
 from sandbox.canaries import probe
@@ -124,6 +125,19 @@ def reached(tmp_path: Path) -> Path:
     return tmp_path / "w"
 
 
+@pytest.fixture
+def within_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python that every user gets to: the system's own, where ours lies below root's home."""
+    if can_reach(layout.interpreter()):
+        return
+    system = Path(f"/usr/bin/python3.{sys.version_info.minor}")
+    if not system.exists():
+        pytest.skip("no Python of this version that every user gets to (fine in CI)")
+    monkeypatch.setattr(sys, "_base_executable", str(system), raising=False)
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+
+
+@pytest.mark.usefixtures("within_reach")
 @pytest.mark.parametrize("spaces", [True, False], ids=["namespaces", "without"])
 async def test_without_bubblewrap_sessions_have_users_too(reached: Path, spaces: bool):
     rung = replace(C, own_users=True, own_spaces=spaces)
