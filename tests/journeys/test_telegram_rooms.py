@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from agent.testing import step
+from agent.testing.engines import rows
 from tests.journeys.conftest import OWNER, Stage
 
 GROUP = -100
@@ -99,14 +100,8 @@ async def test_the_words_replied_to_are_material_and_not_part_of_the_request(sta
 
 
 async def _runs(stage: Stage) -> list[str]:
-    import sqlite3
-    from contextlib import closing
-
-    def read() -> list[str]:
-        with closing(sqlite3.connect(stage.config.folder / "journal.db")) as journal:
-            return [row[0] for row in journal.execute("SELECT request FROM runs ORDER BY id")]
-
-    return await asyncio.to_thread(read)
+    found = await asyncio.to_thread(rows, stage.config.folder, "SELECT request FROM runs ORDER BY id")
+    return [request for (request,) in found]
 
 
 async def test_an_effect_planned_after_reading_a_forwarded_file_names_that_origin(stage: Stage):
