@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,17 @@ from agent.store import schema
 from agent.store.faults import translate
 from agent.store.sql import SqlStore
 
-
-def journal_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "journal"]
+Threads = Callable[[], list[threading.Thread]]
 
 
-async def test_opening_and_closing_twice_does_no_harm(tmp_path: Path):
+@pytest.fixture
+def journal_threads() -> Threads:
+    """The threads of journals that a test has begun."""
+    others = set(threading.enumerate())
+    return lambda: [thread for thread in threading.enumerate() if thread.name == "journal" and thread not in others]
+
+
+async def test_opening_and_closing_twice_does_no_harm(tmp_path: Path, journal_threads: Threads):
     store = SqlStore(tmp_path / "journal.db")
     await store.close()
     await store.open()
@@ -36,7 +42,7 @@ async def test_a_journal_that_is_not_open_says_so(tmp_path: Path):
         await store.get_value("x")
 
 
-async def test_no_thread_is_left_behind_when_opening_fails(tmp_path: Path):
+async def test_no_thread_is_left_behind_when_opening_fails(tmp_path: Path, journal_threads: Threads):
     file = tmp_path / "journal.db"
     file.write_bytes(b"rubbish" * 1000)
     store = SqlStore(file)
@@ -50,7 +56,9 @@ async def test_no_thread_is_left_behind_when_opening_fails(tmp_path: Path):
     await store.close()
 
 
-async def test_no_thread_is_left_behind_when_opening_is_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_no_thread_is_left_behind_when_opening_is_cancelled(
+    tmp_path: Path, journal_threads: Threads, monkeypatch: pytest.MonkeyPatch
+):
     held = threading.Event()
     really_open = schema.open_journal
     monkeypatch.setattr(schema, "open_journal", lambda url: (held.wait(30), really_open(url))[1])
