@@ -61,7 +61,7 @@ async def test_no_thread_is_left_behind_when_opening_is_cancelled(
 ):
     held = threading.Event()
     really_open = schema.open_journal
-    monkeypatch.setattr(schema, "open_journal", lambda url: (held.wait(30), really_open(url))[1])
+    monkeypatch.setattr(schema, "open_journal", lambda *args, **more: (held.wait(30), really_open(*args, **more))[1])
     store = SqlStore(tmp_path / "journal.db")
     opening = asyncio.create_task(store.open())
     await asyncio.sleep(0)
