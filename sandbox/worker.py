@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 WATCH_EVERY_S = 0.05
 DRAIN_S = 0.15
+SPARE_S = 10.0  # who rests for longer does not need one, and it takes memory
 
 
 class _Running:
@@ -70,7 +71,11 @@ class Init:
         )
         open_for_work = True
         while open_for_work:
-            for descriptor, _ in poll.poll(self._patience()):
+            ready = poll.poll(self._patience())
+            if not ready and self._spare is not None:
+                self._worked = False
+                self._give_up_spare()
+            for descriptor, _ in ready:
                 if descriptor == self._wake_read:
                     os.read(self._wake_read, 4096)
                 else:
@@ -82,7 +87,9 @@ class Init:
 
     def _patience(self) -> float | None:
         watched = any(job.memory or job.processes for job in self._jobs.values())
-        return WATCH_EVERY_S * 1000 if watched else None
+        if watched:
+            return WATCH_EVERY_S * 1000
+        return SPARE_S * 1000 if self._spare is not None else None
 
     def _receive(self) -> bool:
         try:

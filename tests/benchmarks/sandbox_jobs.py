@@ -23,6 +23,7 @@ from sandbox.api import Job, Policy, Rung, ToolCall
 from sandbox.boxes import Box
 from sandbox.canaries import probe
 from sandbox.held import descendants
+from sandbox.worker import SPARE_S
 
 PLUGIN = """
 import random
@@ -91,6 +92,7 @@ async def idle_memory(rung: Rung) -> list[tuple[str, float, float]]:
             code = "import pandas" if data else "pass"
             for box in boxes:
                 await box.run(Job("python", code, data=data))
+            await asyncio.sleep(SPARE_S + 2)
             rows.append((title, sum(map(resident, boxes)) / len(boxes), target))
             for box in boxes:
                 await box.close()

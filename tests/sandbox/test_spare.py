@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import select
 import signal
+import time
 from collections.abc import Awaitable, Callable
 
 from sandbox.api import Job, JobStatus, Limits
 from sandbox.box import Box
 from sandbox.held import descendants
+from sandbox.worker import SPARE_S
 
 Waiting = Callable[[Box], Awaitable[int]]
 
@@ -74,6 +77,20 @@ async def test_what_is_loaded_for_the_next_job_is_there_at_once(any_box: Box, wa
     await cell.preload(("colorsys",))
     result = await any_box.run(Job("python", "import sys; print('colorsys' in sys.modules)"))
     assert result.stdout.text == "True\n"
+
+
+async def test_it_ends_when_the_box_rests_and_comes_with_the_next_job(any_box: Box, waiting: Waiting):
+    for _ in range(2):  # after the first there are libraries to be loaded, and a new one
+        await any_box.run(Job("shell", "true"))
+    began = time.monotonic()
+    with contextlib.closing(Handle(await waiting(any_box))) as handle:
+        await asyncio.to_thread(handle.wait)
+    assert time.monotonic() - began > SPARE_S / 2
+    async with asyncio.timeout(60):
+        while below(any_box):  # its end is still to be noticed by the init
+            await asyncio.sleep(0.01)
+    assert (await any_box.run(Job("shell", "echo fine"))).stdout.text == "fine\n"
+    assert await waiting(any_box)
 
 
 async def test_it_ends_with_the_box(any_box: Box, waiting: Waiting):
