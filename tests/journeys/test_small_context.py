@@ -15,6 +15,7 @@ from agent.config import Model
 from agent.domain.messages import MessageKind
 from agent.domain.states import Status
 from agent.llm.openai_client import OpenAIModel
+from agent.parts import make_engine
 from agent.planning.notation import render
 from agent.testing import Bot, step
 from agent.testing.bot import PlainBoxes
@@ -67,7 +68,8 @@ class Chat(Bot):
         model = OpenAIModel("fake-model", self.server.base_url, "key", Model(tries=1), window=self.window)
         catalogue = Catalogue([from_functions("test", [read_page])])
         boxes: Any = PlainBoxes([read_page])
-        self.app = build_app(self.config, llm=model, catalogue=catalogue, boxes=boxes)
+        engine = make_engine(self.config, works=True)
+        self.app = build_app(self.config, llm=model, catalogue=catalogue, boxes=boxes, engine=engine)
         return await super().__aenter__()
 
 
