@@ -6,10 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import aiofiles
-
 from agent.memory.entries import TAGS, Entry, clean, parse, ranked
-from agent.memory.replace import update_file
+from agent.memory.replace import read_file, update_file
 
 FILE_NAME = "MEMORY.md"
 HEADING = "# Memory: one fact a line; edit freely. (…, untrusted) marks what somebody else said.\n\n"
@@ -44,10 +42,7 @@ class SessionMemory:
         """Return the file's text, "" when there is none."""
         if self._fetch is not None:
             await self._fetch()
-        if not self.path.exists():
-            return ""
-        async with aiofiles.open(self.path, encoding="utf-8", errors="replace") as file:
-            return await file.read()
+        return await read_file(self.path)
 
     async def entries(self) -> list[Entry]:
         """Return all entries in the order of the file."""

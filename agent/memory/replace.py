@@ -1,4 +1,4 @@
-"""Replacing a file whole or not at all, whoever else replaces it at the same time."""
+"""Reading a file, and replacing it whole or not at all, whoever else replaces it at the same time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from aiofiles.os import wrap
+
+
+async def read_file(path: Path) -> str:
+    """Return the text of a file, "" where there is none.
+
+    One call in a thread, as all here are: a cancelled caller leaves no open file behind.
+    """
+    return await wrap(_text_of)(path)
+
 
 async def replace_file(path: Path, text: str) -> None:
-    """Write a text file so that a crash leaves the old or the new one, never half of it.
-
-    One call in a thread: a cancelled caller leaves no open file behind.
-    """
+    """Write a text file so that a crash leaves the old or the new one, never half of it."""
     await asyncio.to_thread(_replace, path, text)
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import aiofiles
+from aiofiles.os import wrap
 from loguru import logger
 from pydantic import ValidationError
 
@@ -280,21 +280,8 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-async def load(folder: Path) -> dict[str, Any]:
-    """Return the contents of `folder/SESSION.json`, or of a fresh one. Raises ConfigError naming the fault."""
-    path = folder / FILE_NAME
-    if not path.exists():
-        return SessionFile(id=folder.name).model_dump(mode="json")
-    try:
-        async with aiofiles.open(path, encoding="utf-8") as file:
-            text = await file.read()
-    except (OSError, UnicodeError) as error:
-        raise _unreadable(path, error) from error
-    return checked(text, path).model_dump(mode="json")
-
-
 def load_now(folder: Path) -> dict[str, Any]:
-    """Do what `load` does without an event loop."""
+    """Return the contents of `folder/SESSION.json`, or of a fresh one. Raises ConfigError naming the fault."""
     path = folder / FILE_NAME
     if not path.exists():
         return SessionFile(id=folder.name).model_dump(mode="json")
@@ -303,6 +290,11 @@ def load_now(folder: Path) -> dict[str, Any]:
     except (OSError, UnicodeError) as error:
         raise _unreadable(path, error) from error
     return checked(text, path).model_dump(mode="json")
+
+
+async def load(folder: Path) -> dict[str, Any]:
+    """Do what `load_now` does, in one call in a thread: a cancelled caller leaves no open file behind."""
+    return await wrap(load_now)(folder)
 
 
 def _unreadable(path: Path, error: OSError | UnicodeError) -> ConfigError:
