@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.domain.messages import is_stop
 from agent.texts import mark, say
 
-STOP_WORDS = frozenset({"stop", "/stop", "/cancel", "stopp", "halt", "стоп", "停", "停止", "arrête"})
-MARKS = " .!。！"
 HELP = {
     "/new": mark("start afresh: forget the conversation so far (files and memory stay)"),
     "/stop": mark("stop what is running"),
@@ -37,11 +36,6 @@ class Command:
 
     name: str
     rest: str = ""
-
-
-def is_stop(text: str) -> bool:
-    """Tell whether the person wants the work to stop: `/stop` or the bare word, in whatever language we know it."""
-    return text.strip().strip(MARKS).casefold() in STOP_WORDS
 
 
 def parse(text: str) -> Command | None:

@@ -1,7 +1,9 @@
 """Which process hears a message, where several share a journal.
 
-Whoever stores a message has it, and says so again while it waits in a lane or is heard. Of a process that says nothing
-any more the others take up what it has left. One that can't say it stops hearing: somebody else may have the message.
+Whoever stores a message has it, and says so again while it waits in a lane or is heard. A message that comes while
+another process has an earlier one of its session is nobody's until that was heard: what is said in a session is heard
+in order. Of a process that says nothing any more, or was of this host and is dead, the others take up what it has left.
+One that can't say that it has a message stops hearing it: somebody else may.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from agent.domain.messages import Claim
-from agent.engine.owner import own_name
+from agent.engine.owner import is_gone, own_name
 from agent.errors import DirigentError
 
 if TYPE_CHECKING:
@@ -38,23 +40,28 @@ class Claims:
         self._ends: dict[int, float] = {}  # on the loop's clock, which nobody sets
         self._heard: dict[int, asyncio.Timeout] = {}
 
-    async def receive(self, messages: Sequence[InboundMessage], key: str, value: str) -> list[InboundMessage]:
-        """Store messages and a value in one transaction; return those that were new, which are ours."""
+    async def receive(
+        self, messages: Sequence[InboundMessage], key: str, value: str
+    ) -> tuple[list[InboundMessage], list[InboundMessage]]:
+        """Store messages and a value in one transaction; return those that were new, and those that are ours now."""
         asked = _now()
-        fresh = await self._store.receive_and_set(messages, key, value, self._claim)
-        return self._noted(fresh, asked)
+        fresh, taken = await self._store.receive_and_claim(messages, key, value, self._claim)
+        self._note(taken, asked)
+        return fresh, taken
 
     async def take(self) -> list[InboundMessage]:
-        """Return what nobody has (any more), oldest first; it is ours from now on."""
-        waiting = await self._store.unheard(self._channel)
-        if all(message.id in self._ends for message in waiting):  # nothing has to be written to know that
-            return []
+        """Return what nobody has (any more) and whose turn it is, oldest first; it is ours from now on."""
+        others = await self._store.claimants(self._channel)
+        gone = {owner for owner in set(others.values()) if owner and is_gone(owner)}
+        if all(owner and owner not in gone for number, owner in others.items() if number not in self._ends):
+            return []  # nothing has to be written to know that
         asked = _now()
-        return self._noted(await self._store.take_unheard(self._channel, self._claim), asked)
+        taken = await self._store.take_unheard(self._channel, self._claim, gone)
+        self._note(taken, asked)
+        return taken
 
-    def _noted(self, messages: list[InboundMessage], asked: float) -> list[InboundMessage]:
+    def _note(self, messages: list[InboundMessage], asked: float) -> None:
         self._ends |= dict.fromkeys((message.id for message in messages), asked + self._claim.seconds)
-        return messages
 
     async def renew(self) -> None:
         """Say once more that what we have is ours; what is not any more is forgotten, and its hearing ends."""

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from loguru import logger
 
 from agent.channels.claims import LOOK_SECONDS
-from agent.commands import is_stop
 from agent.domain.messages import InboundMessage, MessageKind, OutboundMessage
 from agent.errors import ChannelError, DirigentError, ModelError, may_pass
 from agent.logs import correlated
@@ -61,10 +60,12 @@ class Lanes:
         self._claims = claims
         self._lanes: dict[str, deque[InboundMessage]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._emptied = asyncio.Event()  # a lane: what has come to it at another process may have its turn now
 
     async def __aenter__(self) -> Self:
         if self._claims is not None:
             self._own(self._keep(self._claims))
+            self._own(self._look(self._claims))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -82,41 +83,44 @@ class Lanes:
         return len(waiting)
 
     async def receive(self, messages: Sequence[InboundMessage], key: str, value: str) -> list[InboundMessage]:
-        """Store messages and a value in one transaction, then queue those that were new, and return them."""
-        fresh = await (
-            self._store.receive_and_set(messages, key, value)
-            if self._claims is None
-            else self._claims.receive(messages, key, value)
-        )
-        self.take(fresh)
+        """Store messages and a value in one transaction, then queue what is ours; return the messages that were new."""
+        if self._claims is None:
+            ours = fresh = await self._store.receive_and_set(messages, key, value)
+        else:
+            fresh, ours = await self._claims.receive(messages, key, value)
+        self.take(ours)
         return fresh
 
     async def _keep(self, claims: Claims) -> None:
-        """Keep what is ours, and take up what others have left, until cancelled."""
+        """Say again and again that what is ours is ours, until cancelled."""
         while True:
             try:
                 await claims.renew()
+            except Exception as error:
+                logger.warning("That messages are ours can't be said: {!r}", error)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look(self, claims: Claims) -> None:
+        """Take up what others have left, and what has its turn now that a lane here is empty, until cancelled."""
+        while True:
+            self._emptied.clear()
+            try:
                 self.take(await claims.take())
             except Exception as error:
                 logger.warning("Which messages are whose can't be asked: {!r}", error)
-            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._emptied.wait()
 
     def take(self, messages: Iterable[InboundMessage]) -> None:
         """Queue stored messages, oldest first; returns at once."""
         for message in messages:
             if message.action:
                 self._own(self._hear_press(message))
-            elif is_stop(message.text):
-                self._own(self._hear(message))
-            else:
+            elif message.waits_its_turn:
                 self._queue(message)
-
-    def correct(self, inbox_id: int, text: str) -> None:
-        """Give a message that still waits in its lane the text that it was edited to."""
-        for lane in self._lanes.values():
-            for at, message in enumerate(lane):
-                if message.id == inbox_id:
-                    lane[at] = replace(message, text=text)
+            else:
+                self._own(self._hear(message))
 
     def waiting(self) -> int:
         """Return how many messages wait for their turn."""
@@ -139,6 +143,7 @@ class Lanes:
                 await self._hear(lane.popleft())
         finally:
             del self._lanes[key]
+            self._emptied.set()
 
     def _own(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -157,12 +162,18 @@ class Lanes:
 
     async def _heard(self, message: InboundMessage) -> None:
         try:
+            received = message
             if self._prepare is not None and message.attachments:
                 message = await self._prepare(message)
-            await _patiently(lambda: self._hearer.hear(message))
+            await _patiently(lambda: self._hear_as_edited(message, received.text))
         except Exception as problem:
             await self._report(message, problem)
         await self._put_away(message)
+
+    async def _hear_as_edited(self, message: InboundMessage, received: str) -> None:
+        """Hear a message with the words that it has by now: another process may have seen that it was edited."""
+        text = await self._store.text_of(message.id)
+        await self._hearer.hear(message if text == received else replace(message, text=text))
 
     async def _hear_press(self, message: InboundMessage) -> None:
         with correlated(message.corr_id):

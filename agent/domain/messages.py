@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 from agent.errors import correlation_id
 
+STOP_WORDS = frozenset({"stop", "/stop", "/cancel", "stopp", "halt", "стоп", "停", "停止", "arrête"})
+MARKS = " .!。！"
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -117,6 +120,16 @@ class InboundMessage:
     def corr_id(self) -> str:
         """The id that all log lines about this message carry, and the run that it opens; it is always the same."""
         return correlation_id(self.channel, self.dest.session_id, self.update_id)
+
+    @property
+    def waits_its_turn(self) -> bool:
+        """Whether it is heard after what was said before it; presses and "stop" don't wait behind what they stop."""
+        return not self.action and not is_stop(self.text)
+
+
+def is_stop(text: str) -> bool:
+    """Tell whether the person wants the work to stop: `/stop` or the bare word, in whatever language we know it."""
+    return text.strip().strip(MARKS).casefold() in STOP_WORDS
 
 
 class MessageKind(StrEnum):

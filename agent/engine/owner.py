@@ -8,15 +8,29 @@ from pathlib import Path
 
 
 def own_name() -> str:
-    """Return this process's name, `host/pid/start`; the start time tells a reused process id apart."""
-    return f"{platform.node()}/{os.getpid()}/{_started(os.getpid())}"
+    """Return this process's name, `host/pid/start/numbers`; the start time tells a reused process id apart.
+
+    `numbers` is the namespace that process ids belong to: containers may share a host's name, not its processes.
+    """
+    return f"{platform.node()}/{os.getpid()}/{_started(os.getpid())}/{_namespace()}"
 
 
 def is_gone(owner: str) -> bool:
-    """True when the owner was a process of this host that does not live any more; False when that can't be known."""
-    host, _, process = owner.partition("/")
-    pid, _, started = process.partition("/")
-    return host == platform.node() and pid.isdigit() and _started(int(pid)) != started
+    """True when the owner was a process of this host that does not live any more; False when that can't be known.
+
+    What stands behind the name, after another stroke, is left out.
+    """
+    host, pid, started, numbers = [*owner.split("/"), "", "", "", ""][:4]
+    near = (host, numbers or _namespace()) == (platform.node(), _namespace())  # older names say no namespace
+    return near and pid.isdigit() and _started(int(pid)) != started
+
+
+def _namespace() -> str:
+    """Return the number of the namespace that our process id belongs to, "" where there are none."""
+    try:
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
+    except OSError:
+        return ""
 
 
 def _started(pid: int) -> str:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, not_, select, update
 
 from agent.errors import NotFound
-from agent.store import audit
+from agent.store import audit, records
 from agent.store.dialect import insert
 from agent.store.rows import inbound, inbound_body, plain
 from agent.store.tables import inbox
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection, Row
 
     from agent.domain.messages import Claim, InboundMessage
 
@@ -23,10 +23,9 @@ FIND_AMONG = 300
 NewMessage = dict[str, str | float]
 
 
-def new_message(message: InboundMessage, now: float, claim: Claim | None = None) -> NewMessage:
+def new_message(message: InboundMessage, now: float) -> NewMessage:
     """Return the message as a row."""
     return {
-        **(_claimed(claim, now) if claim is not None else {}),
         "channel": message.channel,
         "update_id": message.update_id,
         "session_id": message.dest.session_id,
@@ -52,6 +51,24 @@ def receive(connection: Connection, messages: Sequence[NewMessage]) -> list[Inbo
     return fresh
 
 
+def receive_and_set(
+    connection: Connection, messages: Sequence[NewMessage], key: str, value: str
+) -> list[InboundMessage]:
+    """Insert the messages and set a value; return those that were new."""
+    records.set_value(connection, key, value)
+    return receive(connection, messages)
+
+
+def receive_and_claim(
+    connection: Connection, messages: Sequence[NewMessage], setting: tuple[str, str], claim: Claim, now: float
+) -> tuple[list[InboundMessage], list[InboundMessage]]:
+    """Insert the messages, set a value, and claim what may be heard; return what was new, and what is claimed."""
+    fresh = receive_and_set(connection, messages, *setting)
+    channels = inbox.c.channel.in_({message.channel for message in fresh})
+    sessions = inbox.c.session_id.in_({message.dest.session_id for message in fresh})
+    return fresh, _take(connection, (channels, sessions), claim, now) if fresh else []
+
+
 def _note(connection: Connection, message: InboundMessage, now: float) -> None:
     """Note who has said something; of words only their digest, since the log is kept for good."""
     detail = {"id": message.id, "user": message.user_id, "trusted": message.trusted}
@@ -66,12 +83,49 @@ def unheard(connection: Connection, channel: str) -> list[InboundMessage]:
     return [inbound(row) for row in connection.execute(select(inbox).where(*waiting).order_by(inbox.c.id))]
 
 
-def take_unheard(connection: Connection, channel: str, claim: Claim, now: float) -> list[InboundMessage]:
-    """Claim what is unheard and has no good claim; return it, oldest first."""
-    free = or_(inbox.c.claimed_by == "", inbox.c.claimed_until <= now)
-    waiting = (inbox.c.channel == channel, inbox.c.heard_at.is_(None), free)
-    taken = update(inbox).where(*waiting).values(**_claimed(claim, now)).returning(*inbox.c)
-    return [inbound(row) for row in sorted(connection.execute(taken), key=lambda row: row.id)]
+def claimants(connection: Connection, channel: str, now: float) -> dict[int, str]:
+    """Return who has each unheard message, "" where nobody has a good claim on it."""
+    asked = select(inbox.c.id, inbox.c.claimed_by, inbox.c.claimed_until)
+    rows = connection.execute(asked.where(inbox.c.channel == channel, inbox.c.heard_at.is_(None)))
+    return {row.id: row.claimed_by if row.claimed_until > now else "" for row in rows}
+
+
+def take_unheard(
+    connection: Connection, channel: str, claim: Claim, now: float, gone: Collection[str] = ()
+) -> list[InboundMessage]:
+    """Claim what is unheard, has no good claim and whose turn it is; return it, oldest first.
+
+    `gone` are claimants that will hear nothing any more.
+    """
+    return _take(connection, (inbox.c.channel == channel,), claim, now, gone)
+
+
+def _take(
+    connection: Connection,
+    among: tuple[ColumnElement[bool], ...],
+    claim: Claim,
+    now: float,
+    gone: Collection[str] = (),
+) -> list[InboundMessage]:
+    ours = and_(inbox.c.claimed_by == claim.owner, inbox.c.claimed_until > now)
+    rows = connection.execute(select(inbox).where(*among, inbox.c.heard_at.is_(None), not_(ours)).order_by(inbox.c.id))
+    taken = list(_takeable(rows, {"", *gone}, now))
+    for at in range(0, len(taken), FIND_AMONG):
+        some = inbox.c.id.in_([message.id for message in taken[at : at + FIND_AMONG]])
+        connection.execute(update(inbox).where(some).values(**_claimed(claim, now)))
+    return taken
+
+
+def _takeable(rows: Iterable[Row[Any]], nobody: Collection[str], now: float) -> Iterator[InboundMessage]:
+    """Yield the messages that are nobody's and follow none of the same session that somebody has."""
+    at_work: set[str] = set()
+    for row in rows:
+        message = inbound(row)
+        if row.claimed_by not in nobody and row.claimed_until > now:
+            if message.waits_its_turn:
+                at_work.add(row.session_id)
+        elif row.session_id not in at_work or not message.waits_its_turn:
+            yield message
 
 
 def renew_claims(connection: Connection, inbox_ids: Sequence[int], claim: Claim, now: float) -> set[int]:
@@ -112,6 +166,14 @@ def edit(connection: Connection, inbox_id: int, words: str) -> bool:
     """Replace the text of a message that is still unheard; False when it is too late."""
     waiting = (inbox.c.id == inbox_id, inbox.c.heard_at.is_(None))
     return connection.execute(update(inbox).where(*waiting).values(text=words)).rowcount == 1
+
+
+def text_of(connection: Connection, inbox_id: int) -> str:
+    """Return a message's text. Raises NotFound."""
+    text: str | None = connection.execute(select(inbox.c.text).where(inbox.c.id == inbox_id)).scalar()
+    if text is None:
+        raise NotFound(f"There is no message {inbox_id} in the inbox.")
+    return text
 
 
 def find(connection: Connection, channel: str, session_id: str, message_id: str) -> InboundMessage | None:

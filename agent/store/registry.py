@@ -8,7 +8,7 @@ from agent.store import backlog, daily, inbox, outbox, people
 from agent.store.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from agent.domain.backlog import Backlog
     from agent.domain.days import Day
@@ -43,8 +43,11 @@ class Registry(Journal):
     async def find_message(self, channel: str, session_id: str, message_id: str) -> InboundMessage | None:
         return await self._read(inbox.find, channel, session_id, message_id)
 
-    async def take_unheard(self, channel: str, claim: Claim) -> list[InboundMessage]:
-        return await self._do(inbox.take_unheard, channel, claim, self._clock())
+    async def claimants(self, channel: str) -> dict[int, str]:
+        return await self._read(inbox.claimants, channel, self._clock())
+
+    async def take_unheard(self, channel: str, claim: Claim, gone: Collection[str] = ()) -> list[InboundMessage]:
+        return await self._do(inbox.take_unheard, channel, claim, self._clock(), tuple(gone))
 
     async def renew_claims(self, inbox_ids: Sequence[int], claim: Claim) -> set[int]:
         return await self._do(inbox.renew_claims, tuple(inbox_ids), claim, self._clock())

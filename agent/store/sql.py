@@ -54,18 +54,18 @@ class SqlStore(Automation, Registry, VersionRecords):
     async def receive(self, messages: Sequence[InboundMessage]) -> list[InboundMessage]:
         return await self._do(inbox.receive, self._new(messages))
 
-    def _new(self, messages: Sequence[InboundMessage], claim: Claim | None = None) -> list[inbox.NewMessage]:
+    def _new(self, messages: Sequence[InboundMessage]) -> list[inbox.NewMessage]:
         now = self._clock()
-        return [inbox.new_message(message, now, claim) for message in messages]
+        return [inbox.new_message(message, now) for message in messages]
 
-    async def receive_and_set(
-        self, messages: Sequence[InboundMessage], key: str, value: str, claim: Claim | None = None
-    ) -> list[InboundMessage]:
-        def both(connection: Connection, rows: list[inbox.NewMessage]) -> list[InboundMessage]:
-            records.set_value(connection, key, plain(value))
-            return inbox.receive(connection, rows)
+    async def receive_and_set(self, messages: Sequence[InboundMessage], key: str, value: str) -> list[InboundMessage]:
+        return await self._do(inbox.receive_and_set, self._new(messages), key, plain(value))
 
-        return await self._do(both, self._new(messages, claim))
+    async def receive_and_claim(
+        self, messages: Sequence[InboundMessage], key: str, value: str, claim: Claim
+    ) -> tuple[list[InboundMessage], list[InboundMessage]]:
+        setting = (key, plain(value))
+        return await self._do(inbox.receive_and_claim, self._new(messages), setting, claim, self._clock())
 
     async def unheard(self, channel: str) -> list[InboundMessage]:
         return await self._read(inbox.unheard, channel)
@@ -75,6 +75,9 @@ class SqlStore(Automation, Registry, VersionRecords):
 
     async def edit_message(self, inbox_id: int, text: str) -> bool:
         return await self._do(inbox.edit, inbox_id, plain(text))
+
+    async def text_of(self, inbox_id: int) -> str:
+        return await self._read(inbox.text_of, inbox_id)
 
     # --- runs ---------------------------------------------------------------------------------------------------
     async def open_run(self, run: Run) -> Run:

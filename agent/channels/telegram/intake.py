@@ -114,9 +114,7 @@ class Intake:
         message = await self._store.find_message(CHANNEL, edit.dest.session_id, edit.message_id)
         if message is None or message.text == edit.text or message.user_id != edit.user_id:
             return
-        if await self._store.edit_message(message.id, edit.text):
-            self._lanes.correct(message.id, edit.text)
-        elif edit.text and not edit.text.startswith("/"):
+        if not await self._store.edit_message(message.id, edit.text) and edit.text and edit.text[0] != "/":
             await self._too_late(edit, message)
 
     async def _too_late(self, edit: Edit, message: InboundMessage) -> None:

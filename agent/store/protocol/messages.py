@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -36,18 +36,28 @@ class Inbox(Protocol):
     async def edit_message(self, inbox_id: int, text: str) -> bool:
         """Replace the text of a message that is still unheard (it was edited); False when it is too late."""
 
-    async def receive_and_set(
-        self, messages: Sequence[InboundMessage], key: str, value: str, claim: Claim | None = None
-    ) -> list[InboundMessage]:
-        """`receive` and `set_value` in one transaction: the offset moves only with the messages.
+    async def text_of(self, inbox_id: int) -> str:
+        """Return a message's text as it is by now, after edits. Raises NotFound."""
 
-        With a claim the messages are the claimant's to hear from the first moment.
+    async def receive_and_set(self, messages: Sequence[InboundMessage], key: str, value: str) -> list[InboundMessage]:
+        """`receive` and `set_value` in one transaction: the offset moves only with the messages."""
+
+    async def receive_and_claim(
+        self, messages: Sequence[InboundMessage], key: str, value: str, claim: Claim
+    ) -> tuple[list[InboundMessage], list[InboundMessage]]:
+        """Do `receive_and_set` and, in the same transaction, `take_unheard` in these messages' sessions.
+
+        Returns the messages that were new, and those that the claimant now has.
         """
 
-    async def take_unheard(self, channel: str, claim: Claim) -> list[InboundMessage]:
-        """Claim what is unheard and nobody's, or whose claim has run out; return it, oldest first.
+    async def claimants(self, channel: str) -> dict[int, str]:
+        """Return who has each message that is unheard, "" where nobody does (any more), by the messages' ids."""
 
-        What the claimant itself has already is left out.
+    async def take_unheard(self, channel: str, claim: Claim, gone: Collection[str] = ()) -> list[InboundMessage]:
+        """Claim what is unheard and nobody's, or whose claim has run out or is of one that is gone; oldest first.
+
+        A message whose turn has not come, as another claimant has an earlier one of its session, stays nobody's. What
+        the claimant itself has already is left out.
         """
 
     async def renew_claims(self, inbox_ids: Sequence[int], claim: Claim) -> set[int]:

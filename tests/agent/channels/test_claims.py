@@ -12,7 +12,7 @@ import pytest
 from agent.channels import claims as claims_module
 from agent.channels.claims import Claims
 from agent.channels.inbox import Lanes
-from agent.domain.messages import Destination, InboundMessage
+from agent.domain.messages import Claim, Destination, InboundMessage
 from agent.store.sql import SqlStore
 from agent.testing.postgres import PostgresServer, binaries
 
@@ -21,8 +21,8 @@ from .conftest import Recorder
 SECONDS = 60.0
 
 
-def said(text: str, number: int) -> InboundMessage:
-    return InboundMessage("telegram", str(number), Destination("telegram", "1"), "11", text=text)
+def said(text: str, number: int, chat: str = "1", **fields: str) -> InboundMessage:
+    return InboundMessage("telegram", str(number), Destination("telegram", chat), "11", text=text, **fields)
 
 
 class Clock:
@@ -54,18 +54,93 @@ async def test_who_leaves_gives_the_others_what_was_not_heard(store, monkeypatch
         async with Lanes(store, first, claims=Claims(store, "telegram")) as lanes:
             await lanes.receive([said("one", 1), said("two", 2)], "offset", "3")
             assert await others.replay("telegram") == 0
-            await others.receive([said("three", 3)], "offset", "4")
-            await second.until(lambda: second.texts == ["three"])
-        await second.until(lambda: len(second.heard) == 3)
+            await others.receive([said("three", 3), said("elsewhere", 4, "2")], "offset", "5")
+            await second.until(lambda: second.texts == ["elsewhere"])
+        await second.until(lambda: len(second.heard) == 4)
     assert not gate.is_set()
-    assert (first.texts, second.texts) == ([], ["three", "one", "two"])
+    assert (first.texts, second.texts) == ([], ["elsewhere", "one", "two", "three"])
     assert await store.unheard("telegram") == []
+
+
+async def test_what_is_said_in_a_session_is_heard_in_order_whichever_process_receives_it(store, monkeypatch):
+    monkeypatch.setattr("agent.channels.inbox.LOOK_SECONDS", 0.02)
+    hearers = [Recorder(), Recorder()]
+    order: list[str] = []
+    for hearer in hearers:
+        monkeypatch.setattr(hearer, "heard", Both(order))
+        hearer.gates["0"] = asyncio.Event()
+    async with (
+        Lanes(store, hearers[0], claims=Claims(store, "telegram")) as one,
+        Lanes(store, hearers[1], claims=Claims(store, "telegram")) as other,
+    ):
+        for number in range(20):
+            lanes = other if number % 3 else one
+            await lanes.receive([said(str(number), number)], "offset", str(number))
+        await other.receive([said("stop", 20), said("", 21, action="a/1/allow")], "offset", "22")
+        await hearers[1].until(lambda: order == ["stop"] and hearers[1].presses)
+        hearers[0].gates["0"].set()
+        async with asyncio.timeout(SECONDS):
+            while len(order) < 21:
+                await asyncio.sleep(0.01)
+    assert order == ["stop", *map(str, range(20))]
+
+
+class Both(list):
+    """What one hearer heard, noted in common with another."""
+
+    def __init__(self, order: list[str]) -> None:
+        self.order = order
+
+    def append(self, message: InboundMessage) -> None:
+        self.order.append(message.text)
+        super().append(message)
+
+
+async def test_what_waits_for_another_process_is_heard_as_soon_as_that_has_heard_what_comes_before(store, monkeypatch):
+    first, second = Recorder(), Recorder()
+    gate = first.gates["one"] = asyncio.Event()
+    monkeypatch.setattr("agent.channels.inbox.LOOK_SECONDS", 1e6)  # nobody looks round by the clock
+    async with (
+        Lanes(store, first, claims=Claims(store, "telegram", 1e6)) as lanes,
+        Lanes(store, second, claims=Claims(store, "telegram", 1e6)) as others,
+    ):
+        await lanes.receive([said("one", 1)], "offset", "2")
+        await others.receive([said("two", 2)], "offset", "3")
+        gate.set()
+        await first.until(lambda: first.texts == ["one", "two"])
+    assert second.texts == []
+
+
+async def test_an_edit_that_another_process_saw_counts(store):
+    first = Recorder()
+    gate = first.gates["one"] = asyncio.Event()
+    async with Lanes(store, first, claims=Claims(store, "telegram")) as lanes:
+        _, two = await lanes.receive([said("one", 1), said("twwo", 2)], "offset", "3")
+        assert await store.edit_message(two.id, "two")
+        gate.set()
+        await first.until(lambda: first.texts == ["one", "two"])
+
+
+async def test_of_a_process_of_this_host_that_is_dead_everything_is_taken_up_at_once(store):
+    dead = await asyncio.create_subprocess_exec(sys.executable, "-c", PRINTS_ITS_NAME, stdout=asyncio.subprocess.PIPE)
+    name = (await dead.communicate())[0].decode().strip()
+    stored, _ = await store.receive_and_claim([said("one", 1)], "offset", "2", Claim(f"{name}/abc", 1e6))
+    elsewhere, _ = await store.receive_and_claim(
+        [said("two", 2, "2")], "offset", "3", Claim(f"another-{name}/abc", 1e6)
+    )
+    mine = Claims(store, "telegram")
+    assert await mine.take() == stored
+    assert await mine.take() == []
+    assert await store.unheard("telegram") == [*stored, *elsewhere]
+
+
+PRINTS_ITS_NAME = "from agent.engine.owner import own_name; print(own_name())"
 
 
 async def test_hearing_ends_when_another_has_taken_the_message_over(shared, clock):
     """As after a long freeze: the process did not say that it has the message, and now wakes up in the middle of it."""
     frozen, awake = Claims(shared, "telegram"), Claims(shared, "telegram")
-    [message] = await frozen.receive([said("one", 1)], "offset", "2")
+    _, [message] = await frozen.receive([said("one", 1)], "offset", "2")
     clock.now += claims_module.CLAIM_SECONDS
     went_on = False
     async with asyncio.timeout(SECONDS), frozen.hearing(message) as ours:
@@ -83,7 +158,7 @@ async def test_hearing_ends_when_another_has_taken_the_message_over(shared, cloc
 
 async def test_what_is_renewed_while_it_is_heard_stays(shared, clock):
     one, other = Claims(shared, "telegram"), Claims(shared, "telegram")
-    [message] = await one.receive([said("one", 1)], "offset", "2")
+    _, [message] = await one.receive([said("one", 1)], "offset", "2")
     async with one.hearing(message) as ours:
         for _ in range(3):
             clock.now += claims_module.CLAIM_SECONDS - 1
@@ -97,7 +172,7 @@ async def test_what_is_renewed_while_it_is_heard_stays(shared, clock):
 
 async def test_who_cannot_say_that_it_has_a_message_stops_by_itself(shared):
     one = Claims(shared, "telegram", seconds=0.2)
-    [message] = await one.receive([said("one", 1)], "offset", "2")
+    _, [message] = await one.receive([said("one", 1)], "offset", "2")
     async with asyncio.timeout(SECONDS), one.hearing(message) as ours:
         assert ours
         await asyncio.Event().wait()

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from agent.channels.inbox import Lanes
-from agent.commands import is_stop
-from agent.domain.messages import Destination, InboundMessage
+from agent.domain.messages import Attachment, Destination, InboundMessage, is_stop
 from agent.errors import JournalFailed, ToolError
 
 from .conftest import Recorder
 
 
-def said(text, number, chat="1", thread="", action=""):
-    dest = Destination("telegram", chat, thread)
-    return InboundMessage("telegram", str(number), dest, "11", text=text, action=action)
+def said(text, number, chat="1", thread="", **fields):
+    return InboundMessage("telegram", str(number), Destination("telegram", chat, thread), "11", text=text, **fields)
 
 
 @pytest.fixture
@@ -167,7 +166,29 @@ async def test_a_corrected_message_is_heard_as_corrected(store, hearer):
     async with Lanes(store, hearer) as lanes:
         _, second = await received(store, said("slow", 1), said("secnd", 2))
         lanes.take(await store.unheard("telegram"))
-        lanes.correct(second.id, "second")
+        assert await store.edit_message(second.id, "second")
         gate.set()
         await hearer.until(lambda: len(hearer.heard) == 2)
     assert hearer.texts == ["slow", "second"]
+
+
+async def test_a_message_that_is_corrected_while_its_files_are_fetched_is_heard_as_corrected(store, hearer):
+    async def fetch(message):
+        assert await store.edit_message(message.id, "second")
+        return message
+
+    file = Attachment("a.txt", file_id="1")
+    async with Lanes(store, hearer, prepare=fetch) as lanes:
+        lanes.take(await received(store, said("secnd", 1, attachments=(file,))))
+        await hearer.until(lambda: hearer.heard)
+    assert hearer.texts == ["second"]
+
+
+async def test_what_was_understood_of_a_voice_stays_although_no_such_text_came_in(store, hearer):
+    async def understand(message):
+        return replace(message, text="spoken")
+
+    async with Lanes(store, hearer, prepare=understand) as lanes:
+        lanes.take(await received(store, said("", 1, attachments=(Attachment("a.ogg", file_id="1"),))))
+        await hearer.until(lambda: hearer.heard)
+    assert hearer.texts == ["spoken"]
