@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,13 +83,30 @@ async def test_a_plan_without_steps_can_be_stopped(patient: Stage, monkeypatch: 
 
 
 async def test_no_plan_is_shown_beside_an_answer_that_grows(patient: Stage, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(live_plan, "SHOW_AFTER", 1.5)
+    plans: list[LivePlan] = []
+
+    class Watched(LivePlan):
+        def __init__(self, *given: Any, **more: Any) -> None:
+            super().__init__(*given, **more)
+            plans.append(self)
+
+    monkeypatch.setattr("agent.lifecycle.LivePlan", Watched)
     words = "It is a long story. " * 40
     patient.will("plan", Answer(f"answer: {words}The end.", tokens_per_second=60.0))
     async with patient.up():
         patient.says("Tell me a story")
+        await patient.until(lambda: sent(patient, "It is a long story"), LATE)
+        (plan,) = plans
+        assert "The end." not in str(patient.texts())
+        assert plan._soon is not None
+        assert plan._soon.cancelled()  # however long the answer grows from here
         await patient.sees("The end.", seconds=LATE)
-    assert not [text for text in patient.texts() if text.startswith("🗺")]
+    assert not sent(patient, "🗺")
+
+
+def sent(stage: Stage, text: str) -> list[str]:
+    """Return the messages that were sent with these words, whatever has become of them."""
+    return [str(call.params) for call in stage.telegram.called("sendMessage", OWNER) if text in str(call.params)]
 
 
 def test_the_chat_action_is_renewed_before_it_fades():
