@@ -354,7 +354,7 @@ class Reception:
             notice = OutboundMessage(
                 message.dest,
                 MessageKind.NOTICE,
-                f"reply:{message.channel}:{message.update_id}",
+                message.reply_key,
                 {"text": text},
                 session_id=message.dest.session_id,
             )

@@ -288,7 +288,7 @@ class ScheduleDesk:
 
     # --- posting ------------------------------------------------------------------------------------------------
     async def _say(self, message: InboundMessage, text: str) -> None:
-        await self._post(message.dest, f"reply:{message.channel}:{message.update_id}", text, [])
+        await self._post(message.dest, message.reply_key, text, [])
 
     async def _post(self, dest: Destination, key: str, text: str, buttons: list[list[dict[str, str]]]) -> None:
         payload: dict[str, Any] = {"text": text, "buttons": buttons} if buttons else {"text": text}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from agent.automation.agreeing import what_it_says, yet_to_agree
 from agent.automation.chat import OWNERS_ONLY
 from agent.automation.overview import chain_line, event_line, pipeline_lines, pipeline_rows, project_line
-from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.messages import Door, MessageKind, OutboundMessage
 from agent.errors import DirigentError
 from agent.policy.grants import agree, take_back
 
@@ -31,7 +31,7 @@ def tag(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
-class ListDesk(ABC):
+class ListDesk(Door, ABC):
     """A command that lists things with buttons; a press changes one of them and the list is shown anew.
 
     A button's action is `<letter>/<verb>/<name of the thing>`.
@@ -44,14 +44,10 @@ class ListDesk(ABC):
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def wish(self, message: InboundMessage) -> bool:  # noqa: ARG002 - the protocol's
-        """Leave every message to others."""
-        return False
-
     async def obey(self, message: InboundMessage) -> None:
         """Show the list."""
         if not message.trusted:
-            await self._post(message.dest, f"reply:{message.channel}:{message.update_id}", OWNERS_ONLY, [])
+            await self._post(message.dest, message.reply_key, OWNERS_ONLY, [])
             return
         key = f"{self.letter}:{message.channel}:{message.update_id}"
         await self._store.set_value(self._newest(message.dest), key)

@@ -54,7 +54,7 @@ class GrantsDesk(ListDesk):
     async def obey(self, message: InboundMessage) -> None:
         """Show the list; not where others read it."""
         if message.trusted and message.dest.chat_type != "private":
-            await self._post(message.dest, f"reply:{message.channel}:{message.update_id}", IN_PRIVATE, [])
+            await self._post(message.dest, message.reply_key, IN_PRIVATE, [])
             return
         await super().obey(message)
 

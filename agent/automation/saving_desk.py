@@ -248,7 +248,7 @@ class SavingDesk:
         await self._store.post(OutboundMessage(dest, MessageKind.FILES, key, payload, session_id=dest.session_id))
 
     async def _say(self, message: InboundMessage, text: str) -> None:
-        await self._post(message.dest, f"reply:{message.channel}:{message.update_id}", text, [])
+        await self._post(message.dest, message.reply_key, text, [])
 
     async def _post(self, dest: Destination, key: str, text: str, buttons: Buttons) -> None:
         payload: dict[str, Any] = {"text": text, "markdown": True, **({"buttons": buttons} if buttons else {})}

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from agent import tracing
+from agent.domain.messages import REPLY
 from agent.errors import DirigentError, correlation_id
 from agent.metrics.tally import tally
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from agent.store.protocol import Store
 
 REMEMBERED = 1_000
-REPLY = "reply:"
 _outcome: ContextVar[list[str] | None] = ContextVar("outcome", default=None)
 
 

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from agent.channels.form_values import Given, Unfit, value_of
 from agent.channels.form_view import DOOR, Filling, Rows, button, in_rows, view
-from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.messages import Door, MessageKind, OutboundMessage
 from agent.errors import ToolArguments, ToolUnknown
 from agent.texts import say
 from sandbox.workspace import Workspace
@@ -40,7 +40,7 @@ GONE = "This button is no longer known."
 NOT_YOURS = "Only the person who opened this form may fill it in."
 
 
-class FormsDesk:
+class FormsDesk(Door):
     """The command /tools, its buttons `f/…`, and the messages that fill in a form."""
 
     commands = frozenset({COMMAND})
@@ -63,13 +63,9 @@ class FormsDesk:
         self._zone_name = zone_name
         self._clock = clock
 
-    async def wish(self, message: InboundMessage) -> bool:  # noqa: ARG002 - what fills a form in comes by `answer`
-        """Leave every message to others."""
-        return False
-
     async def obey(self, message: InboundMessage) -> None:
         """Show the plugins that have menus or forms."""
-        key = f"reply:{message.channel}:{message.update_id}"
+        key = message.reply_key
         await self._store.set_value(_newest(message.dest), key)
         await self._show_plugins(message.dest)
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent import commands
-from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.messages import Door, MessageKind, OutboundMessage
 from agent.memory.entries import Entry, clean
 from agent.memory.memory import FILE_NAME, MAX_FACT_CHARS, SessionMemory
 from agent.texts import mark, say
@@ -37,7 +37,7 @@ GONE = mark("This fact is no longer there.")
 Rows = list[list[dict[str, str]]]
 
 
-class MemoryDesk:
+class MemoryDesk(Door):
     """The command, its buttons `x/<digest>/<verb>`, `x/page/<n>`, `x/all/<verb>` and `x/file/export`, and new words."""
 
     commands = frozenset({COMMAND})
@@ -48,15 +48,11 @@ class MemoryDesk:
         self._sessions = sessions
         self._clock = clock
 
-    async def wish(self, message: InboundMessage) -> bool:  # noqa: ARG002 - what a fact should say comes by `answer`
-        """Leave every message to others."""
-        return False
-
     async def obey(self, message: InboundMessage) -> None:
         """Show the first page, or carry out `/memory forget WORDS`."""
         command = commands.parse(message.text)
         word, _, query = (command.rest if command is not None else "").partition(" ")
-        key = f"reply:{message.channel}:{message.update_id}"
+        key = message.reply_key
         if word == "forget":
             await self._post(message.dest, key, await self._forget(message, query), [])
             return

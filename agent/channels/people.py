@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.channels.base import Alert
 from agent.channels.pairing import make_code
-from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.messages import Door, MessageKind, OutboundMessage
 from agent.domain.people import Person, Role
 from agent.texts import mark, say
 
@@ -24,7 +24,7 @@ SHOWN = 20
 ROLES = {Role.OWNER: mark("owner"), Role.MEMBER: mark("member"), Role.BLOCKED: mark("blocked")}
 
 
-class PeopleDesk:
+class PeopleDesk(Door):
     """The commands and buttons about people. `owners` are those that the settings name, who can't be removed here."""
 
     commands = frozenset({USERS, PAIR})
@@ -33,10 +33,6 @@ class PeopleDesk:
     def __init__(self, store: Store, owners: Collection[int]) -> None:
         self._store = store
         self._owners = tuple(str(owner) for owner in owners)
-
-    async def wish(self, message: InboundMessage) -> bool:  # noqa: ARG002 - the protocol's
-        """Leave every message to others."""
-        return False
 
     async def obey(self, message: InboundMessage) -> None:
         """Show the people, or tell somebody who is in already that they are."""
@@ -117,7 +113,7 @@ class PeopleDesk:
         await self._store.post(OutboundMessage(dest, MessageKind.NOTICE, key, payload, session_id=dest.session_id))
 
     async def _say(self, message: InboundMessage, text: str) -> None:
-        key = f"reply:{message.channel}:{message.update_id}"
+        key = message.reply_key
         await self._store.post(
             OutboundMessage(message.dest, MessageKind.NOTICE, key, {"text": text}, session_id=message.dest.session_id)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.messages import Door, MessageKind, OutboundMessage
 from agent.texts import mark, retell, say
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ HELD = mark("held back until you trust it (`dirigent plugins trust {name}`): {wh
 OWNERS_ONLY = "Only an owner may decide this."
 
 
-class PluginsDesk:
+class PluginsDesk(Door):
     """The command and its buttons `i/<page>`."""
 
     commands = frozenset({COMMAND})
@@ -31,13 +31,9 @@ class PluginsDesk:
         self._store = store
         self._catalogue = catalogue
 
-    async def wish(self, message: InboundMessage) -> bool:  # noqa: ARG002 - the protocol's
-        """Leave every message to others."""
-        return False
-
     async def obey(self, message: InboundMessage) -> None:
         """Show the first page to an owner."""
-        key = f"reply:{message.channel}:{message.update_id}"
+        key = message.reply_key
         if not message.trusted:
             await self._post(message.dest, key, {"text": say(message.dest.language, OWNERS_ONLY)})
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.messages import Door, MessageKind, OutboundMessage
 from agent.texts import say
 
 if TYPE_CHECKING:
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 NOT_YOURS = "Only the person who asked may do that."
 
 
-class RedoDesk:
+class RedoDesk(Door):
     """The button `e/<inbox id>/redo`. `hear` takes the new words as a message; `stop` ends the run of the old ones."""
 
-    commands: frozenset[str] = frozenset()
     actions = frozenset({"e"})
 
     def __init__(
@@ -33,10 +32,6 @@ class RedoDesk:
         self._store = store
         self._hear = hear
         self._stop = stop
-
-    async def wish(self, message: InboundMessage) -> bool:  # noqa: ARG002 - the protocol's
-        """Leave every message to others."""
-        return False
 
     async def obey(self, message: InboundMessage) -> None:
         """There are no commands here."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from agent.commands import parse
-from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.messages import Door, MessageKind, OutboundMessage
 from agent.errors import DirigentError
 from agent.texts import mark, say
 
@@ -25,11 +25,10 @@ HOW = mark("`/skill NAME WORDS` has a request done with one; I also choose by my
 WHICH = mark("Which one? `/skill NAME WORDS`; /skills lists them.")
 
 
-class SkillsDesk:
+class SkillsDesk(Door):
     """The two commands. `begin` opens a run for a message."""
 
     commands = frozenset({"/skills", "/skill"})
-    actions: frozenset[str] = frozenset()
 
     def __init__(
         self, store: Store, sessions: SessionFolders, skills: Skills, begin: Callable[[InboundMessage], Awaitable[Run]]
@@ -38,14 +37,6 @@ class SkillsDesk:
         self._sessions = sessions
         self._skills = skills
         self._begin = begin
-
-    async def wish(self, message: InboundMessage) -> bool:  # noqa: ARG002 - the protocol's
-        """Leave every message to others."""
-        return False
-
-    async def press(self, message: InboundMessage) -> str:  # noqa: ARG002 - the protocol's
-        """Nothing of it has buttons."""
-        return ""
 
     async def obey(self, message: InboundMessage) -> None:
         """List the skills, or begin a request with one."""
@@ -78,7 +69,7 @@ class SkillsDesk:
         return "\n".join(lines)
 
     async def _say(self, message: InboundMessage, text: str) -> None:
-        key = f"reply:{message.channel}:{message.update_id}"
+        key = message.reply_key
         session = message.dest.session_id
         await self._store.post(OutboundMessage(message.dest, MessageKind.NOTICE, key, {"text": text}, session))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.messages import Door, MessageKind, OutboundMessage
 from agent.domain.states import Status
 from agent.texts import mark, retell, say
 from sandbox.api import SandboxError
@@ -53,28 +53,19 @@ class Sources:
     pulses: list[Callable[[], str]] = field(default_factory=list)
 
 
-class StatusDesk:
+class StatusDesk(Door):
     """The command. Owners are told of everything; others of their own requests in this chat."""
 
     commands = frozenset({COMMAND})
-    actions: frozenset[str] = frozenset()
 
     def __init__(self, store: Store, sources: Sources) -> None:
         self._store = store
         self._sources = sources
 
-    async def wish(self, message: InboundMessage) -> bool:  # noqa: ARG002 - the protocol's
-        """Leave every message to others."""
-        return False
-
-    async def press(self, message: InboundMessage) -> str:  # noqa: ARG002 - the protocol's
-        """Nothing of it has buttons."""
-        return ""
-
     async def obey(self, message: InboundMessage) -> None:
         """Say what is going on."""
         lines = [*(await self._everything(message) if message.trusted else ()), *await self._here(message)]
-        dest, key = message.dest, f"reply:{message.channel}:{message.update_id}"
+        dest, key = message.dest, message.reply_key
         payload = {"text": "\n".join(line for line in lines if line)}
         await self._store.post(OutboundMessage(dest, MessageKind.NOTICE, key, payload, session_id=dest.session_id))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.messages import Door, MessageKind, OutboundMessage
 from agent.domain.states import FINAL
 from agent.errors import DirigentError
 from agent.texts import mark, say
@@ -27,7 +27,7 @@ KEPT = mark("Kept as it is.")
 OTHERWISE = mark("The files were changed meanwhile. Look again:")
 
 
-class UndoDesk:
+class UndoDesk(Door):
     """The command and its buttons, `un/<snapshot>/do/<digest>`, `…/keep`, `…/older`, and `un/<restoration>/back`.
 
     An owner may undo every request, others only what they have asked for.
@@ -40,10 +40,6 @@ class UndoDesk:
         self._store = store
         self._sessions = sessions
         self._versions = versions
-
-    async def wish(self, message: InboundMessage) -> bool:  # noqa: ARG002 - the protocol's
-        """Leave every message to others."""
-        return False
 
     async def obey(self, message: InboundMessage) -> None:
         """Show what undoing the last request would do, and ask."""

@@ -11,6 +11,7 @@ from agent.errors import correlation_id
 
 STOP_WORDS = frozenset({"stop", "/stop", "/cancel", "stopp", "halt", "стоп", "停", "停止", "arrête"})
 MARKS = " .!。！"
+REPLY = "reply:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,11 @@ class InboundMessage:
         return correlation_id(self.channel, self.dest.session_id, self.update_id)
 
     @property
+    def reply_key(self) -> str:
+        """The key in the outbox of what is said at once to this message, as a command's answer is."""
+        return f"{REPLY}{self.channel}:{self.update_id}"
+
+    @property
     def waits_its_turn(self) -> bool:
         """Whether it is heard after what was said before it; presses and "stop" don't wait behind what they stop."""
         return not self.action and not is_stop(self.text)
@@ -189,16 +195,19 @@ class Door(Protocol):
     """What takes messages, commands and presses of its own before they become runs, such as schedules.
 
     `commands` are with their slash; `actions` are the first parts of its buttons' actions (`t` for `t/ID/run`).
+    Who says nothing of messages leaves every one to others.
     """
 
-    commands: frozenset[str]
-    actions: frozenset[str]
+    commands: frozenset[str] = frozenset()
+    actions: frozenset[str] = frozenset()
 
-    async def wish(self, message: InboundMessage) -> bool:
+    async def wish(self, message: InboundMessage) -> bool:  # noqa: ARG002  # for those that take some
         """Take a message that is its own; False for every other."""
+        return False
 
     async def obey(self, message: InboundMessage) -> None:
         """Answer one of its commands."""
 
-    async def press(self, message: InboundMessage) -> str:
+    async def press(self, message: InboundMessage) -> str:  # noqa: ARG002  # for those that have buttons
         """Act on one of its buttons and return what to show for it."""
+        return ""

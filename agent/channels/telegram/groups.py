@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from agent.channels.telegram.directory import CHANNEL, GROUPS
-from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.messages import Door, MessageKind, OutboundMessage
 from agent.texts import mark, say
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ CHOICES = {
 }
 
 
-class GroupDesk:
+class GroupDesk(Door):
     """The command and its buttons `g/<policy>`. `policy` is that of groups without their own."""
 
     commands = frozenset({COMMAND})
@@ -32,10 +32,6 @@ class GroupDesk:
     def __init__(self, store: Store, policy: str) -> None:
         self._store = store
         self._policy = policy
-
-    async def wish(self, message: InboundMessage) -> bool:  # noqa: ARG002 - the protocol's
-        """Leave every message to others."""
-        return False
 
     async def obey(self, message: InboundMessage) -> None:
         """Show when the bot answers, with buttons to change it."""
@@ -85,7 +81,7 @@ class GroupDesk:
 
 
 def _reply(message: InboundMessage) -> str:
-    return f"reply:{message.channel}:{message.update_id}"
+    return message.reply_key
 
 
 def _newest(dest: Destination) -> str:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from agent.commands import HELP
-from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.messages import Door, MessageKind, OutboundMessage
 from agent.texts import say
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _size(entry: tuple[str, str]) -> int:
     return len(entry[0].encode()) + len(entry[1].encode())
 
 
-class MoreDesk:
+class MoreDesk(Door):
     """The command /more and its buttons `m/<page>`. `plugins` gives the plugins' commands and what they do."""
 
     commands = frozenset({MORE})
@@ -58,13 +58,9 @@ class MoreDesk:
         self._store = store
         self._plugins = plugins
 
-    async def wish(self, message: InboundMessage) -> bool:  # noqa: ARG002 - the protocol's
-        """Leave every message to others."""
-        return False
-
     async def obey(self, message: InboundMessage) -> None:
         """Show the first page."""
-        await self._store.set_value(_newest(message.dest), f"reply:{message.channel}:{message.update_id}")
+        await self._store.set_value(_newest(message.dest), message.reply_key)
         await self._show(message.dest, 0)
 
     async def press(self, message: InboundMessage) -> str:

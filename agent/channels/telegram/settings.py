@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from agent import commands
 from agent.channels import chat_settings
 from agent.channels.telegram.directory import SPOKEN
-from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.messages import Door, MessageKind, OutboundMessage
 from agent.errors import DirigentError
 from agent.texts import LANGUAGES, say
 
@@ -22,7 +22,7 @@ COMMAND = "/settings"
 NAMES = {"en": "English", "de": "Deutsch", "fr": "Français", "ru": "Русский", "zh": "中文"}
 
 
-class SettingsDesk:
+class SettingsDesk(Door):
     """The command and its buttons: `l/<language>`, and those of `chat`, the chat's own settings."""
 
     commands = frozenset({COMMAND})
@@ -32,10 +32,6 @@ class SettingsDesk:
         self._store = store
         self._chat = chat
 
-    async def wish(self, message: InboundMessage) -> bool:  # noqa: ARG002 - the protocol's
-        """Leave every message to others."""
-        return False
-
     async def obey(self, message: InboundMessage) -> None:
         """Show the settings with their buttons; `/settings zone NAME` sets the time zone first."""
         given = commands.parse(message.text)
@@ -43,10 +39,10 @@ class SettingsDesk:
             if self._chat is not None and given is not None:
                 await self._chat.typed(message, given.rest)
         except DirigentError as error:
-            key, payload = f"reply:{message.channel}:{message.update_id}", {"text": str(error)}
+            key, payload = message.reply_key, {"text": str(error)}
             await self._store.post(OutboundMessage(message.dest, MessageKind.NOTICE, key, payload))
             return
-        await self._store.set_value(_newest(message), f"reply:{message.channel}:{message.update_id}")
+        await self._store.set_value(_newest(message), message.reply_key)
         await self._show(message, message.dest)
 
     async def press(self, message: InboundMessage) -> str:

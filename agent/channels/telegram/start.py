@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.messages import MessageKind, OutboundMessage
+from agent.domain.messages import Door, MessageKind, OutboundMessage
 from agent.texts import mark, say
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Checks:
     remedy: str = ""
 
 
-class StartDesk:
+class StartDesk(Door):
     """The command and its buttons `w/<what>`. `hear` takes what a button stands for as the person's message."""
 
     commands = frozenset({COMMAND})
@@ -50,10 +50,6 @@ class StartDesk:
         self._checks = checks
         self._examples = examples
 
-    async def wish(self, message: InboundMessage) -> bool:  # noqa: ARG002 - the protocol's
-        """Leave every message to others."""
-        return False
-
     async def obey(self, message: InboundMessage) -> None:
         """Say what this is; to an owner in private also what works."""
         language = message.dest.language
@@ -67,7 +63,7 @@ class StartDesk:
         else:
             lines += ["", say(language, "For example:"), f"“{examples[0]}”"]
         payload = {"text": "\n".join(lines), "buttons": rows}
-        key = f"reply:{message.channel}:{message.update_id}"
+        key = message.reply_key
         await self._store.post(
             OutboundMessage(message.dest, MessageKind.NOTICE, key, payload, session_id=message.dest.session_id)
         )
