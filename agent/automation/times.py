@@ -27,6 +27,9 @@ GRACE = 60.0  # what is less late than this was not missed
 NO_ZONE = "UTC"
 A_DAY = 86_400
 MOST_APART = 520
+LATEST = 32_503_680_000.0  # the year 3000: what comes later no calendar can show
+YEARS = range(1970, 2201)
+LONGEST_WAIT = 50  # years in which a cron expression has to come true
 SPECS = 'Give {"every": seconds}, {"cron": "0 9 * * 5", "zone": "Europe/Vienna"} or {"at": seconds since 1970}.'
 
 
@@ -69,15 +72,22 @@ def persons_zone(wanted: str) -> str:
 def check(spec: dict[str, Any]) -> None:
     """Raise ConfigError when a schedule's spec is wrong, or never fires."""
     if "every" in spec:
-        every = spec["every"]
-        if not isinstance(every, int | float) or isinstance(every, bool) or every < SHORTEST:
-            raise ConfigError(f"An interval of {every!r} seconds cannot be kept.", hint="Use at least 1 second.")
+        if not _is_number(spec["every"]) or not SHORTEST <= spec["every"] <= LATEST:
+            raise ConfigError(
+                f"An interval of {spec['every']!r} seconds cannot be kept.", hint="Use at least 1 second."
+            )
     elif "cron" in spec:
         _check_cycle(spec)
         if next(_cron(spec, 0.0), None) is None:
             raise ConfigError(f"The cron expression {spec['cron']!r} never comes true.", hint="Check day and month.")
-    elif not isinstance(spec.get("at"), int | float):
+    elif not _is_number(spec.get("at")) or not spec["at"] <= LATEST:
         raise ConfigError(f"A schedule of {spec!r} says no time.", hint=SPECS)
+    if "until" in spec and not _is_number(spec["until"]):
+        raise ConfigError(f"A schedule until {spec['until']!r} cannot be kept.", hint="Give seconds since 1970.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_cycle(spec: dict[str, Any]) -> None:
@@ -94,38 +104,69 @@ def _check_cycle(spec: dict[str, Any]) -> None:
 
 def _first_day(spec: dict[str, Any]) -> date | None:
     try:
-        return date.fromisoformat(str(spec.get("from")))
+        first = date.fromisoformat(str(spec.get("from")))
     except ValueError:
         return None
+    return first if first.year in YEARS else None
 
 
-def _counts(spec: dict[str, Any], day: date) -> bool:
-    """Tell whether a day belongs to one of the weeks, or days, that count. Weeks begin on Monday."""
+def _day_that_counts(spec: dict[str, Any], day: date, *, back: bool) -> date | None:
+    """Return the nearest day from `day` on, or back, that belongs to the weeks and days that count; None: none does.
+
+    Weeks begin on Monday. Whole stretches are leapt over: there may be years of minutes in them.
+    """
     first = _first_day(spec)
-    if first is None:
-        return True
-    days = (day - first).days
-    weeks = (days + first.weekday()) // 7
-    return days >= 0 and weeks % int(spec.get("weeks", 1)) == 0 and days % int(spec.get("days", 1)) == 0
+    if first is None or (day < first and not back):
+        return first or day
+    while day >= first:
+        days = (day - first).days
+        week = (days + first.weekday()) // 7 % int(spec.get("weeks", 1))
+        apart = days % int(spec.get("days", 1))
+        if week:
+            leap = -day.weekday() - 1 - 7 * (week - 1) if back else 7 * (int(spec["weeks"]) - week) - day.weekday()
+        elif apart:
+            leap = -apart if back else int(spec["days"]) - apart
+        else:
+            return day
+        day += timedelta(days=leap)
+    return None
 
 
 def _cron(spec: dict[str, Any], start: float, *, down_to: float | None = None) -> Iterator[float]:
     """Yield the times after `start`, or, newest first, those before it down to another time."""
+    begin = datetime.fromtimestamp(start, UTC).astimezone(zone(str(spec.get("zone") or NO_ZONE)))
+    last = max(begin.date(), _first_day(spec) or date.min).year + LONGEST_WAIT
+    back = down_to is not None
+    moments = _moments(spec, begin, back=back)
+    while (moment := next(moments, None)) is not None and moment.year <= last:
+        if down_to is not None and moment.timestamp() < down_to:
+            return
+        day = _day_that_counts(spec, moment.date(), back=back)
+        if day is None:
+            return
+        if day == moment.date():
+            yield moment.timestamp()
+        else:
+            moments = _moments(spec, _edge(moment, day, back=back), back=back)
+
+
+def _moments(spec: dict[str, Any], begin: datetime, *, back: bool) -> Iterator[datetime]:
     from cronsim import CronSim, CronSimError
 
-    begin = datetime.fromtimestamp(start, UTC).astimezone(zone(str(spec.get("zone") or NO_ZONE)))
     try:
-        times = CronSim(str(spec["cron"]), begin, reverse=down_to is not None)
+        return CronSim(str(spec["cron"]), begin, reverse=back)
     except CronSimError as error:
         raise ConfigError(
             f"{spec['cron']!r} is not a cron expression: {error}.",
             hint="It has five parts: minute hour day month weekday, such as `0 9 * * 5`.",
         ) from None
-    for moment in times:
-        if down_to is not None and moment.timestamp() < down_to:
-            return
-        if _counts(spec, moment.date()):
-            yield moment.timestamp()
+
+
+def _edge(moment: datetime, day: date, *, back: bool) -> datetime:
+    """Return where to go on with a day, right before it or, going back, right after it; never behind `moment`."""
+    midnight = datetime.combine(day + timedelta(days=back), datetime.min.time(), moment.tzinfo)
+    edge = midnight - timedelta(seconds=not back)
+    return min(moment, edge, key=datetime.timestamp) if back else max(moment, edge, key=datetime.timestamp)
 
 
 def following(spec: dict[str, Any], anchor: float, after: float) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.automation.telling import described
-from agent.automation.times import check, following, passed
+from agent.automation.times import _cron, check, following, passed
 from agent.domain.messages import Destination
 from agent.domain.trigger import Misfire, Overlap, Trigger, TriggerKind
 from agent.errors import ConfigError
@@ -131,3 +131,63 @@ async def test_a_files_other_monday_goes_on_as_it_was_begun_and_an_interval_of_w
     assert (before["p"].spec["weeks"], before["q"].spec["every"]) == (2, 1_209_600.0)
     (folder / "p.yaml").write_text(PIPELINE % "every other Monday at 10")
     assert (await scheduled.set_schedules()).changed == ("p",)
+
+
+RARE = [
+    {"cron": "* * * * *", "zone": "Europe/Vienna", "weeks": 2, "from": "2026-11-23"},
+    {"cron": "*/5 * * * *", "zone": "America/Havana", "weeks": 520, "days": 1, "from": "2199-01-01"},
+    {"cron": "* * * * * *", "zone": "Asia/Beirut", "days": 519, "from": "2026-11-26"},
+    {"cron": "30 2 * * 1,4", "zone": "Europe/Vienna", "weeks": 3, "days": 2, "from": "2026-11-26"},
+]
+
+
+@pytest.mark.parametrize("spec", RARE)
+def test_what_lies_years_ahead_is_found_at_once_and_is_the_first_that_counts(spec, monkeypatch):
+    from agent.automation import times
+
+    looked_at = []
+    counts = times._day_that_counts
+    monkeypatch.setattr(times, "_day_that_counts", lambda *a, **named: looked_at.append(a) or counts(*a, **named))
+    check(spec)
+    begun = at("2026-11-20")
+    found = following(spec, 0.0, begun)
+    zone, first = ZoneInfo(spec["zone"]), datetime.fromisoformat(spec["from"]).date()
+    day = datetime.fromtimestamp(found, zone).date()
+    assert (day - first).days >= 0
+    assert (day - first).days % spec.get("days", 1) == 0
+    assert ((day - first).days + first.weekday()) // 7 % spec.get("weeks", 1) == 0
+    after_a_gap = following(spec, 0.0, found + 15 * 86_400)
+    assert after_a_gap > found + 15 * 86_400
+    assert len(looked_at) < 200  # a minute at a time there would be millions
+
+
+@pytest.mark.parametrize("zone", ["Europe/Vienna", "America/Havana", "Asia/Beirut"])
+@pytest.mark.parametrize("cron", ["*/20 * * * *", "0 0 * * *", "15 0,23 * * *"])
+@pytest.mark.parametrize("start", ["2026-03-01", "2026-10-20"])
+def test_leaping_leaves_nothing_out_where_clocks_change_at_midnight(zone, cron, start):
+    plain = {"cron": cron, "zone": zone}
+    spec = {**plain, "days": 3, "from": start}
+    there, begin, first = ZoneInfo(zone), at(start), datetime.fromisoformat(start).date()
+    end = begin + 40 * 86_400
+    days = {one: datetime.fromtimestamp(one, there).date() for one in takewhile(lambda t: t < end, _cron(plain, begin))}
+    wanted = [one for one, day in days.items() if day >= first and not (day - first).days % 3]
+    assert list(takewhile(lambda t: t < end, _cron(spec, begin))) == wanted
+    trigger = Trigger("t", "x", TriggerKind.SCHEDULE, {"notice": "x"}, "s", Destination("test", "1"), spec)
+    assert passed(trigger, wanted[0], end - 1, 10_000) == wanted
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"every": float("nan")},
+        {"every": 1e308},
+        {"at": 1e18},
+        {"at": True},
+        {"every": 60, "until": "soon"},
+        {**FORTNIGHT, "from": "9999-12-31"},
+        {"cron": "0 0 29 2 *", "days": 519, "from": "2026-11-23"},
+    ],
+)
+def test_times_that_no_calendar_has_are_refused(spec):
+    with pytest.raises(ConfigError):
+        check(spec)
