@@ -165,7 +165,7 @@ class Box(Session):
             if job.net:
                 return results.refused(orders.no_network(job), self.rung)
             grant = None
-        group = cgroups.make(job.limits.memory_mb, job.limits.processes) if self._grouped else None
+        group = cell.ahead.take(job.limits.memory_mb, job.limits.processes) if self._grouped else None
         most = before.entries + job.limits.entries
         temporary = self._temporary.path if self._temporary else None
         bounds = Bounds(before.used + room, most, job.limits.channels, temporary)
@@ -337,6 +337,8 @@ class Box(Session):
         if (timer := self._timers.pop(data, None)) is not None:
             timer.cancel()
         loop = asyncio.get_running_loop()
+        if self._grouped:
+            loop.call_soon(self._cells[data].look_ahead)
         self._rested[data] = loop.time()
         self._timers[data] = loop.call_later(self._policy.idle_s, self._evict, data)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from sandbox import frames
+from sandbox.ahead import Ahead
 from sandbox.api import SandboxError
 from sandbox.proxy import Proxy
 from sandbox.running import Outcome, Running, memory_file
@@ -63,6 +64,7 @@ class Cell:
         self.broken = False
         self.own_processes = False
         self.own_network = False
+        self.ahead = Ahead(control)
         self._pong: asyncio.Future[None] | None = None
         self._proxy: Proxy | None = None
         self._listening: asyncio.Future[tuple[socket.socket, int]] | None = None
@@ -214,6 +216,11 @@ class Cell:
         """Have the init import libraries that the next jobs will want. Ours only: a job's own never load there."""
         await self._send({"op": "preload", "modules": list(modules)}, [])
 
+    def look_ahead(self) -> None:
+        """Prepare for the next job while there is none."""
+        if not self.busy and not self.broken:
+            self.ahead.prepare()
+
     async def run(
         self,
         order: bytes,
@@ -287,6 +294,7 @@ class Cell:
                 own |= group.entrances()
             descriptors |= own
             record = {"op": "start", "job": number, "fds": list(descriptors), "watch": watch}
+            record["group"] = group.number if group else 0
             await self._send(record, list(descriptors.values()))
         finally:
             for descriptor in own.values():
@@ -364,6 +372,7 @@ class Cell:
                 os.close(descriptor)
         self._outer = -1
         self._control.close()
+        self.ahead.close()
 
     async def _close_network(self) -> None:
         if self._proxy is not None:

@@ -18,7 +18,7 @@ from sandbox.held import descendants
 _ROOT = Path("/sys/fs/cgroup")
 _MEMORY, _PIDS = "memory", "pids"
 _ASIDE = "dirigent-self-"
-_serial = itertools.count()
+_serial = itertools.count(1)
 _left: set[Path] = set()
 
 
@@ -33,11 +33,24 @@ class _Hierarchy:
 
 @dataclass(frozen=True, slots=True)
 class JobGroup:
-    """The groups of one job."""
+    """The groups of one job; no other of this process has their number."""
 
     memory: Path | None
     pids: Path | None
     version: int
+    number: int
+
+    def bound(self, memory_mb: int, processes: int) -> bool:
+        """Set the ceilings; where that is not possible the groups are taken away."""
+        try:
+            if self.pids is not None:
+                (self.pids / "pids.max").write_text(str(processes))
+            if self.memory is not None:
+                _bound_memory(self.memory, self.version, str(memory_mb << 20))
+        except OSError:
+            self.remove()
+            return False
+        return True
 
     def entrances(self) -> dict[str, int]:
         """Return open descriptors by controller; who writes `0` to one moves in. The caller closes them."""
@@ -68,15 +81,23 @@ class JobGroup:
             return 0
 
     def remove(self) -> None:
-        """Take the groups away; whatever is left inside keeps them for `sweep`."""
+        """Take the groups away; where something is left inside they go when the next are made, or with `sweep`."""
         for place in {self.memory, self.pids} - {None}:
             assert place is not None
-            try:
-                place.rmdir()
-            except FileNotFoundError:
-                continue
-            except OSError:  # a process is still on its way out
-                _left.add(place)
+            _remove(place)
+
+
+def _bound_memory(place: Path, version: int, most: str) -> None:
+    if version == 1:
+        (place / "memory.limit_in_bytes").write_text(most)
+        with contextlib.suppress(OSError):  # no such file without swap accounting
+            (place / "memory.memsw.limit_in_bytes").write_text(most)
+        return
+    (place / "memory.max").write_text(most)
+    with contextlib.suppress(OSError):
+        (place / "memory.swap.max").write_text("0")
+    with contextlib.suppress(OSError):
+        (place / "memory.oom.group").write_text("1")
 
 
 def _counter(file: Path, name: str) -> int:
@@ -196,46 +217,49 @@ def hierarchy() -> _Hierarchy | None:
     return _version_2(own)
 
 
-def make(memory_mb: int, processes: int) -> JobGroup | None:
-    """Make the groups of one job with its ceilings; None where that is not possible."""
+def fresh() -> JobGroup | None:
+    """Make the groups of one job, as yet without ceilings; None where that is not possible."""
+    _remove_what_was_left()
     where = hierarchy()
     if where is None or where.memory is None:
         return None
-    name = str(next(_serial))
-    group = JobGroup(where.memory / name, where.pids / name if where.pids else None, where.version)
+    number = next(_serial)
+    pids = where.pids / str(number) if where.pids else None
+    group = JobGroup(where.memory / str(number), pids, where.version, number)
     try:
-        _bound(group, memory_mb << 20, processes)
+        for place in {group.memory, group.pids} - {None}:
+            os.mkdir(place)  # type: ignore[arg-type]  # noqa: PTH102
     except OSError:
         group.remove()
         return None
     return group
 
 
-def _bound(group: JobGroup, memory: int, processes: int) -> None:
-    for place in {group.memory, group.pids} - {None}:
-        os.mkdir(place)  # type: ignore[arg-type]  # noqa: PTH102
-    if group.pids is not None:
-        (group.pids / "pids.max").write_text(str(processes))
-    if group.memory is None:
+def make(memory_mb: int, processes: int) -> JobGroup | None:
+    """Make the groups of one job with its ceilings; None where that is not possible."""
+    group = fresh()
+    return group if group is not None and group.bound(memory_mb, processes) else None
+
+
+def _remove_what_was_left() -> None:
+    for place in tuple(_left):
+        _remove(place)
+
+
+def _remove(place: Path) -> None:
+    """Take a group away, or note that a process in it is still on its way out."""
+    _left.discard(place)
+    try:
+        place.rmdir()
+    except FileNotFoundError:
         return
-    if group.version == 1:
-        (group.memory / "memory.limit_in_bytes").write_text(str(memory))
-        with contextlib.suppress(OSError):  # no such file without swap accounting
-            (group.memory / "memory.memsw.limit_in_bytes").write_text(str(memory))
-        return
-    (group.memory / "memory.max").write_text(str(memory))
-    with contextlib.suppress(OSError):
-        (group.memory / "memory.swap.max").write_text("0")
-    with contextlib.suppress(OSError):
-        (group.memory / "memory.oom.group").write_text("1")
+    except OSError:
+        _left.add(place)
 
 
 def sweep() -> None:
     """Remove this process's own groups unless jobs are in them; called when a pool of boxes closes."""
-    for place in list(_left):
-        with contextlib.suppress(OSError):
-            place.rmdir()
-            _left.discard(place)
+    _remove_what_was_left()
     where = hierarchy()
     mine: tuple[Path | None, ...] = (where.memory, where.pids) if where else ()
     for own in mine:

@@ -56,7 +56,7 @@ def stand_alone() -> None:
 
 def run(descriptors: dict[str, int], walls: Walls) -> int:
     """Become the job that `request` describes and return its exit code."""
-    _join_cgroups(descriptors)
+    join_cgroups(descriptors)
     order = _read_order(descriptors["request"])
     events = Events(_settle(descriptors))
     if order["kind"] != "shell":  # which brings its own
@@ -84,11 +84,15 @@ def perform(order: dict[str, Any], events: Events) -> int:
     return _leave(code)
 
 
-def _join_cgroups(descriptors: dict[str, int]) -> None:
-    for name in ("memory", "pids"):
-        if name in descriptors:
-            os.write(descriptors[name], b"0")  # the process that writes
-            os.close(descriptors[name])
+def join_cgroups(descriptors: dict[str, int], *, joined: bool = False) -> None:
+    """Move into the control groups whose entrances are among the descriptors, unless `joined`; close the entrances."""
+    entrances = [descriptors.pop(name) for name in ("memory", "pids") if name in descriptors]
+    try:
+        for entrance in () if joined else entrances:
+            os.write(entrance, b"0")  # the process that writes
+    finally:
+        for entrance in entrances:
+            os.close(entrance)
 
 
 def _read_order(descriptor: int) -> dict[str, Any]:

@@ -85,6 +85,7 @@ def _ending(  # noqa: PLR0911 - one line a cause
     signalled = os.WIFSIGNALED(outcome.status)
     code = os.WTERMSIG(outcome.status) if signalled else os.WEXITSTATUS(outcome.status)
     limits = job.limits
+    short_of_memory = group is not None and group.out_of_memory()
     if outcome.cause == "box":
         return JobStatus.SIGNAL, code, ["The sandbox itself ended while this ran; the next job gets a new one."]
     if outcome.cause == "channels":
@@ -92,7 +93,7 @@ def _ending(  # noqa: PLR0911 - one line a cause
     if outcome.cause in _STRUCK:
         status = _STRUCK[outcome.cause]
         return status, code, list(filter(None, [_limit_said(status, job)]))
-    if group is not None and group.out_of_memory() and (signalled or code):
+    if short_of_memory and (signalled or code):
         return JobStatus.OOM, code, [_limit_said(JobStatus.OOM, job)]
     if (signalled and code == signal.SIGXCPU) or (not signalled and code == 128 + signal.SIGXCPU):
         return JobStatus.TIMEOUT, code, [f"It used up its {limits.cpu_s} seconds of CPU time."]
@@ -100,7 +101,7 @@ def _ending(  # noqa: PLR0911 - one line a cause
         return JobStatus.DISK, code, [_limit_said(JobStatus.DISK, job)]
     if outcome.note in {"oom", "pids"}:
         return JobStatus(outcome.note), code, [_limit_said(JobStatus(outcome.note), job)]
-    if group is not None and group.out_of_memory():
+    if short_of_memory:
         return JobStatus.EXIT, code, [f"A part of it was ended. {_limit_said(JobStatus.OOM, job)}"]
     if group is not None and group.out_of_processes():
         said = [_limit_said(JobStatus.PIDS, job)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
-from sandbox import frames
+from sandbox import frames, inside
 
 MOST_DESCRIPTORS = 16
 
@@ -19,25 +20,40 @@ class Spare:
             self.pid = os.fork()
             self._line = socket.socket(fileno=(theirs if self.pid == 0 else ours).detach())
 
-    def become(self, descriptors: dict[str, int]) -> bool:
-        """Have it take over a job, whose descriptors these are; False when it is gone."""
-        names = frames.encode({"names": list(descriptors)})
+    def hand(self, descriptors: dict[str, int], group: int) -> bool:
+        """Pass it what it needs to become a job, or beforehand the entrances to the job's control groups alone.
+
+        `group` is their number, 0 when there are none. False when it is gone.
+        """
+        record = frames.encode({"names": list(descriptors), "group": group})
         try:
-            socket.send_fds(self._line, [names], list(descriptors.values()))
+            socket.send_fds(self._line, [record], list(descriptors.values()))
         except OSError:
             return False
-        finally:
-            self.close()
         return True
 
     def wait(self) -> dict[str, int]:
-        """Wait, in the child, for the job; end when the init has given up on it."""
+        """Wait, in the child, for the job and return its descriptors; end when the init has given up on it.
+
+        Groups that it is told of beforehand it joins at once: the kernel may take 15 ms for that, and no job waits.
+        """
         os.chdir("/")  # whoever looks for what still works in the workspace is not to find it there
+        joined = 0
+        while "request" not in (received := self._receive())[0]:
+            with contextlib.suppress(OSError):  # then the job joins, or fails
+                inside.join_cgroups(received[0])
+                joined = received[1]
+        self._line.close()
+        descriptors, group = received
+        inside.join_cgroups(descriptors, joined=joined == group)
+        return descriptors
+
+    def _receive(self) -> tuple[dict[str, int], int]:
         raw, found, _, _ = socket.recv_fds(self._line, frames.PACKET, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
         if not raw:
             os._exit(0)
-        self._line.close()
-        return dict(zip(frames.decode(raw)["names"], found, strict=True))
+        record = frames.decode(raw)
+        return dict(zip(record["names"], found, strict=True)), record["group"]
 
     def close(self) -> None:
         """Let go of it."""

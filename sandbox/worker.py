@@ -114,6 +114,8 @@ class Init:
         elif order["op"] == "preload":
             preload(order["modules"])
             self._give_up_spare()  # it does not have them
+        elif order["op"] == "join" and self._spare is not None:
+            self._spare.hand(dict(zip(order["fds"], descriptors, strict=True)), order["group"])
         elif order["op"] == "listen":
             self._listen()
         elif order["op"] == "ping":
@@ -128,7 +130,7 @@ class Init:
 
     def _start(self, order: dict[str, Any], descriptors: dict[str, int]) -> None:
         try:
-            pid = self._from_spare(descriptors) or self._forked(descriptors)
+            pid = self._from_spare(descriptors, order["group"]) or self._forked(descriptors)
         except OSError as error:
             self._report({"ended": order["job"], "cause": "fork", "error": str(error), "status": 0})
             return
@@ -143,12 +145,13 @@ class Init:
             self._become_job(lambda: descriptors)
         return pid
 
-    def _from_spare(self, descriptors: dict[str, int]) -> int:
+    def _from_spare(self, descriptors: dict[str, int], group: int) -> int:
         """Make the spare process the job; return its pid, 0 when there is none."""
         spare, self._spare = self._spare, None
         if spare is None:
             return 0
-        return spare.pid if spare.become(descriptors) else 0
+        with contextlib.closing(spare):
+            return spare.pid if spare.hand(descriptors, group) else 0
 
     def _provide(self) -> None:
         """Fork what the next job will become, once a first has come and none runs.
