@@ -37,9 +37,20 @@ def checked(trigger: Trigger, now: float) -> Trigger:
         return replace(trigger, next_fire=upcoming if trigger.enabled else None)
     if trigger.kind is TriggerKind.FILE:
         return replace(trigger, spec=check_files(trigger.spec), next_fire=None)
-    if trigger.kind in {TriggerKind.EVENT, TriggerKind.WEBHOOK} and not trigger.spec.get("type"):
-        raise ConfigError(f"The trigger {trigger.name!r} names no type of event.", hint='Give {"type": "order.*"}.')
+    if trigger.kind in {TriggerKind.EVENT, TriggerKind.WEBHOOK}:
+        _check_event(trigger)
     return replace(trigger, next_fire=None)
+
+
+def _check_event(trigger: Trigger) -> None:
+    wanted, conditions = trigger.spec.get("type"), trigger.spec.get("conditions")
+    if not wanted or not isinstance(wanted, str):
+        raise ConfigError(f"The trigger {trigger.name!r} names no type of event.", hint='Give {"type": "order.*"}.')
+    if not isinstance(conditions, dict | None):
+        raise ConfigError(
+            f"The conditions of the trigger {trigger.name!r} cannot be {conditions!r}.",
+            hint='Give {"conditions": {"total": {"ge": 100}}}.',
+        )
 
 
 def check_terms(trigger: Trigger) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from agent.store.protocol import Store
 
 SETTLE = 1.0
+LONGEST_SETTLE = 3_600
 REST = 60.0
 AT_ONCE = 16
 STEP_MS = 200
@@ -43,17 +44,34 @@ PROCESSED = "processed"
 
 def check_files(spec: dict[str, Any]) -> dict[str, Any]:
     """Return a file trigger's spec, complete. Raises ConfigError naming what is wrong."""
-    folder = Path(str(spec.get("folder") or "")).expanduser()
-    if not spec.get("folder") or not folder.is_dir():
-        raise ConfigError(f"The folder {str(spec.get('folder') or '')!r} is not there.", hint="Make it first.")
+    folder = _folder(spec.get("folder"))
+    if folder is None:
+        raise ConfigError(f"The folder {str(spec.get('folder') or '')[:200]!r} is not there.", hint="Make it first.")
     pattern = str(spec.get("pattern") or "*")
     if pattern.startswith("/") or ".." in Path(pattern).parts:
         raise ConfigError(f"The pattern {pattern!r} leads out of the folder.", hint="Give one such as *.csv.")
     afterwards = str(spec.get("afterwards") or "keep")
     if afterwards not in AFTERWARDS:
         raise ConfigError(f"Afterwards {afterwards!r} is not known.", hint=f"There are {', '.join(AFTERWARDS)}.")
-    settle = float(spec.get("settle", SETTLE))
-    return {**spec, "folder": str(folder.resolve()), "pattern": pattern, "afterwards": afterwards, "settle": settle}
+    settle = spec.get("settle", SETTLE)
+    if not isinstance(settle, int | float) or not 0 <= settle <= LONGEST_SETTLE:
+        raise ConfigError(f"A rest of {settle!r} seconds cannot be.", hint=f"Use 0 to {LONGEST_SETTLE}.")
+    return {
+        **spec,
+        "folder": str(folder.resolve()),
+        "pattern": pattern,
+        "afterwards": afterwards,
+        "settle": float(settle),
+    }
+
+
+def _folder(named: object) -> Path | None:
+    """Return a folder that is there."""
+    try:
+        folder = Path(str(named or "")).expanduser()
+        return folder if named and folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # too long, of nobody, no path
+        return None
 
 
 class FileWatch:

@@ -57,6 +57,12 @@ class Launcher:
                 f"The trigger {trigger.name!r} does not say what to do.",
                 hint='Give exactly one of {"request": text}, {"pipeline": name}, {"chain": name} or {"notice": text}.',
             )
+        inputs = trigger.target.get("inputs")
+        if not isinstance(trigger.target[kinds[0]], str) or not isinstance(inputs, dict | None):
+            raise ConfigError(
+                f"What the trigger {trigger.name!r} should do cannot be {trigger.target!r}.",
+                hint='Write the text or the name in quotes, and inputs as {"inputs": {name: value}}.',
+            )
         if kinds[0] in PLANNED and self.pipelines is None:
             raise ConfigError(
                 f"The trigger {trigger.name!r} names the {kinds[0]} {trigger.target[kinds[0]]!r}, "

@@ -92,3 +92,24 @@ async def test_a_folder_that_is_not_there_is_refused_also_for_a_trigger_that_is_
 async def test_what_is_not_there_cannot_be_changed(automation):
     with pytest.raises(NotFound):
         await automation.update("t1", name="x")
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "target"),
+    [
+        (TriggerKind.EVENT, {"type": ["order"]}, {"notice": "x"}),
+        (TriggerKind.EVENT, {"type": "order", "conditions": 5}, {"notice": "x"}),
+        (TriggerKind.FILE, {"folder": "~nobody-has-this-name/x"}, {"notice": "x"}),
+        (TriggerKind.FILE, {"folder": "a/" * 5_000}, {"notice": "x"}),
+        (TriggerKind.FILE, {"folder": "/tmp", "settle": "soon"}, {"notice": "x"}),
+        (TriggerKind.FILE, {"folder": "/tmp", "settle": -1e300}, {"notice": "x"}),
+        (TriggerKind.MANUAL, {}, {"request": ["look"]}),
+        (TriggerKind.MANUAL, {}, {"pipeline": "greet", "inputs": 5}),
+    ],
+)
+async def test_what_would_break_a_later_fire_is_refused_when_it_is_made(
+    automation, store, a_trigger, kind, spec, target
+):
+    with pytest.raises(ConfigError):
+        await automation.create(a_trigger(spec, kind=kind, target=target))
+    assert await store.triggers() == []
