@@ -142,13 +142,19 @@ def _add(config: AppConfig, arguments: argparse.Namespace) -> int:
 
 def _not_visible(settings: McpServer) -> str:
     """Return what to do when a server's program lies where the sandbox does not show it; "" when it does."""
-    from agent.mcp.places import command_of, folders_of
+    from agent.mcp.places import FETCHERS, command_of, folders_of
 
     if not settings.local:
         return ""
+    fetcher = Path(settings.command[0]).name
+    if fetcher in FETCHERS and not settings.network:
+        once = f"install it once (`{FETCHERS[fetcher]}`), and add the program that is then in DIR, with `--folder DIR`"
+        return f"{fetcher} fetches what it runs, and inside there is no network: {once}."
     command = command_of(settings.command)
     given = [Path(folder).expanduser() for folder in settings.folders]
-    needed = [one for one in folders_of(command[0]) if not any(one.is_relative_to(folder) for folder in given)]
+    files = [command[0], *(word for word in command[1:] if Path(word).is_file())]
+    found = [folder for file in files for folder in folders_of(file)]
+    needed = [one for one in dict.fromkeys(found) if not any(one.is_relative_to(folder) for folder in given)]
     if not needed:
         return ""
     options = " ".join(f"--folder {shlex.quote(str(one))}" for one in [*given, *needed])

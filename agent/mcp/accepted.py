@@ -65,6 +65,8 @@ class Offered:
         described = cleaned(str(said.get("description") or said.get("title") or ""), MOST_DESCRIPTION)
         if made.name != name or not name:
             return replace(made, unfit="its name holds characters that can't be seen, or is too long")
+        if (said.get("execution") or {}).get("taskSupport") == "required":
+            return replace(made, unfit="it answers only by way of tasks, which are not spoken here")
         try:
             schema = cleaned_schema(said.get("inputSchema") or {})
         except Unfit as why:

@@ -6,12 +6,14 @@ A task of its own holds it; calls come from others. It is not used again once it
 from __future__ import annotations
 
 import asyncio
+import http
 import time
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from loguru import logger
 from mcp import Client, MCPError, types
+from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 
 import agent
 from agent.errors import DirigentError, ToolError
@@ -31,6 +33,8 @@ CLOSING_SECONDS = 10.0
 PROGRESS_SECONDS = 0.1
 MOST_PROGRESS = 200
 MOST_SAID = 500
+LOST = ("Connection closed", "SSE stream ")  # the library's words: servers use its code for errors of their own, too
+CLOSED_DOOR = frozenset({401, 403})
 
 
 class Ended(ToolError):
@@ -108,7 +112,11 @@ class Connection:
     async def look_again(self) -> None:
         """List the tools anew, after the server has said that they are others."""
         self.outdated = False
-        self.listing = await self._asked(self._list)
+        try:
+            self.listing = await self._asked(self._list)
+        except Ended as ended:
+            ended.asked = False  # only for its tools
+            raise
 
     @property
     def reads_resources(self) -> bool:
@@ -119,9 +127,7 @@ class Connection:
         """Say whether there is anything to read now."""
 
         async def found(client: Client) -> bool:
-            if (await client.list_resources()).resources:
-                return True
-            return bool((await client.list_resource_templates()).resource_templates)
+            return bool((await client.list_resources()).resources or await _templates(client))
 
         return await self._asked(found)
 
@@ -132,9 +138,14 @@ class Connection:
         try:
             return await ask(client)
         except MCPError as error:
-            if error.code == types.CONNECTION_CLOSED or self.over:
+            refusal = _refusal(self._fault.status) if self._fault.status in CLOSED_DOOR else ""
+            said = f"{self.name} answered with an error: {refusal or one_line(error.message, MOST_SAID)}"
+            lost = error.code == types.CONNECTION_CLOSED and error.message.startswith(LOST)
+            if self._fault.forgotten and not lost:
+                raise Ended(said) from None  # it was refused unread
+            if lost or self.over:
                 raise await self._ended(asked=True) from None
-            raise ToolError(f"{self.name} answered with an error: {one_line(error.message, MOST_SAID)}") from None
+            raise ToolError(said) from None
         except OSError:
             raise await self._ended(asked=True) from None
         except DirigentError:
@@ -166,7 +177,7 @@ class Connection:
                     self.listing = await self._list(client)
                     limit.reschedule(None)
                     self._ready.set_result(None)
-                    await self._end.wait()
+                    await self._lasted(client)
         except asyncio.CancelledError:
             self._fail(ToolError(f"The MCP server {self.name} was stopped before it was ready."))
             raise
@@ -175,6 +186,26 @@ class Connection:
         finally:
             self._client = None
             self._end.set()
+
+    async def _lasted(self, client: Client) -> None:
+        """Wait until it is to end; servers that are only to be asked for news of their tools are listened to."""
+        listening = asyncio.create_task(self._listen(client), name=f"mcp {self.name} news")
+        try:
+            await self._end.wait()
+        finally:
+            listening.cancel()
+            await asyncio.wait([listening])
+
+    async def _listen(self, client: Client) -> None:
+        try:
+            async with client.listen(tools_list_changed=True) as news:
+                async for _ in news:
+                    self.outdated = True
+        except ListenNotSupportedError:  # an older server: it tells unasked, see `_heard`
+            return
+        except (MCPError, SubscriptionLost, TimeoutError) as error:
+            logger.debug("the MCP server {} tells no news of its tools: {}", self.name, error)
+        self.outdated = True  # whatever it tells from now on is not heard
 
     def _fail(self, error: ToolError) -> None:
         if not self._ready.done():
@@ -186,12 +217,13 @@ class Connection:
         inner = _innermost(problem)
         if isinstance(inner, TimeoutError):
             said = f"The MCP server {self.name} was not ready within {self._seconds:g} s."
+            said += f" It said: {self._fault.said}" if self._fault.said else ""
             return ToolError(said, hint=f"`start_seconds` under [mcp.{self.name}] gives it longer.")
         if isinstance(inner, SandboxError):
             return ToolError(inner.message, hint=inner.remedy)
         if isinstance(inner, DirigentError):
             return ToolError(inner.message, hint=inner.hint)
-        why = self._fault.why or one_line(str(inner), MOST_SAID) or type(inner).__name__
+        why = self._fault.why or _refusal(self._fault.status) or one_line(str(inner), MOST_SAID) or type(inner).__name__
         logger.opt(exception=problem).debug("the MCP server {} could not be opened", self.name)
         return ToolError(f"The MCP server {self.name} could not be reached: {why}.", hint=hint)
 
@@ -225,10 +257,18 @@ class Connection:
 async def _resource(client: Client, uri: str, stem: str) -> Returned:
     if uri:
         return Reader(stem).resource(await client.read_resource(uri))
-    found = await client.list_resources()
-    templates = await client.list_resource_templates()
-    text = listed(found.resources, templates.resource_templates)
+    text = listed((await client.list_resources()).resources, await _templates(client))
     return Returned(text, text)
+
+
+async def _templates(client: Client) -> list[types.ResourceTemplate]:
+    """Return the patterns of addresses; many servers with resources know no such question."""
+    try:
+        return (await client.list_resource_templates()).resource_templates
+    except MCPError as error:
+        if error.code != types.METHOD_NOT_FOUND:
+            raise
+        return []
 
 
 def _told(report: Callable[[Progress], None] | None) -> Any:
@@ -245,6 +285,14 @@ def _told(report: Callable[[Progress], None] | None) -> Any:
             report(Progress(one_line(message or "", MOST_PROGRESS), done, total))
 
     return tell
+
+
+def _refusal(status: int) -> str:
+    """Return in words why a server over HTTP does not talk with us; "" for what a status does not tell."""
+    if status in CLOSED_DOOR:
+        way_on = "a secret named by `bearer` opens it, if its operator gives out such; signing in in a browser does not"
+        return f"it answered {status} {http.HTTPStatus(status).phrase} ({way_on})"
+    return f"it answered {status}" if status else ""
 
 
 def _innermost(problem: BaseException) -> BaseException:

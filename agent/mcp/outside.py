@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,12 +18,14 @@ from sandbox.addresses import is_public
 
 if TYPE_CHECKING:
     from agent.config.mcp import McpServer
+    from agent.mcp.fault import Fault
     from agent.mcp.streams import Streams
 
 MOST_BYTES = 64 << 20
 CONNECT_SECONDS = 15.0
 READ_SECONDS = 300.0
 SSE_PATH = "/sse"
+SESSION = "mcp-session-id"
 LINK_LOCAL = "the addresses that clouds keep their own secrets at are never asked"
 
 
@@ -34,10 +37,11 @@ class CheckedTransport(httpx2.AsyncBaseTransport):
     """Resolves a name once, checks every address that it stands for, and connects to one of them.
 
     TLS still checks the certificate of the name. What a server sends in one answer is bounded. Nothing is taken from
-    the environment: no proxy, no `.netrc`.
+    the environment: no proxy, no `.netrc`. What goes wrong is noted in `fault`.
     """
 
-    def __init__(self, *, private: bool) -> None:
+    def __init__(self, fault: Fault, *, private: bool) -> None:
+        self._fault = fault
         self._private = private
         self._inner = httpx2.AsyncHTTPTransport(trust_env=False)
 
@@ -55,7 +59,16 @@ class CheckedTransport(httpx2.AsyncBaseTransport):
         response = await self._inner.handle_async_request(checked)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         response.stream = _Bounded(response.stream)
+        if request.method == "POST":  # servers may well refuse the other ways in
+            await self._note(response, known=SESSION in request.headers)
         return response
+
+    async def _note(self, response: httpx2.Response, *, known: bool) -> None:
+        """Remember a refusal. A server that was begun anew answers 404, or 400, to the name of its old session."""
+        status = response.status_code
+        self._fault.status = status if status >= 400 else 0
+        if known and (status == 404 or (status == 400 and await _unread(response))):
+            self._fault.forgotten = self._fault.silent = True
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -75,7 +88,16 @@ class CheckedTransport(httpx2.AsyncBaseTransport):
         if address.is_link_local:
             raise Refused(f"{host} is {address}: {LINK_LOCAL}")
         if not self._private and not is_public(address):
-            raise Refused(f"{host} is {address}, which is not on the public internet; private = true allows it")
+            where = host if host == str(address) else f"{host} is {address}, which"
+            raise Refused(f"{where} is not on the public internet; private = true (`add --private`) allows it")
+
+
+async def _unread(response: httpx2.Response) -> bool:
+    """Say whether a message was refused before anybody read it: such an answer names no message."""
+    try:
+        return json.loads(await response.aread()).get("id") is None
+    except (ValueError, AttributeError):
+        return True
 
 
 class _Bounded(httpx2.AsyncByteStream):
@@ -101,7 +123,7 @@ def headers_of(settings: McpServer, secrets: Mapping[str, str]) -> dict[str, str
 
 
 @asynccontextmanager
-async def outside(settings: McpServer, secrets: Mapping[str, str]) -> AsyncIterator[Streams]:
+async def outside(settings: McpServer, secrets: Mapping[str, str], fault: Fault) -> AsyncIterator[Streams]:
     """Open the way to a server at a URL: streamable HTTP, or where the path ends in /sse the older event stream."""
     headers = headers_of(settings, secrets)
 
@@ -111,7 +133,7 @@ async def outside(settings: McpServer, secrets: Mapping[str, str]) -> AsyncItera
         auth: httpx2.Auth | None = None,
     ) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(
-            transport=CheckedTransport(private=settings.private),
+            transport=CheckedTransport(fault, private=settings.private),
             headers=headers,
             timeout=timeout or httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
             auth=auth,

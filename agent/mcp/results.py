@@ -42,6 +42,7 @@ class Reader:
         self._stem = UNSAFE.sub("-", stem).strip("-.") or "mcp"
         self._parts: list[str] = []
         self._bytes = 0
+        self._saved: dict[str, str] = {}  # base64 → name of its file
         self.returned = Returned()
 
     def call(self, result: types.CallToolResult) -> Returned:
@@ -52,7 +53,7 @@ class Reader:
         if result.is_error:
             self.returned.failed = cleaned(text, MOST_ERROR) or "it failed and did not say why"
             return self.returned
-        structured = result.structured_content
+        structured = self._pointing(result.structured_content)
         self.returned.value = structured if structured is not None else _value(text)
         if not text and structured is not None:
             self.returned.text = json.dumps(structured, ensure_ascii=False)[:MOST_TEXT]
@@ -95,7 +96,17 @@ class Reader:
             return
         self._bytes += size
         ending = mimetypes.guess_extension(mime.partition(";")[0].strip()) or _ending(uri)
-        self.returned.files[f"{self._stem}-{len(self.returned.files) + 1}{ending}"] = read
+        name = f"{self._stem}-{len(self.returned.files) + 1}{ending}"
+        self.returned.files[name] = read
+        self._saved[data] = name
+
+    def _pointing(self, value: Any) -> Any:
+        """Return a structured result with the names of files in place of their bytes, which a server may send twice."""
+        if isinstance(value, str):
+            return self._saved.get(value, value)
+        if isinstance(value, dict):
+            return {key: self._pointing(part) for key, part in value.items()}
+        return [self._pointing(part) for part in value] if isinstance(value, list) else value
 
     def _text(self) -> str:
         text = "\n".join(self._parts)

@@ -254,7 +254,7 @@ def _way(
         return inside(boxes, session, job_of(config, settings, secrets), fault)
     from agent.mcp.outside import outside
 
-    return outside(settings, secrets)
+    return outside(settings, secrets, fault)
 
 
 def _secrets(config: AppConfig, settings: McpServer) -> Mapping[str, str]:

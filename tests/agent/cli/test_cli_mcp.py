@@ -64,6 +64,12 @@ def test_a_program_that_the_sandbox_does_not_show_is_told_with_the_folders_that_
     code, _, err = dirigent("mcp", "add", "git", "--yes", "--", str(server), "--fast")
     assert code == 1
     assert f"`--folder {tmp_path}/git -- {server} --fast`" in err
+    script = tmp_path / "clock" / "server.py"
+    script.parent.mkdir()
+    script.touch()
+    code, _, err = dirigent("mcp", "add", "clock", "--yes", "--", "python3", str(script))
+    assert code == 1
+    assert f"--folder {tmp_path}/clock" in err
 
 
 def test_a_server_that_has_changed_is_told_everywhere_until_it_is_accepted(dirigent, home: Path, tmp_path: Path):
@@ -96,6 +102,7 @@ def test_a_server_that_has_changed_is_told_everywhere_until_it_is_accepted(dirig
         (("add", "clock", "--bearer", "KEY", *CLOCK), "bearer is for a server with a url"),
         (("add", "clock", "--secret", "KEY", *CLOCK), "The secret KEY is not set"),
         (("add", "clock", "--", "no-such-program"), "not found"),
+        (("add", "clock", "--", "/none/uvx", "clock"), "uvx fetches what it runs, and inside there is no network"),
         (("remove", "clock"), "There is no MCP server 'clock'"),
         (("check", "clock"), "There is no MCP server 'clock'"),
     ],

@@ -40,9 +40,10 @@ TOOLS = [
     tool("die", "Ends the server."),
     tool("look_around", "Tell what can be seen.", annotations={"readOnlyHint": True}),
     tool("write", "Write a file.", {"path": {"type": "string"}, "text": {"type": "string"}}),
-    tool("picture", "Return a picture."),
+    tool("picture", "Return a picture.", {"twice": {"type": "boolean"}}),
     tool("steps", "Work in steps.", annotations={"readOnlyHint": True}),
     tool("fail", "Fails."),
+    tool("refuse", "Answers with an error of the protocol."),
     tool("count", "Count the calls.", annotations={"readOnlyHint": True}),
 ]
 if mood == "changed":
@@ -51,6 +52,8 @@ if mood == "more":
     TOOLS.append(tool("extra", "Came later."))
 if mood == "hidden":
     TOOLS[0]["description"] = "Return\u200b the \u202etext\U000e0041\U000e0042."
+if mood == "tasks":
+    TOOLS.append(tool("long", "Works by way of tasks.", execution={"taskSupport": "required"}))
 if mood == "huge":
     TOOLS.append(tool("enormous", "x" * 90000, {f"p{n}": {"type": "string", "description": "y" * 400} for n in range(50)}))
     TOOLS.append(tool("deep", "Nested.", {"a": eval('{"x":' * 40 + "1" + "}" * 40)}))
@@ -86,7 +89,10 @@ def call(request, name, args):
         text = "written"
     elif name == "picture":
         one = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-        send({"id": request["id"], "result": {"content": [{"type": "image", "data": one, "mimeType": "image/png"}]}})
+        told = {"content": [{"type": "image", "data": one, "mimeType": "image/png"}]}
+        if args.get("twice"):
+            told["structuredContent"] = {"pictures": [{"data": one, "width": 1}]}
+        send({"id": request["id"], "result": told})
         return
     elif name == "steps":
         token = request["params"].get("_meta", {}).get("progressToken")
@@ -96,6 +102,9 @@ def call(request, name, args):
         text = "all parts"
     elif name == "fail":
         send({"id": request["id"], "result": {"isError": True, "content": [{"type": "text", "text": "no paper left"}]}})
+        return
+    elif name == "refuse":
+        send({"id": request["id"], "error": {"code": -32000, "message": "no ink left"}})
         return
     elif name == "send":
         text = "sent to everybody"

@@ -8,7 +8,7 @@ import pytest
 
 from agent.domain.execution import ResponseStatus
 from agent.errors import ToolError
-from agent.mcp import streams
+from agent.mcp import inside, streams
 from agent.mcp.accepted import MOST_TOOLS, accepted, difference, held_back
 from agent.mcp.plugins import mcp_plugins, remark
 from agent.mcp.servers import Servers
@@ -112,6 +112,39 @@ async def test_a_server_that_never_gets_ready_is_given_up(desk_of, config, monke
     desk = desk_of(config(mood, start_seconds=2.0 if mood == "silent" else 30.0))
     with pytest.raises(ToolError, match=said):
         await desk.look()
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exit 0", "it ended with exit code 0 and said nothing"),
+        ("echo no key >&2; exit 1", "it ended with no key"),
+        ("kill -9 $$", "it ended with signal 9 and said nothing"),
+        ("echo waiting >&2; sleep 600", "was not ready within 2 s. It said: waiting"),
+        ("yes spam >&2", "it wrote far more than"),
+    ],
+)
+async def test_how_a_server_came_to_its_end_is_said(desk_of, config, monkeypatch, script: str, said: str):
+    monkeypatch.setattr(inside, "LOGGED", 1 << 12)
+    start = 2.0 if "sleep" in script else 60.0
+    desk = desk_of(config(mcp={"plain": {"command": ["bash", "-c", script], "start_seconds": start}}))
+    with pytest.raises(ToolError) as told:
+        await desk.look()
+    assert said in str(told.value)
+
+
+async def test_what_a_server_writes_beside_the_protocol_harms_nothing(desk_of, config):
+    loud = "echo starting; for n in 1 2 3; do echo log $n >&2; done; echo '{}'; exec python3 -m mcp_server_time"
+    desk = desk_of(config(mcp={"plain": {"command": ["bash", "-c", loud]}}))
+    await desk.accept()
+    assert (await desk.call("get_current_time", timezone="Europe/Berlin")).status is ResponseStatus.OK
+
+
+async def test_a_tool_that_needs_what_is_not_spoken_here_is_left_out(desk_of, config):
+    desk = desk_of(config("tasks"))
+    listing = await desk.accept()
+    assert "by way of tasks" in listing.tool("long").unfit
+    assert "long" not in {spec.name for plugin in mcp_plugins(desk.config) for spec in plugin.tools}
 
 
 async def test_what_a_server_claims_makes_it_only_stricter(desk_of, config):

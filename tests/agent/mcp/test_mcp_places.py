@@ -58,3 +58,13 @@ def test_links_that_go_round_end(tmp_path: Path):
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     assert folders_of(str(tmp_path / "a")) == [tmp_path]
+
+
+def test_a_program_of_a_package_for_node_needs_all_modules(tmp_path: Path):
+    modules = tmp_path / "servers" / "node_modules"
+    script = modules / "@example" / "clock" / "dist" / "index.js"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/usr/bin/env no-such-node\n")
+    (modules / ".bin").mkdir()
+    (modules / ".bin" / "clock").symlink_to("../@example/clock/dist/index.js")
+    assert folders_of(str(modules / ".bin" / "clock")) == folders_of(str(script)) == [modules]
