@@ -20,7 +20,7 @@ from plugins.api.records import File, Pattern, PluginError, ServiceName
 
 MARKS = "x-dirigent"
 """In a property: `{"file": [suffix, …]}`, `{"pattern": regex}`, `{"service": name}`: File, Pattern and ServiceName."""
-MOST_PARTS = 2_000
+MOST_PARTS, DEEPEST = 2_000, 32
 TITLE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 DATES: dict[str, Any] = {"date": dt.date, "date-time": dt.datetime, "time": dt.time, "duration": dt.timedelta}
 PLAIN: dict[str, Any] = {"integer": int, "number": float, "boolean": bool, "null": None, "array": list, "object": dict}
@@ -126,9 +126,9 @@ class SchemaArguments:
         self.__name__ = name
         self._schema = schema
         self._hints = hints
-        needed, defaults = required(schema), defaults_of(schema)
+        needed, defaults, parts = required(schema), defaults_of(schema), properties(schema)
         self.model_fields = {one: Given(one in needed, defaults.get(one)) for one in hints}
-        self._defaults = {one: value for one, value in defaults.items() if "default" in _plain(properties(schema)[one])}
+        self._defaults = {one: value for one, value in defaults.items() if "default" in _plain(parts[one])}
 
     @functools.cached_property
     def _adapter(self) -> Any:
@@ -161,18 +161,25 @@ class SchemaArguments:
 
 
 class _Reading:
-    """Turns one schema into annotations. `parts` counts what was read: a schema that has too many is cut there."""
+    """Turns one schema into annotations. One with too many parts, or too many within each other, is cut there."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
         self._open: list[str] = []
-        self._parts = 0
+        self._parts = self._depth = 0
 
     def hint(self, schema: Any) -> Any:
         """Return the annotation of a part; Any for what can't be told."""
-        self._parts += 1
-        if not isinstance(schema, Mapping) or self._parts > MOST_PARTS:
+        if not isinstance(schema, Mapping) or self._parts >= MOST_PARTS or self._depth >= DEEPEST:
             return Any
+        self._parts += 1
+        self._depth += 1
+        try:
+            return self._read(schema)
+        finally:
+            self._depth -= 1
+
+    def _read(self, schema: Mapping[str, Any]) -> Any:
         if isinstance(reference := schema.get("$ref"), str):
             return self._referred(reference)
         if "const" in schema or "enum" in schema:
@@ -215,7 +222,7 @@ class _Reading:
     def _typed(self, schema: Mapping[str, Any]) -> Any:
         kind = schema.get("type")
         if isinstance(kind, list):
-            return _union([self._typed({**schema, "type": one}) for one in kind])
+            return _union([self._typed({**schema, "type": one}) for one in dict.fromkeys(map(str, kind))])
         if kind is None and "properties" in schema:
             kind = "object"
         if kind == "string":

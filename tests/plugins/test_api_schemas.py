@@ -178,6 +178,29 @@ def test_a_schema_that_holds_itself_or_grows_without_end_is_cut():
 @pytest.mark.parametrize(
     "part",
     [
+        {"allOf": [{"$ref": "#/properties/x"}]},
+        {"allOf": [{"$ref": "#"}]},
+        {"allOf": [{"allOf": [{"$ref": "#/$defs/A"}]}]},
+        {"type": "object", "properties": {"deeper": {"allOf": [{"$ref": "#/properties/x"}]}}},
+    ],
+)
+def test_a_schema_that_is_all_of_itself_is_anything_from_there_on(part: dict[str, Any]):
+    a_and_b = {"A": {"anyOf": [{"allOf": [{"$ref": "#/$defs/B"}]}]}, "B": {"allOf": [{"$ref": "#/$defs/A"}]}}
+    spec = spec_for({"type": "object", "properties": {"x": part}, "$defs": a_and_b})
+    assert signature(spec).startswith("x: ")
+    assert catalogue_of(spec).validate(spec, {"x": {"deeper": {"deeper": {}}}}) == {"x": {"deeper": {"deeper": {}}}}
+
+
+def test_a_type_that_is_said_again_and_again_is_read_once():
+    part = {"type": ["object"] * 2_000, "properties": {f"p{n}": {"type": "string"} for n in range(500)}}
+    spec = spec_for({"type": "object", "properties": {"x": part}})
+    assert signature(spec) == "x: dict = None"
+    assert catalogue_of(spec).validate(spec, {"x": {"p0": 1}}) == {"x": {"p0": "1"}}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
         {"type": "string", "pattern": "(?=a)b"},
         {"type": "string", "pattern": "(", "minLength": "two"},
         {"type": "integer", "multipleOf": 0, "minimum": "low"},
