@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -129,7 +130,9 @@ def _of_tool(outcome: Outcome, status: JobStatus, code: int) -> dict[str, Any]:
     match outcome.record:
         case {"failure": {"type": str(kind), "message": str(message), "hint": str(hint), "traceback": str(trace)}}:
             return {"failure": {"type": kind, "message": message, "hint": hint, "traceback": trace}}
-        case {"result": {"value": value, "text": str(text), "partial": bool(partial), "files": list(files)}}:
+        case {"result": {"value": value, "text": str(text), "partial": bool(partial), "files": list(files)}} if (
+            _is_json(value)
+        ):
             pairs = tuple((f[0], f[1]) for f in files if _is_file(f))
             cost = _dollars(outcome.record["result"].get("cost"))
             return {"value": value, "text": text, "partial": partial, "files": pairs, "cost": cost}
@@ -137,6 +140,15 @@ def _of_tool(outcome: Outcome, status: JobStatus, code: int) -> dict[str, Any]:
         message = f"The tool ended with exit code {code} without giving a result."
         return {"failure": {"type": "NoResult", "message": message, "hint": "", "traceback": ""}}
     return {}
+
+
+def _is_json(value: object) -> bool:
+    """Tell whether others read it, too: for Python alone NaN is JSON, and 1e999 a number."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _dollars(said: object) -> float | None:

@@ -214,6 +214,28 @@ async def test_a_tool_that_ends_its_process_is_a_failure(bench: Bench):
     assert result.failure["type"] == "NoResult"
 
 
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "[1, 1e999]", "[" * 990 + "]" * 990])
+async def test_what_no_other_reads_is_no_result(bench: Bench, tmp_path: Path, value: str):
+    """A tool's own results never hold such; its process may say anything."""
+    body = f'{{"result": {{"value": {value}, "text": "", "partial": false, "files": []}}}}'
+    lie = f"""
+        import os, stat, struct
+        def lie():
+            body = {body.encode()!r}
+            for events in range(3, 20):
+                try:
+                    if stat.S_ISFIFO(os.fstat(events).st_mode):
+                        os.write(events, struct.pack(">I", len(body)) + body)
+                except OSError:
+                    pass
+            os._exit(0)
+        """
+    (tmp_path / "plugins" / "lies.py").write_text(dedent(lie))
+    result = await bench.box.run(Job("tool", tool=ToolCall(str(tmp_path / "plugins" / "lies.py"), "lie")))
+    assert result.failure is not None
+    assert (result.value, result.failure["type"]) == (None, "NoResult")
+
+
 async def test_a_file_outside_cannot_be_handed_over(bench: Bench):
     result = await bench.call("outside", context=True)
     assert result.failure is not None
