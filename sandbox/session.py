@@ -12,7 +12,6 @@ from sandbox.talking import Conversation, checked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from types import TracebackType
 
     from sandbox.api import Job, JobResult, Progress, Rung, Written
 
@@ -75,10 +74,5 @@ class Session(ABC):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()

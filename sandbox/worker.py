@@ -106,16 +106,17 @@ class Init:
                 os.close(descriptor)
         return True
 
-    def _obey(self, order: dict[str, Any], descriptors: list[int]) -> None:
+    def _obey(self, order: dict[str, Any], received: list[int]) -> None:
+        descriptors = dict(zip(order.get("fds", ()), received, strict=True))
         if order["op"] == "start":
-            self._start(order, dict(zip(order["fds"], descriptors, strict=True)))
+            self._start(order, descriptors)
         elif order["op"] == "kill":
             self._kill(order["job"])
         elif order["op"] == "preload":
             preload(order["modules"])
             self._give_up_spare()  # it does not have them
         elif order["op"] == "join" and self._spare is not None:
-            self._spare.hand(dict(zip(order["fds"], descriptors, strict=True)), order["group"])
+            self._spare.hand(descriptors, order["group"])
         elif order["op"] == "listen":
             self._listen()
         elif order["op"] == "ping":
