@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import contextlib
 import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from sandbox.api import Job, JobResult, JobStatus, JobUsage
+from sandbox.api import JobResult, JobStatus, JobUsage
+from sandbox.pure import Interpreters, program_of
 
 if TYPE_CHECKING:
-    from pydantic_monty import AsyncMonty
+    from sandbox.api import Job
 
-TOOL = ("plugins.python", "python")
 MOST_CHARACTERS, MOST_SHOWN = 2_000, 10_000
 LARGEST = 10**300
-SECONDS, MEMORY = 0.5, 64 << 20
+SECONDS, MEMORY, PROGRAMS = 0.5, 64 << 20, 1_000
 RUNG = "E"  # its walls are that rung's, wherever we are
 IDLE_S = 60.0
 # `round` is not among them: the interpreter rounds 2.675 up.
@@ -48,10 +47,10 @@ _NODES = (
 
 def expression_of(job: Job) -> str | None:
     """Return the expression that a job of the tool `python` consists of; None for any other job."""
-    if job.tool is None or (job.tool.source, job.tool.function) != TOOL or job.tool.arguments.get("files"):
+    if job.tool is None or job.tool.arguments.get("files"):
         return None
-    code = job.tool.arguments.get("code")
-    return code if isinstance(code, str) and is_plain(code) else None
+    code = program_of(job)
+    return code if code is not None and is_plain(code) else None
 
 
 def is_plain(code: str) -> bool:
@@ -83,9 +82,7 @@ class Expressions:
     """Works out expressions, for all sessions; nothing of one is left for the next. `close` ends its process."""
 
     def __init__(self) -> None:
-        self._pool: AsyncMonty | None = None
-        self._held = contextlib.AsyncExitStack()
-        self._lock = asyncio.Lock()
+        self._interpreters = Interpreters(1, PROGRAMS)
         self._busy = 0
         self._idle: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
@@ -111,23 +108,13 @@ class Expressions:
     async def _value(self, code: str) -> Any:
         self._busy += 1
         try:
-            pool = await self._workers()
+            pool = await self._interpreters.ready()
             bounds: Any = {"max_memory": MEMORY, "max_feed_duration_secs": SECONDS}
             async with asyncio.timeout(SECONDS * 4), pool.checkout(script_name="<program>", limits=bounds) as session:
                 return await session.feed_run(code)
         finally:
             self._busy -= 1
             self._rest()
-
-    async def _workers(self) -> AsyncMonty:
-        async with self._lock:
-            if self._pool is None:
-                from pydantic_monty import AsyncMonty
-
-                self._pool = await self._held.enter_async_context(
-                    AsyncMonty(min_processes=0, max_processes=1, max_checkouts_per_worker=1_000)
-                )
-            return self._pool
 
     def _rest(self) -> None:
         if self._idle is not None:
@@ -145,10 +132,7 @@ class Expressions:
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
-        async with self._lock:
-            self._pool = None
-            held, self._held = self._held, contextlib.AsyncExitStack()
-            await held.aclose()
+        await self._interpreters.close()
 
 
 def _is_told_alike(value: Any) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sandbox import values
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from sandbox.talking import Conversation
 
-WORKERS = 2
+WORKERS, PROGRAMS = 2, 100
 GRACE_S = 2.0
 _PYTHON_TOOL = ("plugins.python", "python")
 
@@ -35,14 +36,39 @@ def program_of(job: Job) -> str | None:
     return None
 
 
-class Pure:
-    """Runs programs in the restricted interpreter. Its workers start with the first one; `close` ends them."""
+class Interpreters:
+    """Processes of the interpreter, `most` at once, each replaced after so many `programs`."""
 
-    def __init__(self, rung: Rung) -> None:
-        self._rung = rung
+    def __init__(self, most: int, programs: int) -> None:
+        self._most, self._programs = most, programs
         self._pool: AsyncMonty | None = None
         self._held = contextlib.AsyncExitStack()
         self._lock = asyncio.Lock()
+
+    async def ready(self) -> AsyncMonty:
+        """Return what gives them out; they start with the first program. Raises ImportError without the library."""
+        async with self._lock:
+            if self._pool is None:
+                from pydantic_monty import AsyncMonty
+
+                self._pool = await self._held.enter_async_context(
+                    AsyncMonty(min_processes=0, max_processes=self._most, max_checkouts_per_worker=self._programs)
+                )
+            return self._pool
+
+    async def close(self) -> None:
+        """End them; the next program starts others. Closing twice is harmless."""
+        async with self._lock:
+            self._pool = None
+            await self._held.aclose()
+
+
+class Pure:
+    """Runs programs in the restricted interpreter; `close` ends its processes."""
+
+    def __init__(self, rung: Rung) -> None:
+        self._rung = rung
+        self._interpreters = Interpreters(WORKERS, PROGRAMS)
 
     async def run(self, job: Job, talk: Conversation | None = None) -> JobResult:
         """Run a program to its end. Raises SandboxError for any other job, or a talk with one, with the remedy."""
@@ -50,7 +76,11 @@ class Pure:
         if code is None or talk is not None:
             what = f"run a {job.kind} job" if talk is None else "run what is spoken with"
             raise SandboxError(f"Nothing on this machine can safely {what}.", remedy=self._rung.remedy)
-        pool = await self._workers()
+        try:
+            pool = await self._interpreters.ready()
+        except ImportError:
+            said = "Nothing on this machine can safely run a program."
+            raise SandboxError(said, remedy=self._rung.remedy) from None
         out, err = Capture(job.limits.output_bytes), Capture(job.limits.output_bytes)
 
         def printed(stream: str, text: str) -> None:
@@ -77,24 +107,9 @@ class Pure:
         )
         return found if job.kind == "python" else _of_tool(found, value)
 
-    async def _workers(self) -> AsyncMonty:
-        async with self._lock:
-            if self._pool is None:
-                try:
-                    from pydantic_monty import AsyncMonty
-                except ImportError:
-                    raise SandboxError(
-                        "Nothing on this machine can safely run a program.", remedy=self._rung.remedy
-                    ) from None
-                self._pool = await self._held.enter_async_context(
-                    AsyncMonty(min_processes=0, max_processes=WORKERS, max_checkouts_per_worker=100)
-                )
-            return self._pool
-
     async def close(self) -> None:
-        """End the workers. Closing twice is harmless."""
-        self._pool = None
-        await self._held.aclose()
+        """End the processes. Closing twice is harmless."""
+        await self._interpreters.close()
 
 
 async def _feed(pool: AsyncMonty, job: Job, code: str, printed: Any) -> Any:
@@ -130,8 +145,6 @@ def _ending(problem: Exception | None) -> tuple[JobStatus, str]:
 
 
 def _of_tool(found: JobResult, value: Any) -> JobResult:
-    from dataclasses import replace
-
     if not found.ok:
         message = found.stderr.text.strip() or f"The program ended with {found.status}."
         hint = f"Only plain Python runs here. {found.warnings[0]}"

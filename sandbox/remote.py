@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 HELLO_S = 10.0
 MOST_DIALLING = 256
-_OURS = {"sidecar", "unsafe", "on_connection", "dialler"}
+OURS = frozenset({"sidecar", "unsafe", "on_connection", "dialler"})  # of a policy, what no sidecar is told
 _REMEDY = "Start it with: python -m sandbox.sidecar --socket {path} --root FOLDER (the folder with the sessions)."
 
 
 def sent_policy(policy: Policy) -> dict[str, Any]:
     """Return what a sidecar is told of the owner's settings: all but what is ours alone."""
-    told = {field.name: getattr(policy, field.name) for field in fields(Policy) if field.name not in _OURS}
+    told = {field.name: getattr(policy, field.name) for field in fields(Policy) if field.name not in OURS}
     return told | {name: [str(path) for path in told[name]] for name in ("plugin_folders", "read_only")}
 
 

@@ -30,6 +30,7 @@ from sandbox.boxes import Boxes
 from sandbox.canaries import probe
 from sandbox.dialling import Exchange, beside
 from sandbox.relay import RELAYED, Relay
+from sandbox.remote import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,14 +39,7 @@ if TYPE_CHECKING:
 
 MOST_JOBS = 256
 _request: contextvars.ContextVar[int] = contextvars.ContextVar("request")
-_OWN = {
-    "plugin_folders",
-    "read_only",
-    "sidecar",
-    "unsafe",
-    "on_connection",
-    "dialler",
-}  # not taken over as they were sent
+_OWN = {*OURS, "plugin_folders", "read_only"}  # not taken over as they were sent
 
 
 class Sidecar:
