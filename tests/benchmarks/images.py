@@ -4,7 +4,7 @@
 
 It needs root, `buildah` and `debootstrap` (Debian's packages). A Debian with Python stands in for the base image; both
 Dockerfiles are carried out step by step; then the sandbox's container and the agent's start with their volumes, the
-health check of the image is asked until it is well, a request is carried out in the sandbox's container, and SIGTERM
+health check of compose is asked until it is well, a request is carried out in the sandbox's container, and SIGTERM
 ends both within the time that compose grants. Printed are times and sizes. What the base image has been made of is kept
 in the folder with `--keep`. Exits with 1 when something of it fails.
 """
@@ -107,6 +107,14 @@ def ended(process: subprocess.Popen[bytes]) -> float:
     return time.monotonic() - began
 
 
+def health_check(compose: Path) -> list[str]:
+    """Return the words with which compose asks for the agent's health."""
+    from ruamel.yaml import YAML
+
+    test: list[str] = YAML(typ="safe").load(compose.read_text("utf-8"))["services"]["dirigent"]["healthcheck"]["test"]
+    return test[1:]
+
+
 def story(buildah: Buildah, folder: Path) -> None:
     """Start both containers with their volumes, ask for health, have a request carried out, and stop them."""
     places = {name: folder / "volumes" / name for name in ("home", "sessions", "socket")}
@@ -125,7 +133,7 @@ def story(buildah: Buildah, folder: Path) -> None:
     inside = json.loads(buildah.do("inspect", "--type", "image", "localhost/dirigent-sandbox"))["Docker"]["config"]
     sidecar = buildah.running(sandbox, shared, {}, *inside["Entrypoint"], *inside["Cmd"])
     serve = buildah.running(agent, volumes, env, *about["Entrypoint"], *about["Cmd"])
-    healthy = buildah.running(agent, volumes, env, *about["Healthcheck"]["Test"][1:])
+    healthy = buildah.running(agent, volumes, env, *health_check(folder / "there" / "compose.yaml"))
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with started(sidecar, folder / "sandbox.log") as first:
         print(
