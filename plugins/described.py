@@ -20,7 +20,7 @@ from plugins.api import Button, Effect, Field, Form, Menu, PluginError, ToolSpec
 from plugins.api.declaring import COMMAND_NAME, SLOT, TOOL_NAME
 from plugins.api.schemas import MARKS, compiles, properties
 from plugins.describing import FORMAT, FUNCTION, PLAIN_FIELDS
-from plugins.loader import LoadedPlugin
+from plugins.loader import LoadedPlugin, check_fields, check_names, tool_of
 
 MOST_CHARACTERS = 1_000_000
 MOST_SCHEMA, DEEPEST = 64_000, 24
@@ -57,7 +57,7 @@ def _plugin(whole: Mapping[str, Any], source: str, sha256: str) -> LoadedPlugin:
     name = _text(whole, "name", 64, PLUGIN_NAME)
     described = [_tool(one, name) for one in _list(whole, "tools", MOST_TOOLS)]
     services = dict(_service(one) for one in _list(whole, "services", MOST_TOOLS))
-    _differ([spec.name for spec, _ in described], "tools")
+    check_names([spec.name for spec, _ in described], "tools")
     held = {spec.name: why for spec, why in described if why} | services
     tools = tuple(spec for spec, why in described if not why)
     ui = [_element(one) for one in _list(whole, "ui", MOST_ELEMENTS)]
@@ -75,12 +75,6 @@ def _plugin(whole: Mapping[str, Any], source: str, sha256: str) -> LoadedPlugin:
         sha256=sha256,
         held_back=held,
     )
-
-
-def _differ(names: list[str], kind: str) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise PluginError(f"the name '{twice[0]}' is used by two of its {kind}; rename one, or give it name=.")
 
 
 def _settings(whole: Mapping[str, Any]) -> dict[str, str]:
@@ -246,13 +240,10 @@ def _parts(said: Mapping[str, Any], name: str, make: Callable[[Mapping[str, Any]
 
 def _asks_for(form: Form, tools: tuple[ToolSpec, ...]) -> bool:
     """Tell whether a form's tool is there; raise PluginError when it asks for what that does not take."""
-    command = form.command.removeprefix("/")
-    meant = next((spec for spec in tools if command in {spec.name, spec.command}), None)
+    meant = tool_of(form, tools)
     if meant is None:
         return False
-    unknown = [field.name for field in form.fields if field.name not in properties(meant.schema or {})]
-    if unknown:
-        raise PluginError(f"the form '{form.title}' asks for '{unknown[0]}', which is no parameter of '{command}'.")
+    check_fields(form, properties(meant.schema or {}))
     return True
 
 

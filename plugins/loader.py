@@ -30,7 +30,8 @@ import inspect
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -301,12 +302,15 @@ def _declared(module: ModuleType, read: Callable[[object], Spec | None]) -> list
 
 def _named(plugin: str, specs: Iterable[Spec]) -> tuple[Spec, ...]:
     named = tuple(replace(spec, plugin=plugin) for spec in specs)
-    names = [spec.name for spec in named]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        kind = "services" if isinstance(named[0], ServiceSpec) else "tools"
-        raise PluginError(f"the name '{twice[0]}' is used by two of its {kind}; rename one, or give it name=.")
+    check_names([spec.name for spec in named], "services" if named and isinstance(named[0], ServiceSpec) else "tools")
     return named
+
+
+def check_names(names: Sequence[str], kind: str) -> None:
+    """Raise PluginError when one of a plugin's tools or services has the name of another."""
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
+    if twice:
+        raise PluginError(f"the name '{twice[0]}' is used by two of its {kind}; rename one, or give it name=.")
 
 
 def _check_services(services: Iterable[ServiceSpec], about: Plugin) -> None:
@@ -331,15 +335,26 @@ def _check_forms(ui: Iterable[Menu | Form], tools: Sequence[ToolSpec]) -> None:
     for form in ui:
         if not isinstance(form, Form):
             continue
-        command = form.command.removeprefix("/")
-        meant = [spec for spec in tools if command in {spec.name, spec.command}]
-        if not meant:
+        meant = tool_of(form, tools)
+        if meant is None:
             raise PluginError(
                 f"the form '{form.title}' is for '{form.command}', which is none of its tools or commands."
             )
-        unknown = [field.name for field in form.fields if field.name not in meant[0].hints]
-        if unknown:
-            raise PluginError(f"the form '{form.title}' asks for '{unknown[0]}', which is no parameter of '{command}'.")
+        check_fields(form, meant.hints)
+
+
+def tool_of(form: Form, tools: Iterable[ToolSpec]) -> ToolSpec | None:
+    """Return the tool that a form is for, by its name or its command."""
+    command = form.command.removeprefix("/")
+    return next((spec for spec in tools if command in {spec.name, spec.command}), None)
+
+
+def check_fields(form: Form, parameters: Container[str]) -> None:
+    """Raise PluginError when a form asks for what its tool does not take."""
+    unknown = [field.name for field in form.fields if field.name not in parameters]
+    if unknown:
+        command = form.command.removeprefix("/")
+        raise PluginError(f"the form '{form.title}' asks for '{unknown[0]}', which is no parameter of '{command}'.")
 
 
 def _name_taken(late: LoadedPlugin, loaded: Mapping[str, LoadedPlugin]) -> LoadedPlugin:
