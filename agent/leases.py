@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.states import FINAL, Status
-from agent.errors import DirigentError
+from agent.errors import DirigentError, JournalFailed, JournalUnusable
 from agent.texts import mark, say
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from agent.store.protocol import Store
 
 LEASE_SECONDS = 60.0
+AGAIN_SECONDS, LONGEST_SECONDS = 0.5, 15.0  # until a run that the journal has interrupted is taken up again
+MOST_FAULTS = 10  # interruptions of a run at work, after which they count like deaths
 MOST_DEATHS = 3
 SET_ASIDE = mark("I ended {times} times while I worked on “{title}”, so I have set it aside.")
 WAY_ON = mark("What is finished is kept. The log may say why I ended.")
@@ -25,6 +27,10 @@ TITLE_CHARS = 60
 
 class LeaseLost(Exception):
     """Work on a run was cancelled because its lease could not be kept."""
+
+
+INTERRUPTIONS = (JournalFailed, JournalUnusable, LeaseLost)
+"""What may pass, or be mended: nobody is told that a run failed, and it goes on from what is in the journal."""
 
 
 class SetAside(DirigentError):
@@ -38,12 +44,14 @@ class Leases:
     _log: Any
 
     @contextlib.asynccontextmanager
-    async def _leased(self, run: Run) -> AsyncGenerator[None]:
+    async def _leased(self, run: Run, *, interrupted: bool = False) -> AsyncGenerator[None]:
         """Keep the run's lease while the block runs; without it the block is cancelled and LeaseLost raised.
 
         The clock runs out by itself when renewing fails or hangs: whoever takes the run over then works on it alone.
+        `interrupted` says that this process has just worked on it, and lives.
         """
-        await self._count_deaths(run)
+        if not interrupted:
+            await self._count_deaths(run)
         try:
             async with asyncio.timeout(LEASE_SECONDS) as held:
                 keeper = asyncio.create_task(self._keep_lease(run, held), name=f"lease-{run.id}")
@@ -103,6 +111,11 @@ class Leases:
                 continue
             with contextlib.suppress(RuntimeError):  # it ran out while the journal was asked
                 held.reschedule(asked + LEASE_SECONDS if kept else asked)
+
+
+def pause_after(faults: int) -> float:
+    """Return the seconds until a run is taken up again that was interrupted, after so many before."""
+    return float(min(AGAIN_SECONDS * 2 ** min(faults, 9), LONGEST_SECONDS))
 
 
 def _key(run: Run) -> str:

@@ -32,7 +32,7 @@ from agent.execution.posting import Outbox
 from agent.execution.scheduler import Slots, StepScheduler
 from agent.execution.together import closing_messages
 from agent.execution.toolbox import Toolbox
-from agent.leases import LEASE_SECONDS
+from agent.leases import INTERRUPTIONS, LEASE_SECONDS
 from agent.llm.detect import open_model
 from agent.logs import own_id
 from agent.memory.memory import MemoryDoor
@@ -280,12 +280,13 @@ class RunLifecycle(Sharing, ABC):
                 run.id, run.epoch, status=Status.FAILED, answer=answer, error=message, messages=messages
             )
             await self.versions.after(run, await self.sessions.open(run.session_id))
+        except INTERRUPTIONS:
+            raise
         except StaleLease:
             self._log.warning("run {} was taken over by another worker", run.id)
-        except DirigentError as error:  # it has ended already, or the journal can't be written
-            self._log.error("run {} failed ({}), and that could not be noted: {}", run.id, message, error)
-        finally:
-            self._tell_finished(run.id)
+        except Exception as error:  # such as: it has ended already
+            self._log.opt(exception=error).error("run {} failed ({}), and that could not be noted", run.id, message)
+        self._tell_finished(run.id)
 
     async def _last_plan(self, run: Run) -> list[OutboundMessage]:
         """Return the plan of a run that failed as it is to be shown; nothing when its session is what is broken."""

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from agent import tracing
@@ -39,7 +40,7 @@ from agent.execution.posting import LastMessages, put_aside
 from agent.execution.replies import said_of_reply
 from agent.execution.scheduler import Outcome, Slots, StepScheduler
 from agent.execution.together import EDIT
-from agent.leases import LEASE_SECONDS, LeaseLost, SetAside
+from agent.leases import INTERRUPTIONS, LEASE_SECONDS, MOST_FAULTS, SetAside, pause_after
 from agent.logs import correlated
 from agent.planning.offline import OfflinePlanner
 from agent.planning.planner import Planner, plan_steps
@@ -105,25 +106,37 @@ class OrchestratorRunner(SingleStep):
         return (await self._store.get_run(opened.id)).answer
 
     async def _work(self, run_id: int) -> None:
-        """Work on a run until it is finished or waits for a person: what the engine calls."""
-        run = await self._store.lease_run(run_id, self._owner, LEASE_SECONDS)
-        if run is None or run.status in FINAL:
-            await self._come_back(run_id)
-            return
-        with correlated(run.corr_id, is_run=True):
-            await self._work_on(run)
+        """Work on a run until it is finished or waits for a person: what the engine calls.
 
-    async def _work_on(self, run: Run) -> None:
+        A journal that fails only interrupts it: when that can be read and written again, it goes on from there.
+        """
+        taken = 0
+        for faults in count():
+            try:
+                run = await self._store.lease_run(run_id, self._owner, LEASE_SECONDS)
+                if run is None:
+                    await self._come_back(run_id, interrupted=bool(taken))
+                    return
+                taken += 1
+                with correlated(run.corr_id, is_run=True):
+                    await self._work_on(run, interrupted=1 < taken <= MOST_FAULTS)
+            except INTERRUPTIONS as error:
+                self._log.warning("the work on run {} is interrupted: {}", run_id, error)
+            else:
+                return
+            await asyncio.sleep(pause_after(faults))
+
+    async def _work_on(self, run: Run, *, interrupted: bool) -> None:
         try:
-            async with self._leased(run):
+            async with self._leased(run, interrupted=interrupted):
                 told: dict[str, str | int] = {"dirigent.run.ref": run.ref, "dirigent.run.epoch": run.epoch}
                 with tracing.begin("work on run", told, of=run.corr_id):
                     await self._story(run)
         except asyncio.CancelledError:
             await self._let_go(run)
             raise
-        except LeaseLost:
-            self._log.warning("the lease of run {} could not be kept; its work was stopped", run.id)
+        except INTERRUPTIONS:
+            raise
         except StaleLease:
             self._log.warning("run {} was taken over by another worker", run.id)
         except DirigentError as error:

@@ -142,9 +142,14 @@ class Sharing(Spending, Leases, ABC):
         if ends:
             self._submit_at(run, max(time.time(), min(ends)) + EXPIRY_GRACE)
 
-    async def _come_back(self, run_id: int) -> None:
-        """Have a run worked on later that another process has, or that only waits for its project."""
+    async def _come_back(self, run_id: int, *, interrupted: bool) -> None:
+        """Have a run worked on later that another process has, or that only waits for its project.
+
+        One that was `interrupted` here may have ended all the same, which nobody was told then.
+        """
         run = await self._store.get_run(run_id)
+        if interrupted and run.status in FINAL:
+            self._tell_finished(run_id)
         held = self._engine.elsewhere or (run.project and not run.lease_owner)
         if held and run.status not in FINAL:
             self._forget_expiry(run_id)

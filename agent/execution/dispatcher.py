@@ -21,7 +21,16 @@ from agent.domain.provenance import Provenance
 from agent.domain.references import resolve
 from agent.domain.run import StepChange, StepNote
 from agent.domain.states import Status
-from agent.errors import DirigentError, ModelUnavailable, OverBudget, StaleLease, ToolError, reference_id
+from agent.errors import (
+    DirigentError,
+    JournalFailed,
+    JournalUnusable,
+    ModelUnavailable,
+    OverBudget,
+    StaleLease,
+    ToolError,
+    reference_id,
+)
 from agent.execution.editing import at_checkpoint, edit_of, relabelled
 from agent.execution.judging import begun, judged, labelled, look_at_files, proposed, with_origin
 from agent.execution.pausing import pause_step
@@ -92,7 +101,7 @@ class Dispatcher:
         """Carry the step to its end, or to the point where it waits for a person (`needs_input`).
 
         Never raises for what a tool, a model or an argument does wrong: that is a response. Raises StaleLease when
-        another worker has taken the run over.
+        another worker has taken the run over, and what the journal raises.
         """
         told = {"dirigent.step.id": step.id, "dirigent.step.type": step.step_type.value, "gen_ai.tool.name": step.tool}
         with tracing.begin(f"step {step.id}", told) as span:
@@ -107,7 +116,7 @@ class Dispatcher:
         try:
             with ctx.gathering.on_the_way(step.id):
                 response = await self._advance(ctx, step)
-        except StaleLease:
+        except (StaleLease, JournalFailed, JournalUnusable):
             raise
         except SkippedValue as missing:
             response = skipped_for_want(step, missing, ctx.control_of(step.id))

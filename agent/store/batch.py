@@ -77,9 +77,14 @@ class Batches:
         """
         writes = any(operation.writes for operation in operations)
         self._begins = WRITES if writes else READS
-        outcomes = None if self._is_late(operations) else self._hopefully(operations)
-        if outcomes is None:
-            outcomes = self._once(self._exactly, operations)
+        try:
+            outcomes = None if self._is_late(operations) else self._hopefully(operations)
+            if outcomes is None:
+                outcomes = self._once(self._exactly, operations)
+        except Exception as error:
+            for operation in operations:
+                self._not_told(operation, error)
+            raise
         self.commits += writes
         return outcomes
 
@@ -186,11 +191,16 @@ class Batches:
             error = late if late is not None else standing.refusal(change)
             if error is None:
                 accepted.append(change)
-            elif operation.future is None and operation.owner is not None:
-                self._late.setdefault(operation.owner, error)
+            else:
+                self._not_told(operation, error)
             outcomes.append(None if error is None else Refused(error))
         transitions.apply(self._connection, accepted)
         return outcomes
+
+    def _not_told(self, operation: Operation, error: Exception) -> None:
+        """Have the owner's next operation fail, where nobody waited for the one that did."""
+        if operation.future is None and operation.owner is not None:
+            self._late.setdefault(operation.owner, error)
 
     def _surface(self, operation: Operation) -> Exception | None:
         if operation.future is None or operation.owner is None:
