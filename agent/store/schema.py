@@ -118,7 +118,7 @@ def _migrate(connection: Connection, revision: str, file: Path | None, copies: P
     from alembic import command
 
     config = migrations(connection)
-    _refuse_newer(config, revision, file)
+    _refuse_newer(config, revision, str(file or connection.engine.url.database))
     kept = backup(connection, file, revision) if file is not None else None
     logger.info("Migrating the journal from schema {} to {}.", revision, HEAD)
     is_sqlite = connection.dialect.name == "sqlite"
@@ -168,13 +168,13 @@ def migrations(connection: Connection) -> Any:
     return config
 
 
-def _refuse_newer(config: Any, revision: str, file: Path | None) -> None:
+def _refuse_newer(config: Any, revision: str, journal: str) -> None:
     from alembic.script import ScriptDirectory
 
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if revision not in known:
         raise ConfigError(
-            f"The journal {file or ''} was written by a newer Dirigent (its schema is {revision}, this one's {HEAD}).",
+            f"The journal {journal} was written by a newer Dirigent (its schema is {revision}, this one's {HEAD}).",
             hint="Update Dirigent, or put back the backup that was made before the update.",
         )
 

@@ -97,6 +97,18 @@ async def test_an_update_that_fails_changes_nothing_there_and_names_the_copy(
     engine.dispose()
 
 
+async def test_a_journal_of_a_later_version_is_left_alone_and_named(postgres: PostgresServer):
+    url = postgres.new_database()
+    name = url.rpartition("/")[2]
+    store = SqlStore(url)
+    await store.open()
+    await store.close()
+    postgres.execute("UPDATE alembic_version SET version_num = '9999'", name)
+    with pytest.raises(ConfigError, match=rf"journal {name} was written by a newer Dirigent .*9999"):
+        await store.open()
+    assert postgres.execute("SELECT version_num FROM alembic_version", name).strip() == "9999"
+
+
 @pytest.mark.parametrize("migration", LATER, ids=lambda path: path.stem)
 def test_a_migration_only_adds_so_that_processes_of_before_work_on_meanwhile(migration: Path):
     (upgrade,) = [
