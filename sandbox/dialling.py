@@ -16,12 +16,13 @@ import struct
 from typing import TYPE_CHECKING
 
 from sandbox import addresses, proxy
-from sandbox.places import BadPlace, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from typing import Any
+
+    from sandbox.places import Place
 
 HAND_OVER_S = 10.0
 ANSWER_S = 60.0
@@ -40,30 +41,8 @@ def beside(path: Path) -> Path:
 
 async def connect(host: str, port: int, rules: proxy.Rules) -> socket.socket:
     """Return a connection to a host that may be reached. Raises proxy.Refused."""
-    try:
-        place = Place.parse(f"[{host}]" if ":" in host else host, port)
-    except BadPlace as error:
-        raise proxy.Refused(403, str(error)) from None
-    if not rules.allow(place):
-        raise proxy.Refused(403, f"{place} is not among the hosts that may be reached")
-    problem: Exception | None = None
-    for address in proxy.check(place, await proxy.resolve(place), rules.private):
-        try:
-            return await _connected(address, place.port)
-        except (OSError, TimeoutError) as error:
-            problem = error
-    raise proxy.Refused(502, f"{place} does not answer ({type(problem).__name__})")
-
-
-async def _connected(address: addresses.Address, port: int) -> socket.socket:
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    made = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        async with asyncio.timeout(proxy.CONNECT_S):
-            await asyncio.get_running_loop().sock_connect(made, (str(address), port))
-    except BaseException:
-        made.close()
-        raise
+    place = proxy.admitted(f"[{host}]" if ":" in host else host, port, rules)
+    made, _ = await proxy.reach(place, rules)
     return made
 
 

@@ -160,6 +160,40 @@ def check(place: Place, found: list[addresses.Address], private: Places) -> list
     return found
 
 
+def admitted(authority: str, port: int | None, rules: Rules) -> Place:
+    """Return the place that is asked for, with this port if it names none. Raises Refused when it is not allowed."""
+    try:
+        place = Place.parse(authority, port)
+    except BadPlace as error:
+        raise Refused(403, str(error)) from None
+    if not rules.allow(place):
+        raise Refused(403, f"{place} is not among the hosts that may be reached")
+    return place
+
+
+async def reach(place: Place, rules: Rules) -> tuple[socket.socket, addresses.Address]:
+    """Connect to a place, at the first of its addresses that answers; return that, too. Raises Refused."""
+    problem: Exception | None = None
+    for address in check(place, await resolve(place), rules.private):
+        try:
+            return await _connected(address, place.port), address
+        except (OSError, TimeoutError) as error:
+            problem = error
+    raise Refused(502, f"{place} does not answer ({type(problem).__name__})")
+
+
+async def _connected(address: addresses.Address, port: int) -> socket.socket:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    made = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            await asyncio.get_running_loop().sock_connect(made, (str(address), port))
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
 class Proxy:
     """Serves one listening socket: that of one box. `close` ends every connection.
 
@@ -270,8 +304,8 @@ class _Exchange:
         self._grant.tasks.add(task)
         began, reason, connected = time.monotonic(), "", False
         try:
-            place = self._place()
-            far_reader, far_writer = await self._connect(place)
+            request, rules = self._request, self._grant.rules
+            far_reader, far_writer = await self._connect(admitted(request.authority, request.default_port, rules))
             connected = True
             try:
                 await self._carry(far_reader, far_writer)
@@ -302,32 +336,12 @@ class _Exchange:
             )
         )
 
-    def _place(self) -> Place:
-        try:
-            place = Place.parse(self._request.authority, self._request.default_port)
-        except BadPlace as error:
-            raise Refused(403, str(error)) from None
-        if not self._grant.rules.allow(place):
-            raise Refused(403, f"{place} is not among the hosts that may be reached")
-        return place
-
     async def _connect(self, place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._grant.dial is not None:
-            return await self._dialled(await self._grant.dial(place))
-        problem: Exception | None = None
-        for address in check(place, await resolve(place), self._grant.rules.private):
-            try:
-                async with asyncio.timeout(CONNECT_S):
-                    streams = await asyncio.open_connection(str(address), place.port, limit=CHUNK)
-            except (OSError, TimeoutError) as error:
-                problem = error
-                continue
-            self._address = address
-            return streams
-        raise Refused(502, f"{place} does not answer ({type(problem).__name__})")
-
-    async def _dialled(self, made: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        self._address = ipaddress.ip_address(made.getpeername()[0])
+            made = await self._grant.dial(place)
+            self._address = ipaddress.ip_address(made.getpeername()[0])
+        else:
+            made, self._address = await reach(place, self._grant.rules)
         return await asyncio.open_connection(sock=made, limit=CHUNK)
 
     async def _carry(self, far_reader: asyncio.StreamReader, far_writer: asyncio.StreamWriter) -> None:
