@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from agent import tracing
@@ -14,7 +15,7 @@ from agent.channels.status_desk import Sources
 from agent.channels.telegram.start import Checks
 from agent.domain.session import Profile
 from agent.orchestrator import OrchestratorRunner
-from agent.parts import make_parts
+from agent.parts import keep_servers, make_parts
 from agent.pipelines import Pipelines
 from agent.reception import Reception
 
@@ -55,6 +56,7 @@ class App:
     chains: Chains
     automation: AutomationScheduler
     saver: RunSaver
+    _keeper: asyncio.Task[None] | None = field(default=None, init=False)
 
     async def start(self) -> None:
         """Open the journal and begin to work.
@@ -63,9 +65,14 @@ class App:
         """
         tracing.start(self.config.tracing)
         await self.orchestrator.start()
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(keep_servers(self.config, self.catalogue), name="mcp servers")
 
     async def stop(self) -> None:
         """End all work in good order; what is unfinished goes on after the next start."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
         await self.automation.stop()
         await self.orchestrator.stop()
         await self.boxes.close()

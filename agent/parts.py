@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from loguru import logger
 
 from agent.engine.local import LocalEngine
 from agent.errors import ConfigError
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from sandbox.boxes import Boxes
 
 JOURNAL = "journal.db"
+SERVERS_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,23 @@ def load_catalogue(config: AppConfig, *, again: bool = False) -> Catalogue:
     own = catalogue.remark
     catalogue.remark = lambda name: remark(config, name) or own(name)
     return catalogue
+
+
+async def keep_servers(config: AppConfig, catalogue: Catalogue) -> None:
+    """Have the catalogue's MCP servers be those that are configured and accepted now, until this is cancelled."""
+    from agent.mcp.current import Current
+    from agent.mcp.plugins import mcp_plugins, remark
+
+    current, own = Current(config), catalogue.remark
+    catalogue.remark = lambda name: remark(current.config, name) or own(name)
+    while True:
+        await asyncio.sleep(SERVERS_SECONDS)
+        if not current.changed():
+            continue
+        try:
+            catalogue.exchange_servers(current.config, mcp_plugins(current.config, current.late))
+        except ConfigError as error:
+            logger.warning("the MCP servers stay as they were: {}", error)
 
 
 def make_engine(config: AppConfig, *, works: bool = False, runs: int = 0) -> Engine:

@@ -49,6 +49,7 @@ class Catalogue:
                 self._bare.setdefault(spec.name, spec)
         self._names = _names(self._all, self._bare)
         self._narrowing = Narrowing()
+        self.declared = self  # the same without the owner's word on tools
         self.set_by_owner: Mapping[str, Overridden] = {}  # by full name
         self.remark: Callable[[str], str] = self._remark  # what the owner should know of a plugin by name, just now
         self._check_settings()
@@ -86,7 +87,19 @@ class Catalogue:
         tools = overridden(told, self.find, list(self._names))
         made = type(self)([with_tools(plugin, tools) for plugin in self.plugins], settings=self.settings)
         made.set_by_owner = tools
+        made.declared = self
         return made
+
+    def exchange_servers(self, config: AppConfig, servers: Iterable[LoadedPlugin]) -> None:
+        """Have these MCP servers in place of others; whoever holds the catalogue has them at once, and all else stays.
+
+        Raises ConfigError for the owner's word on a tool that is not there; nothing is changed then.
+        """
+        own = [plugin for plugin in self.declared.plugins if not plugin.source.startswith("mcp:")]
+        new = [_reaching(plugin, config.sandbox.allow_hosts) for plugin in _not_taken(servers, own)]
+        made = type(self)([*own, *new], settings=self.settings)
+        made = made.overridden(config.tools) if config.tools else made
+        vars(self).update({**vars(made), "remark": self.remark})
 
     @property
     def broken(self) -> tuple[LoadedPlugin, ...]:

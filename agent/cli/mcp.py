@@ -37,8 +37,10 @@ first, in dirigent.toml:
   [tools."tracker.search"]
   effect = "read"                    also: once, untrusted, private, strict; `dirigent plugins tracker` shows all
 
-A tool that changes, or comes, after you have accepted a server is held back until you accept it too. Secrets are named
-here and lie in secrets/ of the home. For other programs over HTTP set web.mcp and web.token: POST /mcp.
+A tool that changes, or comes, after you have accepted a server is held back until you accept it too. What you add,
+accept or remove counts at once in a `dirigent serve` that runs, and in workers with the same home; only folders and
+secrets that are new to them need a restart. Secrets are named here and lie in secrets/ of the home. For other programs
+over HTTP set web.mcp and web.token: POST /mcp.
 """
 DOES = ("list", "add", "remove", "check", "accept", "serve")
 YES = frozenset({"y", "yes", "j", "ja", "o", "oui", "д", "да", "是"})
@@ -134,10 +136,17 @@ def _add(config: AppConfig, arguments: argparse.Namespace) -> int:
         return 1
     change(config.folder / "dirigent.toml", f"mcp.{name}", values)
     accept(config.folder, name, listing)
-    print(
-        f"Added: [mcp.{name}] in {config.folder / 'dirigent.toml'}. A running `dirigent serve` has it after a restart."
-    )
+    print(f"Added: [mcp.{name}] in {config.folder / 'dirigent.toml'}. {_running(wider.mcp[name])}")
     return 0
+
+
+def _running(settings: McpServer) -> str:
+    """Return when a process that runs already has a server that was added or accepted."""
+    if settings.folders or settings.shown_secrets:
+        return (
+            "A running `dirigent serve` has it at once, unless its folders or secrets are new to it: restart it then."
+        )
+    return "A running `dirigent serve` has it at once."
 
 
 def _not_visible(settings: McpServer) -> str:
@@ -250,7 +259,7 @@ def _accept(config: AppConfig, arguments: argparse.Namespace) -> int:
         print("Nothing was accepted.")
         return 1
     accept(config.folder, name, listing)
-    print("Accepted. A running `dirigent serve` has it after a restart.")
+    print(f"Accepted. {_running(config.mcp[name])}")
     return 0
 
 

@@ -58,7 +58,7 @@ class Connection:
         self.claims = 0
         self._transport = transport
         self._fault = fault
-        self._runs = runs
+        self.runs = runs
         self._seconds = seconds
         self._client: Client | None = None
         self._end = asyncio.Event()
@@ -242,7 +242,7 @@ class Connection:
             tools.append(RESOURCE_TOOL)
         info = client.server_info
         about = f"{info.title or info.name} {info.version}" if info is not None else ""
-        return Listing.of(tools, about, self._runs)
+        return Listing.of(tools, about, self.runs)
 
     async def _roots(self, context: Any) -> types.ListRootsResult:  # noqa: ARG002 - the library's
         """Tell a server inside which folder is the session's; one outside sees no files at all."""

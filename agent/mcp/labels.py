@@ -39,13 +39,17 @@ def spec_of(server: str, settings: McpServer, offered: Offered, name: str, reach
         plugin=server,
         timeout=settings.seconds,
         untrusted=True,
-        secrets=settings.shown_secrets,
         private=bool(settings.shown_secrets),
-        network=settings.network if settings.local else (host_of(settings.url),),
-        host=not settings.local,
         reads_all=settings.local,
+        **reach_of(settings),
         **_effect(settings, offered, reaches),
     )
+
+
+def reach_of(settings: McpServer) -> dict[str, Any]:
+    """Return where a server's tools run, what they reach, and the names of the secrets that they get."""
+    network = settings.network if settings.local else (host_of(settings.url),)
+    return {"host": not settings.local, "network": network, "secrets": settings.shown_secrets}
 
 
 def _effect(settings: McpServer, offered: Offered, reaches: Sequence[str]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from plugins.api import PluginError
 from plugins.loader import LoadedPlugin
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agent.config import AppConfig
     from agent.config.mcp import McpServer
     from agent.mcp.accepted import Listing, Offered
@@ -28,9 +30,17 @@ def source_of(name: str) -> str:
     return f"{SOURCE}{name}"
 
 
-def mcp_plugins(config: AppConfig) -> list[LoadedPlugin]:
-    """Return the servers that are not switched off, in the order of their names. What is wrong is said in `error`."""
-    return [_plugin(config, name, settings) for name, settings in sorted(config.mcp.items()) if settings.enabled]
+def mcp_plugins(config: AppConfig, late: Mapping[str, str] | None = None) -> list[LoadedPlugin]:
+    """Return the servers that are not switched off, in the order of their names. What is wrong is said in `error`.
+
+    `late` is what is wrong with some of them in this process alone, by name.
+    """
+    wrong = late or {}
+    return [
+        LoadedPlugin(name, source_of(name), error=wrong[name]) if name in wrong else _plugin(config, name, settings)
+        for name, settings in sorted(config.mcp.items())
+        if settings.enabled
+    ]
 
 
 def remark(config: AppConfig, name: str) -> str:

@@ -2,7 +2,7 @@
 
 A server that idles is ended, one that has ended is begun anew with the next call, and never are there two of one name
 in one session. A call that broke off in the middle is repeated once where that can do no harm; else the step says that
-nobody knows what became of it.
+nobody knows what became of it. Each call goes by what is configured and accepted when it is made.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from agent.domain.execution import ExecutorResponse, ResponseStatus
 from agent.domain.provenance import Provenance
 from agent.errors import ConfigError, ToolError
 from agent.mcp.accepted import accepted, identity, note
+from agent.mcp.current import Current
 from agent.mcp.fault import Fault
 from agent.mcp.files import Changes, save
+from agent.mcp.labels import reach_of
 from agent.mcp.plugins import SOURCE
 
 if TYPE_CHECKING:
@@ -56,41 +58,53 @@ class Asked:
 
 @dataclass(slots=True)
 class _Look:
-    """What a session's workspace was like last, and which servers inside may have written into it since."""
+    """What a session's workspace was like last, and which servers inside may have written into it since.
+
+    `labels` are those of what they write, by the server's name.
+    """
 
     changes: Changes
-    names: set[str] = field(default_factory=set)
+    labels: dict[str, Provenance] = field(default_factory=dict)
 
 
 class Servers:
     """All conversations of this process. Close it in the end; then no server of any session is left."""
 
     def __init__(self, config: AppConfig, boxes: Boxes) -> None:
-        self._config = config
+        self._current = Current(config)
         self._boxes = boxes
         self._live: dict[Key, Connection] = {}
         self._opening: dict[Key, asyncio.Lock] = {}
         self._ender: asyncio.Task[None] | None = None
         self._looks: dict[str, _Look] = {}
-        self._accepted = {name: self._known(name) for name in config.mcp}
+        self._accepted: dict[str, Listing] = self._all_accepted()
+
+    @property
+    def _config(self) -> AppConfig:
+        return self._current.config
 
     async def call(self, source: str, asked: Asked) -> ExecutorResponse:
         """Call a tool of the server `source` (`mcp:NAME`); whatever goes wrong is a response."""
         name = source.removeprefix(SOURCE)
-        changes = await Changes.begin(asked.session) if self._config.mcp[name].local else None
+        try:
+            config = self._usable(name, asked.spec)
+        except ToolError as error:
+            return ExecutorResponse(asked.step_id, ResponseStatus.ERROR, error=error.message, hint=error.hint)
+        settings = config.mcp[name]
+        changes = await Changes.begin(asked.session) if settings.local else None
         try:
             async with asyncio.timeout(asked.seconds):
-                returned = await self._call(name, asked)
+                returned = await self._call(config, name, asked)
         except TimeoutError:
             await self._give_up((name, asked.session.id))
             said = f"{asked.spec.full_name} did not answer within {asked.seconds:g} s."
             response = ExecutorResponse(asked.step_id, ResponseStatus.TIMEOUT, error=said)
-            return await self._with_files(name, response, asked.session, {}, changes)
+            return await self._with_files((name, settings), response, asked.session, {}, changes)
         except ToolError as error:
             response = ExecutorResponse(asked.step_id, ResponseStatus.ERROR, error=error.message, hint=error.hint)
-            return await self._with_files(name, response, asked.session, {}, changes)
+            return await self._with_files((name, settings), response, asked.session, {}, changes)
         response = _response(asked.step_id, returned)
-        return await self._with_files(name, response, asked.session, returned.files, changes)
+        return await self._with_files((name, settings), response, asked.session, returned.files, changes)
 
     def watches(self, session: Session) -> bool:
         """Say whether a server inside may have written into a session's files since it was looked at."""
@@ -107,9 +121,7 @@ class Servers:
             return ()
         found = await look.changes.since(deliver=False)
         await self.seen(session)
-        private = any(self._config.mcp[name].shown_secrets for name in look.names)
-        labels = (Provenance.of(f"{name} (MCP)", trusted=False, private=private) for name in sorted(look.names))
-        label = Provenance.union(labels)
+        label = Provenance.union(look.labels.values())
         return tuple(replace(file, provenance=label) for file in found if not file.created or file.path not in known)
 
     async def seen(self, session: Session) -> None:
@@ -122,7 +134,7 @@ class Servers:
 
     async def _with_files(
         self,
-        name: str,
+        server: tuple[str, McpServer],
         response: ExecutorResponse,
         session: Session,
         files: Mapping[str, bytes],
@@ -134,7 +146,9 @@ class Servers:
             return replace(response, files=saved)
         made = await changes.since(deliver=response.success)
         look = self._looks.setdefault(session.id, _Look(changes))
-        look.names.add(name)
+        name, settings = server
+        private = bool(settings.shown_secrets)
+        look.labels[name] = Provenance.of(f"{name} (MCP)", trusted=False, private=private)
         look.changes = await Changes.begin(session)
         known = {file.path for file in saved}
         return replace(response, files=(*saved, *(file for file in made if file.path not in known)))
@@ -147,22 +161,22 @@ class Servers:
         await asyncio.gather(*(self._drop(key) for key in list(self._live)))
 
     # --- one call ---------------------------------------------------------------------------------------------------
-    async def _call(self, name: str, asked: Asked) -> Returned:
+    async def _call(self, config: AppConfig, name: str, asked: Asked) -> Returned:
         """Call a tool; where the server ended meanwhile and nothing can have been done twice, once more."""
         from agent.mcp.connection import Ended
 
         try:
-            return await self._once(name, asked)
+            return await self._once(config, name, asked)
         except Ended as ended:
             if ended.asked and asked.spec.effect == "effect":
                 raise _unknown(ended, asked.spec) from None
         try:
-            return await self._once(name, asked)
+            return await self._once(config, name, asked)
         except Ended as ended:
             raise (_unknown(ended, asked.spec) if ended.asked and asked.spec.effect == "effect" else ended) from None
 
-    async def _once(self, name: str, asked: Asked) -> Returned:
-        connection = await self._connection(name, asked.session)
+    async def _once(self, config: AppConfig, name: str, asked: Asked) -> Returned:
+        connection = await self._connection(config, name, asked.session)
         try:
             await self._check(name, connection, asked.spec)
             stem = f"{name}-{asked.step_id}"
@@ -175,7 +189,7 @@ class Servers:
         if connection.outdated:
             await connection.look_again()
             await asyncio.to_thread(note, self._config.folder, name, connection.listing)
-        known = self._accepted[name]
+        known = self._accepted.get(name)
         before = known.tool(spec.function_name) if known is not None else None
         now = connection.listing.tool(spec.function_name)
         if before is None or now is None or before.digest != now.digest:
@@ -184,24 +198,51 @@ class Servers:
             hint = f"`dirigent mcp accept {name}` shows what is different; nothing was called."
             raise ToolError(gone if now is None else changed, hint=hint)
 
-    def _known(self, name: str) -> Listing | None:
-        try:
-            return accepted(self._config.folder, name)
-        except ConfigError as error:
-            logger.warning("{}", error)
-            return None
+    # --- what is configured and accepted ----------------------------------------------------------------------------
+    def _usable(self, name: str, spec: ToolSpec) -> AppConfig:
+        """Return the configuration as it is now. Raises ToolError for a server that may not be used, or no more."""
+        if self._current.changed():
+            self._accepted = self._all_accepted()
+        settings = self._config.mcp.get(name)
+        if settings is None or not settings.enabled:
+            raise ToolError(f"The MCP server {name} is no longer in use.", hint="`dirigent mcp` lists those that are.")
+        if why := self._current.late.get(name):
+            raise ToolError(f"The MCP server {name} can't be used yet: {why}.")
+        if name not in self._accepted:
+            said = f"The MCP server {name} is another one than you have accepted."
+            raise ToolError(said, hint=f"`dirigent mcp accept {name}` shows what it offers; nothing was called.")
+        if any(getattr(spec, one) != value for one, value in reach_of(settings).items()):
+            said = f"The MCP server {name} was changed since this step was decided on; nothing was called."
+            raise ToolError(said, hint="Ask again.")
+        return self._config
+
+    def _all_accepted(self) -> dict[str, Listing]:
+        """Return what is accepted of each server that is still the same."""
+        found = {}
+        for name, settings in self._config.mcp.items():
+            try:
+                listing = accepted(self._config.folder, name)
+            except ConfigError as error:
+                logger.warning("{}", error)
+                continue
+            if listing is not None and listing.runs == identity(settings):
+                found[name] = listing
+        return found
 
     # --- which servers there are ------------------------------------------------------------------------------------
-    async def _connection(self, name: str, session: Session) -> Connection:
+    async def _connection(self, config: AppConfig, name: str, session: Session) -> Connection:
         """Return the connection of a session, claimed so that it is not ended as idle: release it after the call."""
         key = (name, session.id)
         async with self._opening.setdefault(key, asyncio.Lock()):
             found = self._live.get(key)
             if found is not None and not found.over:
-                found.claim()
-                return found
+                if found.runs == identity(config.mcp[name]):
+                    found.claim()
+                    return found
+                if found.claims:
+                    raise ToolError(f"The MCP server {name} was changed, and the old one still works on a call.")
             await self._drop(key)
-            opened = self._live[key] = connection_to(self._config, self._boxes, name, session)
+            opened = self._live[key] = connection_to(config, self._boxes, name, session)
             opened.claim()
             try:
                 await opened.ready()
@@ -227,12 +268,16 @@ class Servers:
 
     async def _end_idle(self) -> None:
         while self._live:
-            await asyncio.sleep(min(LOOK_SECONDS, *(self._config.mcp[name].idle_seconds for name, _ in self._live)))
+            await asyncio.sleep(min(LOOK_SECONDS, *(self._idle_seconds(name) for name, _ in self._live)))
             now = time.monotonic()
             for key, one in list(self._live.items()):
-                if one.over or now - one.used > self._config.mcp[key[0]].idle_seconds:
+                if one.over or now - one.used > self._idle_seconds(key[0]):
                     logger.debug("the MCP server {} of {} idles and is ended", *key)
                     await self._give_up(key)
+
+    def _idle_seconds(self, name: str) -> float:
+        settings = self._config.mcp.get(name)
+        return settings.idle_seconds if settings is not None else 0.0
 
 
 def connection_to(config: AppConfig, boxes: Boxes, name: str, session: Session) -> Connection:
