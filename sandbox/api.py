@@ -28,6 +28,10 @@ class SandboxError(Exception):
         self.remedy = remedy
 
 
+class SandboxGone(SandboxError):
+    """What ran the job ended before the job did: nobody knows how far it got."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one job may use. Seconds, mebibytes, counts, bytes.

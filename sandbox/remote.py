@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from sandbox import dialling, network, wire
-from sandbox.api import Connection, Job, JobResult, Policy, Progress, Rung, SandboxError, Written
+from sandbox.api import Connection, Job, JobResult, Policy, Progress, Rung, SandboxError, SandboxGone, Written
 from sandbox.proxy import Refused
 from sandbox.relay import Line
 from sandbox.session import Session
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sandbox.talking import Conversation
 
 HELLO_S = 10.0
+RETURN_S, AGAIN_S = 30.0, 0.2  # how long one that was there is waited for, and how often it is looked for
 MOST_DIALLING = 256
 OURS = frozenset({"sidecar", "unsafe", "on_connection", "dialler"})  # of a policy, what no sidecar is told
 _REMEDY = "Start it with: python -m sandbox.sidecar --socket {path} --root FOLDER (the folder with the sessions)."
@@ -53,6 +54,8 @@ class _Request:
 class Sidecar:
     """A connection to a sidecar, made when it is needed and made again when it broke.
 
+    One that was there is waited for: its container is started again after an update or a death.
+
     `on_connection` is told of what jobs reach from there.
     """
 
@@ -66,6 +69,7 @@ class Sidecar:
         self._numbers = itertools.count(1)
         self._rung = Rung("B", "")
         self._dialling: set[asyncio.Task[None]] = set()
+        self._awaited_until = 0.0
 
     async def rung(self) -> Rung:
         """Return the protection in force there. Raises SandboxError when nobody answers."""
@@ -116,24 +120,20 @@ class Sidecar:
         if request.done.done() and not request.done.cancelled():
             request.done.exception()
 
-    def _gone(self) -> SandboxError:
-        return SandboxError("The sandbox's sidecar is gone.", remedy=_REMEDY.format(path=self._path))
+    def _gone(self) -> SandboxGone:
+        return SandboxGone("The sandbox's sidecar is gone.", remedy=_REMEDY.format(path=self._path))
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now."""
+        return self._reading is not None and not self._reading.done()
 
     async def _connected(self) -> asyncio.StreamWriter:
         async with self._lock:
-            if self._writer is not None and self._reading is not None and not self._reading.done():
+            if self._writer is not None and self.connected:
                 return self._writer
             await self._let_go()
-            try:
-                async with asyncio.timeout(HELLO_S):
-                    reader, self._writer = await asyncio.open_unix_connection(self._path, limit=1 << 20)
-                    hello = await wire.read(reader)
-                    if hello is None:  # it is just ending
-                        raise ConnectionError
-            except (OSError, TimeoutError):
-                await self._let_go()
-                remedy = _REMEDY.format(path=self._path)
-                raise SandboxError(f"No sidecar answers at {self._path}.", remedy=remedy) from None
+            reader, self._writer, hello = await self._found()
             try:
                 self._greet(hello)
             except SandboxError:
@@ -141,6 +141,30 @@ class Sidecar:
                 raise
             self._reading = asyncio.get_running_loop().create_task(self._read(reader))
             return self._writer
+
+    async def _found(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, dict[str, Any]]:
+        """Connect, and return both ways and what it said first. Raises SandboxError when nobody answers."""
+        while True:
+            try:
+                async with asyncio.timeout(HELLO_S):
+                    if (found := await self._greeted()) is not None:  # else it is just ending
+                        return found
+            except (OSError, TimeoutError):
+                pass
+            if asyncio.get_running_loop().time() > self._awaited_until:
+                remedy = _REMEDY.format(path=self._path)
+                raise SandboxError(f"No sidecar answers at {self._path}.", remedy=remedy)
+            await asyncio.sleep(AGAIN_S)
+
+    async def _greeted(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, dict[str, Any]] | None:
+        reader, writer = await asyncio.open_unix_connection(self._path, limit=1 << 20)
+        hello = None
+        try:
+            hello = await wire.read(reader)
+        finally:
+            if hello is None:
+                writer.transport.abort()
+        return None if hello is None else (reader, writer, hello)
 
     def _greet(self, hello: dict[str, Any] | None) -> None:
         rung = (hello or {}).get("rung")
@@ -156,6 +180,7 @@ class Sidecar:
         except SandboxError as error:
             logger.warning("sidecar: {}", error.message)
         finally:
+            self._awaited_until = asyncio.get_running_loop().time() + RETURN_S
             for request in self._requests.values():
                 if not request.done.done():
                     request.done.set_exception(self._gone())
@@ -258,8 +283,9 @@ class RemoteBox(Session):
 
     async def close(self) -> None:
         """End the box there, as far as somebody is still there."""
-        with contextlib.suppress(SandboxError, TimeoutError):
-            async with asyncio.timeout(HELLO_S):
-                await self._sidecar.ask(op="close", **self._about)
+        if self._sidecar.connected:  # else it has ended with the connection
+            with contextlib.suppress(SandboxError, TimeoutError):
+                async with asyncio.timeout(HELLO_S):
+                    await self._sidecar.ask(op="close", **self._about)
         if self._own is not None:
             await self._own.close()

@@ -29,7 +29,7 @@ from agent.mcp.plugins import SOURCE
 from agent.mcp.servers import Asked, Servers
 from agent.metrics.tally import tally
 from plugins.api import Output, PluginError, ToolFailure
-from sandbox.api import Job, JobStatus, Limits, Progress, SandboxError, ToolCall
+from sandbox.api import Job, JobStatus, Limits, Progress, SandboxError, SandboxGone, ToolCall
 from sandbox.values import plain
 from sandbox.workspace import Workspace
 
@@ -158,7 +158,12 @@ class Toolbox:
 
     async def _called(self, call: Call) -> ExecutorResponse:
         try:
-            response = await self._where_it_belongs(call)
+            try:
+                response = await self._where_it_belongs(call)
+            except SandboxGone:  # as after a crash of our own: what may be repeated is
+                if call.spec.once:
+                    raise
+                response = await self._where_it_belongs(call)
             return self._without_secrets(call.spec, response)
         except SandboxError as error:
             return _failed(call.step_id, error.message, error.remedy)

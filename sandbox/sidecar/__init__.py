@@ -140,10 +140,10 @@ class _Agent:
         except SandboxError as error:
             logger.warning("sidecar: {}", error.message)
         finally:
+            self._writer.transport.abort()  # first: a job that is ended here has no result, and the agent must see that
             for task in self._jobs.values():
                 task.cancel()
             await asyncio.gather(*self._jobs.values(), return_exceptions=True)
-            self._writer.transport.abort()
             await asyncio.gather(*(pool.close() for pool in self._pools.values()))
 
     def _pool(self, asked: dict[str, Any]) -> Boxes:

@@ -16,9 +16,21 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import wire
-from sandbox.api import Connection, Job, JobStatus, Limits, Policy, Progress, SandboxError, ToolCall, Written
+from sandbox import remote, wire
+from sandbox.api import (
+    Connection,
+    Job,
+    JobStatus,
+    Limits,
+    Policy,
+    Progress,
+    SandboxError,
+    SandboxGone,
+    ToolCall,
+    Written,
+)
 from sandbox.boxes import Boxes, open_sandbox, rung_of
+from sandbox.session import Session
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -142,7 +154,7 @@ async def test_an_agent_that_dies_leaves_no_job_there(policy: Policy, sessions: 
     await box._sidecar.close()
     with pytest.raises(SandboxError, match="gone"):
         await running
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while b"4713" in b"".join(_command_lines()):
             await asyncio.sleep(0.01)
 
@@ -179,7 +191,8 @@ async def test_without_its_sidecar_nothing_runs_less_safely(tmp_path: Path):
 
 
 @pytest.mark.crash
-async def test_a_sidecar_that_is_killed_and_comes_back_is_taken_up(tmp_path: Path, sessions: Path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_a_sidecar_that_ends_and_comes_back_is_waited_for(tmp_path: Path, sessions: Path, number: int):
     path = tmp_path / "s.sock"
     command = [sys.executable, "-m", "sandbox.sidecar", "--socket", str(path), "--root", str(sessions)]
     first = subprocess.Popen(command, cwd=REPOSITORY)
@@ -187,15 +200,49 @@ async def test_a_sidecar_that_is_killed_and_comes_back_is_taken_up(tmp_path: Pat
     box = await open_sandbox("s", sessions / "w", Policy(sidecar=path))
     running = asyncio.create_task(box.run(Job("shell", "echo > up; sleep 4714")))
     await is_there(sessions / "w" / "up")
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    with pytest.raises(SandboxError, match="gone"):
+    first.send_signal(number)
+    await asyncio.to_thread(first.wait)
+    with pytest.raises(SandboxGone, match="gone"):
         await running
-    path.unlink()
+    path.unlink(missing_ok=True)
+    asked = asyncio.create_task(box.run(Job("shell", "echo back")))
+    with sidecar(path, sessions):
+        assert (await asked).stdout.text == "back\n"
+        await box.close()
+
+
+async def noticed(box: Session) -> None:
+    """Wait until the box has seen that its sidecar is gone."""
+    assert isinstance(box, remote.RemoteBox)
+    async with asyncio.timeout(60):
+        while box._sidecar.connected:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_box_whose_sidecar_is_gone_is_closed_at_once(tmp_path: Path, sessions: Path):
+    path = tmp_path / "s.sock"
     with sidecar(path, sessions):
         await is_there(path)
-        assert (await box.run(Job("shell", "echo back"))).stdout.text == "back\n"
+        box = await open_sandbox("s", sessions / "w", Policy(sidecar=path))
+        await box.run(Job("shell", "true"))
+    await noticed(box)
+    async with asyncio.timeout(remote.HELLO_S / 2):
         await box.close()
+
+
+async def test_one_that_stays_away_is_not_waited_for_without_end(
+    tmp_path: Path, sessions: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "s.sock"
+    with sidecar(path, sessions):
+        await is_there(path)
+        box = await open_sandbox("s", sessions / "w", Policy(sidecar=path))
+        await box.run(Job("shell", "true"))
+        monkeypatch.setattr(remote, "RETURN_S", 0.0)
+    await noticed(box)
+    with pytest.raises(SandboxError, match="No sidecar answers"):
+        await box.run(Job("shell", "true"))
+    await box.close()
 
 
 async def test_the_socket_is_for_its_owner_and_group_only(policy: Policy):
@@ -269,7 +316,7 @@ def test_without_walls_of_its_own_a_sidecar_starts_only_when_told_to(tmp_path: P
         "layout.find_bubblewrap = lambda: None\nsidecar.main()"
     )
     command = [sys.executable, "-c", program, "--socket", str(tmp_path / "s"), "--root", str(tmp_path)]
-    answer = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60)
+    answer = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=200)
     assert answer.returncode == 1
     assert "--contained" in answer.stderr
     assert not (tmp_path / "s").exists()

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import wire
+from sandbox import remote, wire
 from sandbox.api import Connection, Job, JobStatus, Limits, Policy, SandboxError
 from sandbox.boxes import Boxes
 from sandbox.layout import interpreter, site_folders
@@ -171,7 +171,10 @@ async def test_two_sessions_work_there_apart_without_network_or_secrets(shared: 
 
 @pytest.mark.crash
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-async def test_a_sidecar_that_is_stopped_or_killed_takes_all_its_jobs_with_it(shared: Path, number: int):
+async def test_a_sidecar_that_is_stopped_or_killed_takes_all_its_jobs_with_it(
+    shared: Path, number: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(remote, "RETURN_S", 0.0)
     work = shared / "sessions" / "w"
     with contained(shared) as process:
         await there(shared / "s.sock", process)
