@@ -8,11 +8,13 @@ start. What is wrong with a plugin is kept too; `again` tries such ones anew.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -197,8 +199,6 @@ class Strangers:
 
     def _clear_away(self) -> None:
         """Remove the workspaces that a killed process left."""
-        import time
-
         for left in self._work.glob(f"{WORK}*"):
             if left.lstat().st_mtime < time.time() - OLD_S:
                 _remove(left)
@@ -260,8 +260,6 @@ def _key(asked: _Asked) -> str:
 
 def _remove(work: Path) -> None:
     """Remove a workspace, however deep and whatever was put into it."""
-    import contextlib
-
     from sandbox.workspace import Workspace
 
     with contextlib.suppress(OSError):

@@ -19,7 +19,7 @@ import pytest
 from sandbox import dialling, wire
 from sandbox.api import Connection, Job, Limits, Policy
 from sandbox.boxes import Boxes
-from sandbox.places import Places
+from sandbox.places import Place, Places
 from sandbox.proxy import Refused, Rules
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -178,3 +178,24 @@ async def nobody_takes(exchange: dialling.Exchange, path: Path) -> None:
         async with asyncio.timeout(60):
             assert await asyncio.get_running_loop().sock_recv(near, 1) == b""
     assert not exchange._lines
+
+
+async def test_what_the_agent_does_not_answer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(dialling, "ANSWER_S", 0.01)
+    asked: list[dict[str, Any]] = []
+    with exchange_at(tmp_path / "s") as exchange:
+        with pytest.raises(Refused, match=r"example\.org:443 was not reached in time"):
+            await exchange.dial(Place("example.org", 443), lambda **said: asked.append(said))
+        exchange.refuse({"dial": asked[0]["dial"], "status": 403})  # which comes too late
+        assert not exchange._waiting
+
+
+async def test_who_connects_and_says_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(dialling, "HAND_OVER_S", 0.01)
+    with exchange_at(tmp_path / "s") as exchange:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as line:
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(line, str(dialling.beside(tmp_path / "s")))
+            async with asyncio.timeout(60):
+                assert await loop.sock_recv(line, 1) == b""
+        assert not exchange._lines

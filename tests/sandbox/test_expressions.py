@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sandbox import expressions as module
 from sandbox.api import Job, Policy, ToolCall
 from sandbox.boxes import Boxes
 from sandbox.expressions import Expressions, is_plain
@@ -104,6 +106,21 @@ async def test_a_sum_starts_no_box_and_leaves_no_process(tmp_path: Path):
     assert boxes.opened() == 0
     await boxes.close()
     assert set(descendants(os.getpid())) <= before
+
+
+async def test_the_interpreter_ends_when_it_rests_and_the_next_sum_starts_another(
+    expressions: Expressions, monkeypatch: pytest.MonkeyPatch
+):
+    before = descendants(os.getpid())
+    for _ in range(2):
+        monkeypatch.setattr(module, "IDLE_S", 60.0)
+        assert await expressions.result(asking("6 * 7")) is not None
+        assert descendants(os.getpid()) - before
+        monkeypatch.setattr(module, "IDLE_S", 0.0)
+        assert await expressions.result(asking("6 * 7")) is not None
+        async with asyncio.timeout(60):
+            while descendants(os.getpid()) - before:
+                await asyncio.sleep(0.005)
 
 
 async def test_a_program_with_files_has_its_box(expressions: Expressions):
