@@ -218,7 +218,7 @@ class DistributedEngine:
 
     async def _now(self, job: dict[str, Any], **_: Any) -> None:
         """Submit what was to be submitted later: it is a job without a line, so that it holds up nobody meanwhile."""
-        await self._defer(job)
+        await until_done(lambda: self._defer(job), "a run that waited can't be queued")
 
     # --- hearing --------------------------------------------------------------------------------------------------
     async def _listen(self) -> None:

@@ -80,6 +80,15 @@ async def make(request: pytest.FixtureRequest, server: PostgresServer | None) ->
         yield made
 
 
+async def at_work(engine: Any) -> tuple[Work, Any]:
+    """Start an engine and have it work on run 1 of the session a."""
+    work = Work()
+    await engine.start(work)
+    engine.submit(1, session_id="a")
+    await work.has_begun(1)
+    return work, engine
+
+
 async def test_runs_of_one_session_are_worked_on_in_order_and_one_at_a_time(make: Make):
     work, engine = Work(), make()
     for run_id in (1, 2, 3):
@@ -92,10 +101,7 @@ async def test_runs_of_one_session_are_worked_on_in_order_and_one_at_a_time(make
 
 
 async def test_a_higher_priority_goes_first_when_slots_are_short(make: Make):
-    work, engine = Work(), make(runs_total=1)
-    await engine.start(work)
-    engine.submit(1, session_id="a", priority=5)
-    await work.has_begun(1)
+    work, engine = await at_work(make(runs_total=1))
     engine.submit(2, session_id="b", priority=1)
     engine.submit(3, session_id="c", priority=9)
     await engine.known()
@@ -105,10 +111,7 @@ async def test_a_higher_priority_goes_first_when_slots_are_short(make: Make):
 
 
 async def test_a_run_that_has_waited_long_enough_overtakes_a_higher_priority(make: Make):
-    work, engine = Work(), make(runs_total=1, ageing_seconds=10.0)
-    await engine.start(work)
-    engine.submit(1, session_id="a")
-    await work.has_begun(1)
+    work, engine = await at_work(make(runs_total=1, ageing_seconds=10.0))
     engine.submit(2, session_id="b", priority=9)
     engine.submit(3, session_id="c", priority=1, since=time.time() - 81)
     engine.submit(4, session_id="d", priority=1, since=time.time() - 79)
@@ -170,10 +173,7 @@ async def test_a_queued_run_that_is_cancelled_is_never_begun(make: Make):
 
 
 async def test_a_run_submitted_while_it_is_worked_on_is_worked_on_once_more(make: Make):
-    work, engine = Work(), make()
-    await engine.start(work)
-    engine.submit(1, session_id="a")
-    await work.has_begun(1)
+    work, engine = await at_work(make())
     engine.submit(1, session_id="a")
     engine.submit(1, session_id="a")
     assert await engine.known() == {1}
@@ -183,10 +183,7 @@ async def test_a_run_submitted_while_it_is_worked_on_is_worked_on_once_more(make
 
 
 async def test_cancelling_a_run_that_was_to_be_worked_on_once_more_ends_it(make: Make):
-    work, engine = Work(), make()
-    await engine.start(work)
-    engine.submit(1, session_id="a")
-    await work.has_begun(1)
+    work, engine = await at_work(make())
     engine.submit(1, session_id="a")
     assert await engine.cancel(1)
     await engine.idle()
@@ -277,7 +274,7 @@ async def test_what_is_submitted_for_later_holds_up_nobody_and_outlives_the_proc
     url, work = new_url(), Work()
     first = DistributedEngine(url)
     await first.start(work)
-    first.submit(1, session_id="a", since=1.0, at=time.time() + 3.0)
+    first.submit(1, session_id="a", since=1.0, at=time.time() + 6.0)
     first.submit(2, session_id="a", since=2.0)
     await first.stop()
     worker = DistributedEngine(url, works=True, drain_seconds=0.0)
@@ -286,6 +283,29 @@ async def test_what_is_submitted_for_later_holds_up_nobody_and_outlives_the_proc
     work.let_go(1, 2)
     await work.has_begun(2, 1)
     await worker.stop()
+
+
+async def test_what_is_due_while_the_database_fails_is_worked_on_all_the_same(
+    new_url: Url, monkeypatch: pytest.MonkeyPatch
+):
+    from agent.engine.distributed import DistributedEngine
+
+    work, engine = Work(), DistributedEngine(new_url(), works=True, drain_seconds=0.0)
+    queue, troubles = engine._defer, [ConnectionError("gone"), RuntimeError("not back yet")]
+
+    async def queued(job: dict[str, Any]) -> None:
+        if troubles:
+            raise troubles.pop()
+        await queue(job)
+
+    monkeypatch.setattr(engine, "_defer", queued)
+    await engine.start(work)
+    engine.submit(1, session_id="a", at=time.time() + 2.0)
+    await work.has_begun(1)
+    assert troubles == []
+    work.let_go(1)
+    await engine.idle()
+    await engine.stop()
 
 
 async def test_a_stop_lets_work_go_on_for_a_while_and_then_leaves_it_to_others(new_url: Url):
@@ -350,10 +370,7 @@ async def test_a_dead_workers_lease_ends_before_its_run_is_taken_over(new_url: U
 async def test_a_job_that_nobody_works_on_though_its_worker_lives_is_given_back(new_url: Url):
     from agent.engine.distributed import DistributedEngine
 
-    work, engine = Work(), DistributedEngine(new_url(), works=True, drain_seconds=0.0)
-    await engine.start(work)
-    engine.submit(1, session_id="a")
-    await work.has_begun(1)
+    work, engine = await at_work(DistributedEngine(new_url(), works=True, drain_seconds=0.0))
     lost = engine._jobs.held.pop(1)
     for _ in range(2):
         await engine._jobs.update_heartbeat(1)

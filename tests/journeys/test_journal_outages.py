@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loguru import logger
 from sqlalchemy.exc import OperationalError
 
 from agent.domain.messages import Destination, MessageKind
@@ -186,3 +187,37 @@ async def test_a_run_whose_failure_cannot_be_noted_is_not_left_behind(
     answer = await bot.hears("go")
     assert answer.status == "FAILED"
     assert refused == ["FAILED"]
+
+
+async def test_a_run_outlasts_a_database_that_nobody_can_connect_to(
+    tmp_path: Path, server: PostgresServer | None, journal: Journal
+):
+    if server is None:
+        pytest.skip("there is no PostgreSQL on this machine")
+    url, calls, interrupted, over = server.new_database(), [], asyncio.Event(), asyncio.Event()
+    name = url.rpartition("/")[2]
+
+    @tool
+    def work() -> str:
+        """Work, while the database goes away."""
+        calls.append(name)
+        if len(calls) == 1:
+            server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            server.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        return "done"
+
+    sink = logger.add(lambda said: interrupted.set() if "is interrupted" in said else None, level="WARNING")
+    try:
+        async with Bot(tmp_path, [work], engine="workers", store=url, workers={"drain_seconds": 0.0}) as bot:
+            bot.app.orchestrator.when_finished.append(lambda _: over.set())
+            bot.llm.will_plan(step("s1", "work"))
+            bot.llm.will_answer("done")
+            await bot.receives("go")
+            await asyncio.wait_for(interrupted.wait(), 120)
+            await asyncio.to_thread(server.execute, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            await asyncio.wait_for(over.wait(), 120)
+            assert (await bot.last_run()).status == "COMPLETED"
+            assert await bot.shown(MessageKind.ERROR) == []
+    finally:
+        logger.remove(sink)
+    assert len(calls) == 2
