@@ -26,12 +26,14 @@ import agent
 from agent.errors import DirigentError, NotFound, reference_id
 
 if TYPE_CHECKING:
+    from jsonschema import ValidationError
     from starlette.types import Receive, Scope, Send
 
 MOST_REQUEST = 50_000
 MOST_SECONDS, USUAL_SECONDS = 600.0, 120.0
 FIRST_LOOK, LAST_LOOK = 0.1, 2.0
 MOST_BODY = 1 << 20
+MOST_COMPLAINT = 200
 FILES = "dirigent://runs/"
 INSTRUCTIONS = (
     "Dirigent plans and carries out requests for its owner, in a sandbox. `ask` waits for the answer, or returns a "
@@ -100,6 +102,9 @@ class Desk(Protocol):
     async def answer(self, ref: str, question: str, answer: str) -> None:
         """Answer a question of a run."""
 
+    async def stop(self, ref: str) -> None:
+        """Stop a run; one that is over stays as it is. Raises NotFound for one that no program has begun."""
+
     async def file(self, ref: str, name: str) -> bytes:
         """Return a file of a run's answer."""
 
@@ -151,6 +156,7 @@ TOOLS = [
         ["run", "question", "answer"],
         reads=False,
     ),
+    _tool("stop_run", "Stop a run at once; what it has made is kept.", {"run": RUN}, ["run"], reads=False),
 ]
 
 
@@ -180,6 +186,7 @@ class _Calls:
             "list_pipelines": self._list_pipelines,
             "run_status": self._run_status,
             "answer_question": self._answer_question,
+            "stop_run": self._stop_run,
         }
 
     async def list_tools(self, _ctx: Any, _params: Any) -> types.ListToolsResult:
@@ -242,6 +249,10 @@ class _Calls:
         await self._desk.answer(args["run"], args["question"], args["answer"])
         return _result(await self._desk.told(args["run"]))
 
+    async def _stop_run(self, _ctx: Any, args: dict[str, Any]) -> types.CallToolResult:
+        await self._desk.stop(args["run"])
+        return _result(await self._desk.told(args["run"]))
+
     async def _waited(self, ctx: Any, ref: str, seconds: float) -> Told:
         """Wait until a run is over or waits for somebody, telling of its progress; the run itself waits for nobody.
 
@@ -267,10 +278,18 @@ def _checked(name: str, args: dict[str, Any]) -> dict[str, Any]:
     from jsonschema import Draft202012Validator
 
     tool = next(tool for tool in TOOLS if tool.name == name)
-    wrong = [error.message[:300] for error in Draft202012Validator(tool.input_schema).iter_errors(args)]
+    wrong = [_said(error) for error in Draft202012Validator(tool.input_schema).iter_errors(args)]
     if wrong:
         raise DirigentError("; ".join(wrong[:5]))
     return args
+
+
+def _said(error: ValidationError) -> str:
+    """Return what is wrong with an argument, never with much of its value."""
+    where = ".".join(str(part) for part in error.path)
+    short = len(error.message) <= MOST_COMPLAINT
+    what = error.message if short else f"its value does not fit {error.validator} {error.validator_value}"
+    return f"{where}: {what}" if where else what
 
 
 def _failed(said: str) -> types.CallToolResult:

@@ -132,6 +132,10 @@ class ProgramDesk:
         if settled is None:
             raise DirigentError("It has been answered already.")
 
+    async def stop(self, ref: str) -> None:
+        """Stop a run."""
+        await self._rooms.orchestrator.stop_run(await self._run(ref))
+
     async def file(self, ref: str, name: str) -> bytes:
         """Return a file of a run's answer, as it was when the run ended."""
         from agent.execution.toolbox import fingerprint

@@ -123,7 +123,7 @@ async def test_a_program_asks_and_gets_the_answer_with_its_files(address: str, b
         answer = await client.call_tool("ask", {"request": "write a report"}, progress_callback=heard)
         uri = answer.structured_content["files"][0]
         read = await client.read_resource(uri)
-    assert names == ["ask", "run_pipeline", "list_pipelines", "run_status", "answer_question"]
+    assert names == ["ask", "run_pipeline", "list_pipelines", "run_status", "answer_question", "stop_run"]
     assert (answer.is_error, answer.content[0].text) == (False, "Here it is.")
     assert answer.structured_content["status"] == "COMPLETED"
     assert base64.b64decode(read.contents[0].blob) == b"all is well"
@@ -210,8 +210,27 @@ async def test_the_same_key_is_the_same_run(address: str, bot: Bot):
     assert len(await bot.app.store.recent_runs()) == 1
 
 
+async def test_a_program_stops_what_programs_have_begun_and_nothing_else(address: str, bot: Bot):
+    bot.llm.will_plan(step("who", ask="Who?"))
+    async with program(address) as client:
+        ref = (await client.call_tool("ask", {"request": "greet somebody"})).structured_content["run"]
+        stopped = await client.call_tool("stop_run", {"run": ref})
+        again = await client.call_tool("stop_run", {"run": ref})
+        bot.llm.will_plan(step("who", ask="Who?"))
+        await bot.hears("greet somebody else")
+        mine = await bot.last_run()
+        refused = await client.call_tool("stop_run", {"run": mine.ref})
+    assert [one.structured_content["status"] for one in (stopped, again)] == ["CANCELLED", "CANCELLED"]
+    assert "There is no such run" in refused.content[0].text
+    assert (await bot.app.store.get_run(mine.id)).status == "WAITING_APPROVAL"
+
+
 async def test_wrong_arguments_are_said_and_do_nothing(address: str, bot: Bot):
     async with program(address) as client:
+        number = await client.call_tool("ask", {"request": 5})
+        long = await client.call_tool("ask", {"request": "x" * 60_000})
+        assert number.content[0].text == "request: 5 is not of type 'string'"
+        assert long.content[0].text == "request: its value does not fit maxLength 50000"
         for name, args in (("ask", {}), ("ask", {"request": " "}), ("ask", {"request": "x", "approve": True})):
             assert (await client.call_tool(name, args)).is_error
         with pytest.raises(Exception, match="no tool 'approve'"):
