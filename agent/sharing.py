@@ -61,6 +61,7 @@ class Sharing(Spending, Leases, ABC):
     """The part of a run's life that is spread over processes, and over their lives."""
 
     _engine: Engine
+    _owner: str
     _bot: Bot
     versions: Versions
     _live: dict[int, StepScheduler]
@@ -93,13 +94,20 @@ class Sharing(Spending, Leases, ABC):
             self._open_questions |= {q.id for q in await self._store.questions_of(run.id) if q.answer is None}
             if run.id in known:
                 continue
-            if run.lease_owner and not self._engine.elsewhere and is_gone(run.lease_owner):
-                await self._store.release_run(run.id, run.epoch)
-                await self._tell_restarted(run)
-            elif await only_waits(self._store, run):
+            if await only_waits(self._store, run):
                 await self._wake_on_expiry(run)
                 continue
+            if not self._engine.elsewhere:
+                await self._take_up(run)
             self.submit(run)
+
+    async def _take_up(self, run: Run) -> None:
+        """Say that a run goes on that nobody has: it was let go at the end of a process, or its worker is gone."""
+        if run.lease_owner:
+            if not is_gone(run.lease_owner):
+                return
+            await self._store.release_run(run.id, run.epoch)
+        await self._tell_restarted(run)
 
     async def _tell_restarted(self, run: Run) -> None:
         """Say once that a run goes on after a restart, and where; after the next restart the same message says it."""
@@ -130,10 +138,9 @@ class Sharing(Spending, Leases, ABC):
             await self._tell_restarted(run)
 
     async def _let_go(self, run: Run) -> None:
-        """Give a run's lease back where another process is to have it: this one was told to stop."""
-        if self._engine.elsewhere:
-            with contextlib.suppress(DirigentError):
-                await self._store.release_run(run.id, run.epoch)
+        """Give a run's lease back: this process was told to stop, and the next one need not know that it is gone."""
+        with contextlib.suppress(DirigentError):
+            await self._store.release_run(run.id, run.epoch)
 
     async def _wake_on_expiry(self, run: Run) -> None:
         """Have the run worked on when its next approval expires, which is a denial; a timer, not a task, waits."""
@@ -150,10 +157,15 @@ class Sharing(Spending, Leases, ABC):
         run = await self._store.get_run(run_id)
         if interrupted and run.status in FINAL:
             self._tell_finished(run_id)
-        held = self._engine.elsewhere or (run.project and not run.lease_owner)
-        if held and run.status not in FINAL:
+        if run.status not in FINAL:
             self._forget_expiry(run_id)
-            self._submit_at(run, time.time() + PROJECT_SECONDS)
+            self._submit_at(run, self._free_at(run))
+
+    def _free_at(self, run: Run) -> float:
+        """Return when it is worth trying again to have a run that somebody has, or whose project is taken."""
+        soon = time.time() + PROJECT_SECONDS
+        theirs = run.lease_owner not in {"", self._owner} and not self._engine.elsewhere
+        return max(soon, run.lease_until) if theirs else soon  # who cannot be seen from here may be dead
 
     def _submit_at(self, run: Run, at: float) -> None:
         if self._engine.elsewhere:  # this process may be gone by then
