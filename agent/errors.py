@@ -5,6 +5,7 @@ DirigentError                 message: what happened; hint: the way on; transien
 │   ├── JournalFailed         try again: the journal could not be read or written just now
 │   └── StorageFailed         try again: the storage of sessions' files could not be reached just now
 ├── ConfigError               a setting is missing, unknown or wrong
+│   ├── NameTaken             something else has the name that was to be given
 │   ├── JournalUnusable       the journal is damaged or out of bounds; what waits for it goes on when that is mended
 │   └── StorageUnusable       the storage of sessions' files refuses; what waits for it goes on when that is mended
 ├── PlanError                 a plan cannot be run as it stands; carries every problem found
@@ -74,6 +75,10 @@ class StorageFailed(MachineFailed):
 
 class ConfigError(DirigentError):
     """A setting is missing, unknown or wrong."""
+
+
+class NameTaken(ConfigError):
+    """Something else has the name that was to be given."""
 
 
 class JournalUnusable(ConfigError):

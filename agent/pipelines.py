@@ -231,11 +231,12 @@ class Pipelines:
         self._kept.put(key, ready, used)
         return ready
 
-    def check(self, pipeline: Pipeline) -> Ready:
+    def check(self, pipeline: Pipeline, source: Source | None = None) -> Ready:
         """Return a pipeline that was not read from a file, checked as a whole. Raises PipelineWrong."""
         from agent.planning.pipeline_reading import Source
 
-        return self._checked(pipeline, Source(pipeline.name), None, pipeline.name, f"pipeline:{pipeline.name}", Used())
+        source = source or Source(pipeline.name)
+        return self._checked(pipeline, source, None, pipeline.name, f"pipeline:{pipeline.name}", Used())
 
     def load_chain(self, chain: Chain, profile: Profile | None = None) -> Ready:
         """Return a chain, checked as a whole. Raises NotFound for a pipeline that is gone, PipelineWrong."""

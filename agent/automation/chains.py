@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from agent.domain.chain import Chain, ChainHistory
 from agent.domain.run import Origin
 from agent.domain.states import Status
-from agent.errors import ConfigError, NotFound
+from agent.errors import ConfigError, NameTaken, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ class Chains:
     async def create_chain(self, name: str, workflows: Sequence[str], *, session_id: str = "") -> Chain:
         """Store a chain and return it. `workflows` are names of pipelines, in order; one may come more than once.
 
-        Raises ConfigError for a name that is taken or cannot be, NotFound for a pipeline that is not there (naming the
+        Raises NameTaken, ConfigError for a name that cannot be, NotFound for a pipeline that is not there (naming the
         nearest), PipelineWrong for pipelines that do not fit together.
         """
         named = " ".join(name.split())
@@ -49,13 +49,13 @@ class Chains:
         if not 1 <= len(workflows) <= MOST:
             raise ConfigError(f"The chain {named!r} has {len(workflows)} pipelines.", hint=f"Give 1 to {MOST}.")
         if named in self._pipelines.places():
-            raise ConfigError(f"There is a pipeline {named!r}.", hint="Give the chain another name.")
+            raise NameTaken(f"There is a pipeline {named!r}.", hint="Give the chain another name.")
         for workflow in workflows:
             self._pipelines.file_of(workflow)
         chain = Chain("c" + secrets.token_hex(ID_BYTES), named, tuple(workflows), session_id)
         await asyncio.to_thread(self._pipelines.load_chain, chain)
         if not await self._store.create_chain(chain):
-            raise ConfigError(f"There is a chain {named!r} already.", hint="Delete it first, or give another name.")
+            raise NameTaken(f"There is a chain {named!r} already.", hint="Delete it first, or give another name.")
         return await self.get_chain(chain.id)
 
     async def get_chain(self, name: str) -> Chain:

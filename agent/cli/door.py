@@ -94,6 +94,8 @@ def rooms_of(app: App) -> Rooms:
         app.config.limits,
         app.config.folder / "logs",
         upcoming,
+        app.config,
+        app.scheduled.set_schedules,
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
-from agent.errors import DirigentError, NotFound, PlanError
+from agent.errors import DirigentError, NameTaken, NotFound, PlanError
 from agent.web.guard import TooLarge, TooSlow
 from agent.web.opening import Reused
+from agent.web.pipelines import Stale, Unmatched
 from agent.web.problems import problem
 from agent.web.tokens import Refused
 from agent.web.words import Changed
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
 
 CLOSE = {"Connection": "close"}
 MOST_SAID = 20
-STATUSES = ((NotFound, 404), (Reused, 409), (Changed, 409), (PlanError, 422))
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+CONFLICTS = (Reused, Changed, NameTaken)
+STATUSES = ((NotFound, 404), (CONFLICTS, 409), (Stale, 412), (PlanError, 422), (Unmatched, 428))
 
 
 def answer_errors(made: FastAPI) -> None:
@@ -45,7 +50,8 @@ async def _failed(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DirigentError)
     usual = 503 if error.transient else 400
     status = next((number for kind, number in STATUSES if isinstance(error, kind)), usual)
-    return problem(status, error.message, error.hint, {"Retry-After": "10"} if status == 503 else None)
+    faults = error.problems if isinstance(error, PlanError) else ()
+    return problem(status, error.message, error.hint, {"Retry-After": "10"} if status == 503 else None, faults)
 
 
 async def _wrong(_request: Request, error: Exception) -> JSONResponse:
@@ -54,9 +60,17 @@ async def _wrong(_request: Request, error: Exception) -> JSONResponse:
     return problem(422, "\n".join(said), "GET /api/openapi.json describes what can be sent.")
 
 
-async def _usual(_request: Request, error: Exception) -> JSONResponse:
+async def _usual(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, str(error.detail), headers=error.headers)
+    headers = {"Allow": ", ".join(_allowed(request))} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else None
+    return problem(error.status_code, str(error.detail), headers=headers or error.headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods of an address: each is a route of its own, and the library names those of the first alone."""
+    asked = [(method, {**request.scope, "method": method}) for method in METHODS]
+    routes = request.app.router.routes
+    return [method for method, scope in asked if any(route.matches(scope)[0] is Match.FULL for route in routes)]
 
 
 async def _too_large(_request: Request, _error: Exception) -> JSONResponse:

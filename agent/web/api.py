@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends, Request
 
+from agent.web import orders
 from agent.web.opening import FROM_OUTSIDE, Reused, open_pipeline
-from agent.web.rest import accounts, automation, people, runs, sessions
-from agent.web.rest.taking import problem
+from agent.web.problems import Problem
+from agent.web.rest import accounts, automation, people, pipelines, runs, sessions
+from agent.web.rest.links import add_links
+from agent.web.rest.taking import REF, problem
 from agent.web.rooms import Rooms
 from agent.web.tokens import check_token
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from pydantic import BaseModel
 
 __all__ = ["FROM_OUTSIDE", "Reused", "Rooms", "open_pipeline", "router"]
 
@@ -24,6 +28,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
     429: {"description": "too many requests at once", "content": {"text/plain": {}}},
     503: problem("not now; try again"),
 }
+PREFIX = "/api"
 ABOUT = """\
 Every call shows `web.token` (or `web.read_token`, for GET alone) as `Authorization: Bearer TOKEN`. Times are seconds
 since 1970, money is in US dollars. Lists come newest first where they grow; `before` and `limit` page through them.
@@ -40,10 +45,11 @@ def router(rooms: Rooms, token: str, *, read_token: str = "", decides: bool = Fa
     async def keeper(request: Request) -> None:  # a coroutine: others would be called in a thread
         check_token(request, token, read_token)
 
-    made = APIRouter(prefix="/api", dependencies=[Depends(keeper)], responses=ANSWERS)
+    made = APIRouter(prefix=PREFIX, dependencies=[Depends(keeper)], responses=ANSWERS)
     runs.add(made, rooms, trusted=decides)
     people.add(made, rooms, trusted=decides)
     automation.add(made, rooms, trusted=decides)
+    pipelines.add(made, rooms, trusted=decides)
     sessions.add(made, rooms, trusted=decides)
     accounts.add(made, rooms)
 
@@ -57,13 +63,14 @@ def router(rooms: Rooms, token: str, *, read_token: str = "", decides: bool = Fa
 def described(application: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document of the API: its routes alone, with the way in and what errors look like."""
     from fastapi.openapi.utils import get_openapi
-
-    from agent.web.shapes import Problem
+    from pydantic.json_schema import models_json_schema
 
     api = [route for route in application.routes if _is_api(route)]
     made: dict[str, Any] = get_openapi(title="Dirigent", version="1", description=ABOUT, routes=api)
     parts = made.setdefault("components", {})
-    parts.setdefault("schemas", {})[Problem.__name__] = Problem.model_json_schema()
+    taken: list[type[BaseModel]] = [Problem, *orders.all_taken()]
+    _, written = models_json_schema([(one, "validation") for one in taken], ref_template=REF)
+    parts.setdefault("schemas", {}).update(written["$defs"])
     parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     made["security"] = [{"token": []}]
     for operations in made["paths"].values():
@@ -71,6 +78,7 @@ def described(application: FastAPI) -> dict[str, Any]:
             wrong = operation["responses"].get("422", {})
             if "HTTPValidationError" in str(wrong):
                 operation["responses"]["422"] = problem("what was sent is not right")
+    add_links(made, PREFIX)
     for unused in ("HTTPValidationError", "ValidationError"):
         parts["schemas"].pop(unused, None)
     return made
@@ -78,4 +86,4 @@ def described(application: FastAPI) -> dict[str, Any]:
 
 def _is_api(route: Any) -> bool:
     router = getattr(route, "original_router", None)  # included routers are kept as they are
-    return str(getattr(route, "path", "") if router is None else router.prefix).startswith("/api")
+    return str(getattr(route, "path", "") if router is None else router.prefix).startswith(PREFIX)

@@ -15,7 +15,7 @@ from agent.web.problems import problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.responses import JSONResponse
+    from starlette.responses import JSONResponse, Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from agent.config import Web
@@ -89,13 +89,15 @@ class Guard:
         finally:
             self._at_once -= 1
 
-    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
+    def _refusal(self, scope: Scope) -> Response | None:
         named = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if len(named) != 1 or not self._is_ours(named[0]):
             said = "This server does not go by that name; web.hosts and web.public_url say which ones it has."
             return PlainTextResponse(said, 421)
         if self._at_once >= MOST_AT_ONCE:
             return PlainTextResponse("Too many requests at once.", 429, headers={"Retry-After": "1"})
+        if "\0" in scope["path"]:  # a letter that no database takes in a question
+            return problem(404, "Nothing here has a NUL in its name.")
         return None
 
     def _is_ours(self, host: str) -> bool:

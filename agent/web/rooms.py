@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.catalogue import Catalogue
-    from agent.config import Limits
+    from agent.config import AppConfig, Limits
     from agent.domain.chain import Chain, ChainHistory
     from agent.domain.event import Event
     from agent.domain.messages import Destination
@@ -64,6 +64,7 @@ class Rooms:
     """`destination` says where runs report that are opened here; `memory` opens what a session remembers.
 
     `logs` is the folder of the process's logs; `upcoming` returns the next times of a trigger, in seconds since 1970.
+    `reload` has the triggers that pipelines declare set anew.
     """
 
     store: Store
@@ -77,4 +78,7 @@ class Rooms:
     limits: Limits
     logs: Path
     upcoming: Callable[[Trigger, int], list[float]]
+    config: AppConfig
+    reload: Callable[[], Awaitable[Any]]
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)

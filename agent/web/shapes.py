@@ -25,17 +25,6 @@ if TYPE_CHECKING:
     from agent.domain.trigger import Fire
 
 
-class Problem(BaseModel):
-    """What went wrong (RFC 9457). `error` is `detail` again; `hint` is the way on."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    error: str
-    hint: str
-
-
 class AutomationStatus(BaseModel):
     """The automation: whether triggers fire here, since when it is stopped, how many there are, what comes next."""
 
@@ -47,14 +36,6 @@ class AutomationStatus(BaseModel):
     fired: int
     dead_events: int
     error: str
-
-
-class PipelineShape(BaseModel):
-    """A pipeline. `plugin` ships it ("" for the home's); `about` is what it does and takes, or its first mistake."""
-
-    name: str
-    plugin: str
-    about: str
 
 
 class RunShort(BaseModel):

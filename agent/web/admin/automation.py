@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from agent.errors import NotFound
+from agent.web import pipelines
 from agent.web.admin.rendering import page
 from agent.web.admin.triggering import DOES, WHEN, Fields, fields_of
 from agent.web.rest.automation import trigger_called
+from agent.web.rest.taking import Before
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -90,7 +91,7 @@ def _pipelines(made: APIRouter, house: House, let_in: Letting) -> None:
     store = house.rooms.store
 
     @made.get("/pipelines")
-    async def pipelines(request: Request) -> Response:
+    async def listed(request: Request) -> Response:
         visit = await let_in(request)
         found = await asyncio.to_thread(_all_pipelines, house)
         outcomes = {name: await store.outcomes(f"pipeline:{name}") for name, _, _ in found}
@@ -111,21 +112,21 @@ def _all_pipelines(house: House) -> list[tuple[str, str, str]]:
 
 def pipeline_view(house: House, name: str, text: str | None = None, problems: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return what the page of a pipeline shows: `text` is what was typed, None for what the file says."""
-    from agent.web.admin.editing import looked_at
-
-    place = house.rooms.pipelines.places().get(name)
-    if place is None and text is None:
+    found = pipelines.present(house.rooms, name)
+    if found is None and text is None:
         raise NotFound(f"There is no pipeline {name!r}.", hint="The list has all of them.")
-    written = text if text is not None else place.file.read_text(encoding="utf-8") if place else ""
-    found, preview, ready = looked_at(house, name, written)
+    place, kept = found or (None, "")
+    written = kept if text is None else text
+    seen = pipelines.look(house.rooms, name, written)
     return {
         "name": name,
         "text": written,
         "plugin": place.plugin if place else "",
         "known": place is not None,
-        "problems": [*problems, *found],
-        "preview": preview,
-        "inputs": ready.pipeline.inputs if ready else {},
+        "made_from": pipelines.tag_of(kept) if place else "",
+        "problems": [*problems, *seen.problems],
+        "preview": seen.preview,
+        "inputs": seen.ready.pipeline.inputs if seen.ready else {},
     }
 
 
@@ -136,7 +137,7 @@ def _events(made: APIRouter, house: House, let_in: Letting) -> None:
     async def events(
         request: Request,
         status: Literal["", "new", "handled", "dead"] = "",
-        before: Annotated[int, Query(ge=0, le=2**53)] = 0,
+        before: Before = 0,
     ) -> Response:
         visit = await let_in(request)
         found = await store.newest_events(EVENTS_SHOWN, status=status, before=before)

@@ -13,9 +13,8 @@ from starlette.responses import RedirectResponse, Response
 
 from agent.domain.provenance import USER
 from agent.domain.run import Origin
-from agent.errors import ConfigError, DirigentError, NotFound
-from agent.web import words
-from agent.web.admin import editing
+from agent.errors import ConfigError, DirigentError, NotFound, PlanError
+from agent.web import pipelines, words
 from agent.web.admin.automation import pipeline_view
 from agent.web.admin.entry import Forged, NotIn, TooMany, check_origin, give, same
 from agent.web.admin.rendering import page
@@ -37,6 +36,13 @@ Went = tuple[str, str]  # where to go on ("" is where the form was), and what to
 Change = Callable[["House", Path, Form], Awaitable[Went]]
 MOST_FIELDS = 100
 OWNER = "owner (web)"
+SAMPLE = """\
+name: {name}
+inputs:
+  who: {{type: text, default: world}}
+steps:
+  - {{id: hello, use: value, args: {{value: "hello {{{{ inputs.who }}}}"}}}}
+"""
 DECIDED = {"allow": "Allowed", "task": "Allowed for this task", "deny": "Denied", "revise": "To be revised"}
 
 
@@ -88,13 +94,19 @@ def router(house: House, let_in: Letting) -> APIRouter:
         visit = await let_in(request)
         form = await checked_form(request, visit)
         text = form.get("text", "").replace("\r\n", "\n")
+        problems: tuple[str, ...] = ()
         if form.get("verb") == "save":
-            problems = await asyncio.to_thread(editing.save, house, name, text)
-            if not problems:
-                await house.reload()
+            try:
+                await pipelines.save(house.rooms, name, text, OWNER, made_from=form.get("made_from"))
+            except pipelines.Stale as error:
+                problems = (str(error),)
+            except (PlanError, NotFound):
+                pass  # the page shows what is wrong, whoever wanted to know
+            else:
                 house.say(visit.key, "Saved. It counts from the next run on.")
                 return RedirectResponse(f"/admin/pipelines/{quote(name)}", 303)
-        shown = await asyncio.to_thread(pipeline_view, house, name, text) | {"runs": []}
+        shown = await asyncio.to_thread(pipeline_view, house, name, text, problems)
+        shown |= {"runs": [], "made_from": form.get("made_from", "")}
         status = 422 if shown["problems"] else 200
         return await page(house, visit, "pipeline.html", "pipelines", status=status, **shown)
 
@@ -105,7 +117,7 @@ def router(house: House, let_in: Letting) -> APIRouter:
         name = (await checked_form(request, visit)).get("name", "").strip()
         if house.rooms.pipelines.places().get(name) is not None:
             return RedirectResponse(f"/admin/pipelines/{quote(name)}", 303)
-        shown = await asyncio.to_thread(pipeline_view, house, name, editing.SAMPLE.format(name=name))
+        shown = await asyncio.to_thread(pipeline_view, house, name, SAMPLE.format(name=name))
         return await page(house, visit, "pipeline.html", "pipelines", runs=[], **shown)
 
     @made.post("/logout")

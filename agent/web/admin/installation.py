@@ -16,6 +16,7 @@ from agent.web.admin import charts
 from agent.web.admin.rendering import page
 from agent.web.rest.accounts import AUDIT_BATCH, DAYS, accounts_of, checked_chain, days_of
 from agent.web.rest.sessions import row_of
+from agent.web.rest.taking import Before, Called
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     Letting = Callable[[Request], Awaitable[Visit]]
 
 RUNS_SHOWN, HISTORY_SHOWN, AUDIT_SHOWN = 20, 30, 100
-Kind = Annotated[str, Query(max_length=100)]
-Session = Annotated[str, Query(max_length=200)]
-Before = Annotated[int, Query(ge=0, le=2**53)]
 KINDS = ("approval", "network", "budget", "web link", "profile", "grant")
 
 
@@ -141,7 +139,7 @@ def _audit(made: APIRouter, house: House, let_in: Letting) -> None:
     store = house.rooms.store
 
     @made.get("/audit")
-    async def audit(request: Request, kind: Kind = "", session: Session = "", before: Before = 0) -> Response:
+    async def audit(request: Request, kind: Called = "", session: Called = "", before: Before = 0) -> Response:
         visit = await let_in(request)
         entries = await store.audit_entries(
             kind=kind or None, session_id=session or None, before=before, limit=AUDIT_SHOWN
@@ -172,7 +170,7 @@ def _audit(made: APIRouter, house: House, let_in: Letting) -> None:
         return await page(house, visit, "audit.html", "audit", checked=checked, **shown)
 
     @made.get("/audit/export")
-    async def export(request: Request, kind: Kind = "", session: Session = "") -> Response:
+    async def export(request: Request, kind: Called = "", session: Called = "") -> Response:
         await let_in(request)
         name = time.strftime("audit-%Y-%m-%d.jsonl")
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}

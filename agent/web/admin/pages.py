@@ -19,14 +19,12 @@ from agent.web.admin import automation, installation, live, views
 from agent.web.admin.entry import NotIn
 from agent.web.admin.rendering import page, static_file
 from agent.web.rest.runs import run_called
+from agent.web.rest.taking import Before, Called, Limit
 
 if TYPE_CHECKING:
     from agent.web.admin.entry import Visit
     from agent.web.admin.house import House
 
-Limit = Annotated[int, Query(ge=1, le=200)]
-Before = Annotated[int, Query(ge=0, le=2**53)]
-Name = Annotated[str, Query(max_length=200)]
 Letting = Callable[[Request], Awaitable["Visit"]]
 RUNS_SHOWN = 50
 
@@ -99,7 +97,7 @@ def _runs(made: APIRouter, house: House, let_in: Letting) -> None:
 
     @made.get("/runs")
     async def runs(
-        request: Request, limit: Limit = RUNS_SHOWN, before: Before = 0, session: Name = "", status: Name = ""
+        request: Request, limit: Limit = RUNS_SHOWN, before: Before = 0, session: Called = "", status: Called = ""
     ) -> Response:
         visit = await let_in(request)
         state = status if status in {one.value for one in Status} else ""

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 
 from agent.domain.audit import Chain
 from agent.web import shapes
-from agent.web.rest.taking import Before, Limit, refusing
+from agent.web.rest.taking import Before, Called, Limit, refusing
 
 if TYPE_CHECKING:
     from agent.domain.days import Day
@@ -21,8 +21,6 @@ AUDIT_BATCH = 1_000
 DAYS = 14
 RUNS_LOOKED_AT, SESSIONS_SHOWN = 200, 50
 Days = Annotated[int, Query(ge=1, le=60, description="How many, today included.")]
-Kind = Annotated[str, Query(max_length=100)]
-Session = Annotated[str, Query(max_length=200)]
 Since = Annotated[float, Query(ge=0, le=1e11, description="In seconds since 1970.")]
 
 
@@ -41,7 +39,7 @@ def add(made: APIRouter, rooms: Rooms) -> None:
 
     @made.get("/audit", responses=refusing(422))
     async def audit(
-        kind: Kind = "", session: Session = "", since: Since = 0.0, before: Before = 0, limit: Limit = 100
+        kind: Called = "", session: Called = "", since: Since = 0.0, before: Before = 0, limit: Limit = 100
     ) -> list[shapes.AuditShape]:
         """Entries of the audit log, newest first."""
         found = await rooms.store.audit_entries(

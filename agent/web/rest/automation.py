@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import APIRouter, Request
+from pydantic.json_schema import SkipJsonSchema
 
 from agent.domain.event import Event
 from agent.domain.trigger import Misfire, Overlap, Trigger, TriggerKind
@@ -18,6 +18,8 @@ from agent.web.tokens import REMEDY, Refused
 from agent.web.words import Changed
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from agent.web.rooms import Rooms
 
 
@@ -71,11 +73,6 @@ def _switch(made: APIRouter, rooms: Rooms) -> None:
 
 
 def _lists(made: APIRouter, rooms: Rooms) -> None:
-    @made.get("/pipelines")
-    async def pipelines() -> list[shapes.PipelineShape]:
-        """All pipelines, by name."""
-        return await asyncio.to_thread(_described, rooms)
-
     @made.get("/chains")
     async def chains() -> list[shapes.ChainShape]:
         """All chains with their newest executions."""
@@ -101,32 +98,26 @@ def _lists(made: APIRouter, rooms: Rooms) -> None:
 
     @made.get("/events", responses=refusing(422))
     async def events(
-        status: Literal["new", "handled", "dead"] | None = None, limit: Limit = 20, before: Before = 0
+        status: Literal["new", "handled", "dead"] | SkipJsonSchema[None] = None, limit: Limit = 20, before: Before = 0
     ) -> list[shapes.EventShape]:
         """Events, newest first."""
         found = await rooms.store.newest_events(limit, status=status or "", before=before)
         return [shapes.EventShape.of(event) for event in found]
 
 
-def _described(rooms: Rooms) -> list[shapes.PipelineShape]:
-    return [
-        shapes.PipelineShape(name=name, plugin=place.plugin, about=rooms.pipelines.described(name))
-        for name, place in rooms.pipelines.places().items()
-    ]
-
-
 def _triggers(made: APIRouter, rooms: Rooms, *, trusted: bool) -> None:
     @made.post("/triggers", status_code=201, openapi_extra=taking(orders.NewTrigger), responses=BODY)
     async def create(request: Request) -> shapes.TriggerShape:
         """Make a trigger."""
-        wanted = await read(request, orders.NewTrigger)
+        wanted = (await read(request, orders.NewTrigger)).root
+        _check_spec(wanted.spec, trusted=trusted)
         dest = await rooms.destination()
         trigger = Trigger(
             id=f"a{secrets.token_hex(4)}",
             name=wanted.name,
             kind=TriggerKind(wanted.kind),
-            spec=wanted.spec,
-            target=wanted.target,
+            spec=_as_sent(wanted.spec),
+            target=_as_sent(wanted.target),
             session_id=dest.session_id,
             dest=dest,
             created_by=dest.chat_id,
@@ -143,9 +134,10 @@ def _triggers(made: APIRouter, rooms: Rooms, *, trusted: bool) -> None:
         wanted = await read(request, orders.TriggerChange)
         if "approval" in wanted.model_fields_set and not trusted:
             raise Refused(403, "Only the owner may change what is asked before it begins.", REMEDY)
-        changes: dict[str, Any] = {
-            name: getattr(wanted, name) for name in ("name", "spec", "target") if name in wanted.model_fields_set
-        }
+        _check_spec(wanted.spec, trusted=trusted)
+        given = wanted.model_fields_set
+        changes: dict[str, Any] = {"name": wanted.name} if "name" in given else {}
+        changes |= {name: _as_sent(getattr(wanted, name)) for name in ("spec", "target") if name in given}
         changes |= {"trusted": False} if "target" in changes and not trusted else {}
         return shapes.TriggerShape.of(await rooms.automation.update(trigger_id, **changes, **_terms(wanted)))
 
@@ -153,6 +145,16 @@ def _triggers(made: APIRouter, rooms: Rooms, *, trusted: bool) -> None:
     async def delete(trigger_id: str) -> None:
         """Delete a trigger with its history; its runs stay."""
         await rooms.automation.delete(trigger_id)
+
+
+def _as_sent(what: BaseModel) -> dict[str, Any]:
+    return what.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def _check_spec(spec: BaseModel, *, trusted: bool) -> None:
+    """Raise Refused where somebody else than the owner vouches for files, events or calls."""
+    if getattr(spec, "trusted", False) and not trusted:
+        raise Refused(403, "Only the owner may trust what comes in by a trigger.", REMEDY)
 
 
 def _terms(wanted: orders.TriggerTerms) -> dict[str, Any]:
@@ -221,7 +223,9 @@ def _events(made: APIRouter, rooms: Rooms, *, trusted: bool) -> None:
 
 
 def _chains(made: APIRouter, rooms: Rooms) -> None:
-    @made.post("/chains", status_code=201, openapi_extra=taking(orders.NewChain), responses={**BODY, **refusing(404)})
+    @made.post(
+        "/chains", status_code=201, openapi_extra=taking(orders.NewChain), responses={**BODY, **refusing(404, 409)}
+    )
     async def create(request: Request) -> shapes.ChainShape:
         """Make a chain of pipelines, carried out one after the other."""
         wanted = await read(request, orders.NewChain)
@@ -246,10 +250,16 @@ def _projects(made: APIRouter, rooms: Rooms) -> None:
         """All projects, oldest first."""
         return [await shape(one.name) for one in await rooms.store.projects()]
 
-    @made.post("/projects/{name}/{verb}", responses=refusing(404, 422))
-    async def switch(name: str, verb: Literal["pause", "resume"]) -> shapes.ProjectShape:
-        """Keep a project's events as they are (`pause`), or go on with them in order (`resume`)."""
-        await rooms.automation.pause_project(name, paused=verb == "pause")
+    @made.post("/projects/{name}/pause", responses=refusing(404))
+    async def pause(name: str) -> shapes.ProjectShape:
+        """Keep a project's events as they are, until it is resumed."""
+        await rooms.automation.pause_project(name, paused=True)
+        return await shape(name)
+
+    @made.post("/projects/{name}/resume", responses=refusing(404))
+    async def resume(name: str) -> shapes.ProjectShape:
+        """Go on with a project's events, in order."""
+        await rooms.automation.pause_project(name, paused=False)
         return await shape(name)
 
     @made.put("/projects/{name}/budget", openapi_extra=taking(orders.Budget), responses={**BODY, **refusing(404)})

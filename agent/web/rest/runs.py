@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import StreamingResponse
 
 from agent.domain.run import Origin
@@ -14,14 +15,14 @@ from agent.errors import NotFound
 from agent.logs import lines_of
 from agent.web import files, orders, shapes
 from agent.web.opening import label, open_pipeline, open_request, opened_once, same_inputs
-from agent.web.rest.taking import BODY, Before, Key, Limit, read, refusing, taking
+from agent.web.rest.taking import BODY, Before, Called, Key, Limit, read, refusing, taking
 from agent.web.words import Changed
 
 if TYPE_CHECKING:
     from agent.domain.run import Run
     from agent.web.rooms import Rooms
 
-Session = Annotated[str, Query(max_length=200, description="Only those of this session.")]
+Session = Annotated[Called, Query(description="Only those of this session.")]
 FILE = {200: {"content": {"application/octet-stream": {}}, "description": "The file, to be kept."}, **refusing(404)}
 
 
@@ -57,7 +58,7 @@ def _looked_at(made: APIRouter, rooms: Rooms) -> None:
 
     @made.get("/runs", responses=refusing(422))
     async def runs(
-        limit: Limit = 20, before: Before = 0, status: Status | None = None, session: Session = ""
+        limit: Limit = 20, before: Before = 0, status: Status | SkipJsonSchema[None] = None, session: Session = ""
     ) -> list[shapes.RunShort]:
         """Runs, newest first."""
         found = await store.recent_runs(session or None, limit, before=before, status=status or "")
@@ -123,7 +124,7 @@ def _begun(made: APIRouter, rooms: Rooms, *, trusted: bool) -> None:
     )
     async def run_pipeline(name: str, request: Request, response: Response, key: Key = None) -> shapes.Opened:
         """Run a pipeline (or a chain, by name or id). With the same Idempotency-Key again, it is the same run (200)."""
-        inputs = (await read(request, orders.Order)).inputs
+        inputs = (await read(request, orders.Order, needed=False)).inputs
 
         async def make(ref: str) -> Run:
             provenance = label(trusted=trusted)

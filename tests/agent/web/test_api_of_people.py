@@ -13,9 +13,11 @@ import pytest
 
 from agent.cli.door import rooms_of
 from agent.config import Web
+from agent.domain.messages import Destination
 from agent.domain.provenance import Provenance
 from agent.domain.run import Origin
 from agent.domain.states import FINAL, Status
+from agent.domain.trigger import Trigger, TriggerKind
 from agent.testing import Bot
 from agent.web.app import web_app
 from agent.web.opening import open_pipeline
@@ -208,3 +210,45 @@ async def test_memory_events_and_the_audit_log_are_there(bot: Bot, serve):
     assert (await client.get("/api/audit/verify")).json()["broken"] is None
     assert len((await client.get("/api/figures?days=3")).json()) == 3
     assert "today" in [one["name"] for one in (await client.get("/api/budget")).json()]
+
+
+async def test_only_the_owner_trusts_what_comes_in_by_a_trigger(bot: Bot, serve):
+    client = await serve()
+    dest = Destination("test", "1")
+    mine = Trigger("t9", "n", TriggerKind.EVENT, {"pipeline": "asks"}, "test:1", dest, {"type": "order.new"})
+    await bot.app.automation.create(mine)
+    trusting = {"spec": {"type": "*", "trusted": True}}
+    assert (await client.patch("/api/triggers/t9", json=trusting)).status_code == 403
+    made = await client.post(
+        "/api/triggers", json={"name": "n", "kind": "event", **trusting, "target": {"notice": "x"}}
+    )
+    assert made.status_code == 403
+    assert await bot.app.store.triggers() == [await bot.app.store.get_trigger("t9")]
+    assert (await bot.app.store.get_trigger("t9")).spec == {"type": "order.new"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"spec": {"cron": "0 9 * * *", "evry": 5}}, "spec.cron.evry"),
+        ({"spec": {"evry": 5}}, "one of the keys every, cron, at"),
+        ({"kind": "file", "spec": {"folder": 5}}, "spec.folder"),
+        ({"spec": {"every": 1e300}}, "spec.every"),
+        ({"target": {"notice": "x", "request": "y"}}, "target.request.notice"),
+        ({"target": {"pipeline": "asks", "inputs": 5}}, "target.pipeline.inputs"),
+    ],
+)
+async def test_what_is_wrong_with_a_trigger_is_named_by_its_place(bot: Bot, serve, change, said):
+    wanted = {"name": "n", "kind": "schedule", "spec": {"every": 60}, "target": {"notice": "x"}, **change}
+    answer = await (await serve()).post("/api/triggers", json=wanted)
+    assert answer.status_code == 422
+    assert said in answer.json()["detail"]
+    assert await bot.app.store.triggers() == []
+
+
+@pytest.mark.parametrize("content", ["", '{"payload": {"x": NaN}}', '{"payload": {"x": 1e999}}', '{"key": "\\u0000"}'])
+async def test_what_no_journal_could_keep_is_no_event(bot: Bot, serve, content):
+    body = content.replace("{", '{"type": "a", ', 1)
+    answer = await (await serve()).post("/api/events", content=body)
+    assert answer.status_code == 422
+    assert await bot.app.store.newest_events(5) == []

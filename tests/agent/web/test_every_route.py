@@ -262,3 +262,26 @@ async def test_a_slow_sender_of_a_body_is_let_go(served, monkeypatch):
         assert b"408" in await reader.readline()
     writer.close()
     assert application is not None
+
+
+async def test_an_address_names_all_its_methods_when_it_has_not_the_one_asked_for(served):
+    application, client = served
+    bearer, routes = {"Authorization": f"Bearer {TOKEN}"}, every_route(application)
+    for path in {path for _, path in routes if path.startswith("/api")}:
+        answer = await client.request("OPTIONS", filled(path), headers=bearer)
+        assert answer.status_code == 405
+        assert set(answer.headers["allow"].split(", ")) == {method for method, one in routes if one == path}, path
+
+
+async def test_a_name_with_a_nul_is_nobodys_on_every_route(served):
+    application, client = served
+    await client.post("/admin/login", data={"password": PASSWORD})
+    for method, path in every_route(application):
+        if "{" in path:
+            address = re.sub(r"\{[^}]+\}", "a%00b", path)
+            answer = await client.request(method, address, headers={"Authorization": f"Bearer {TOKEN}"})
+            assert answer.status_code == 404, (method, path)
+    for query in ("runs?session=%00", "audit?session=%00", "audit?kind=%00"):
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        assert (await client.get(f"/api/{query}", headers=headers)).status_code == 422
+        assert (await client.get(f"/admin/{query}")).status_code == 400
