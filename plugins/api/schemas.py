@@ -11,6 +11,7 @@ import copy
 import datetime as dt
 import functools
 import re
+import sys
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -281,7 +282,8 @@ def _union(hints: Iterable[Any]) -> Any:
 
 
 def _bounded(kind: Any, schema: Mapping[str, Any], names: Mapping[str, str]) -> Any:
-    bounds = {name: schema[key] for name, key in names.items() if _holds(name, schema.get(key))}
+    found = {name: _bound(name, schema.get(key), whole=kind is int) for name, key in names.items()}
+    bounds = {name: bound for name, bound in found.items() if bound is not None}
     if not bounds:
         return kind
     from pydantic import Field
@@ -289,15 +291,22 @@ def _bounded(kind: Any, schema: Mapping[str, Any], names: Mapping[str, str]) -> 
     return Annotated[kind, Field(**bounds)]
 
 
-def _holds(name: str, value: Any) -> bool:
-    """Tell whether a bound can be kept; what is written wrongly, or only others understand, bounds nothing."""
+def _bound(name: str, value: Any, *, whole: bool) -> Any:
+    """Return a bound that can be kept; None for what is written wrongly, or only others understand: it bounds nothing.
+
+    `whole` is for bounds of integers.
+    """
     if name == "pattern":
-        return isinstance(value, str) and _matcher(value) is not None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124 - not a number
-        return False
+        return value if isinstance(value, str) and _matcher(value) is not None else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
     if name.endswith("_length"):
-        return isinstance(value, int) and value >= 0
-    return name != "multiple_of" or value > 0
+        return value if isinstance(value, int) and 0 <= value <= sys.maxsize else None
+    if not abs(value) <= sys.float_info.max or (whole and value != int(value)):  # as nothing is that is not a number
+        return None
+    if name == "multiple_of" and value <= 0:
+        return None
+    return int(value) if whole else value
 
 
 def fits(pattern: str, text: str) -> bool:

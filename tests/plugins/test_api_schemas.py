@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -204,6 +205,9 @@ def test_a_type_that_is_said_again_and_again_is_read_once():
         {"type": "string", "pattern": "(?=a)b"},
         {"type": "string", "pattern": "(", "minLength": "two"},
         {"type": "integer", "multipleOf": 0, "minimum": "low"},
+        {"type": "integer", "multipleOf": 0.5, "minimum": 0.5, "maximum": 1e308},
+        {"type": "number", "maximum": 10**400, "minimum": -math.inf, "exclusiveMinimum": math.nan},
+        {"type": "string", "minLength": -1, "maxLength": 2**64},
         {"type": "array", "items": [{"type": "string"}, {}], "maxItems": -1},
         {"type": "nonsense"},
         {"type": {"deep": 1}},
