@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
+from agent.domain.run import StepChange
+from agent.domain.states import Status
 from agent.errors import DirigentError, JournalFailed, JournalUnusable, may_pass
 from agent.store import schema
+from agent.store.batch import Batches
 from agent.store.faults import translate
 from agent.store.sql import SqlStore
 
@@ -138,6 +141,27 @@ def test_what_the_database_refuses_for_good_is_not_tried_again(tmp_path: Path):
     store = SqlStore(tmp_path / "journal.db")
     assert not may_pass(translate(DataError("INSERT", {}, Exception("out of range")), store.url))
     assert not may_pass(translate(IntegrityError("INSERT", {}, Exception("UNIQUE")), store.url))
+
+
+async def test_a_change_that_nobody_waited_for_and_that_was_lost_surfaces_with_the_next_one_of_the_run(
+    store, new_run, monkeypatch
+):
+    run = await new_run("a")
+    once, tries = Batches._once, []
+
+    def failing(batches: Batches, *words: object) -> object:
+        tries.append(words)
+        if len(tries) <= 2:  # the hopeful way and the exact one
+            raise OperationalError("UPDATE", {}, Exception("disk I/O error"))
+        return once(batches, *words)
+
+    lost, deliver = asyncio.Event(), store._writer._deliver
+    monkeypatch.setattr(Batches, "_once", failing)
+    monkeypatch.setattr(store._writer, "_deliver", lambda *words: (deliver(*words), lost.set()))
+    store.change_step_soon(StepChange(run.id, "a", Status.READY, run.epoch))
+    await asyncio.wait_for(lost.wait(), 60)
+    with pytest.raises(JournalFailed, match="disk I/O error"):  # not that the step was never READY
+        await store.change_step(StepChange(run.id, "a", Status.RUNNING, run.epoch))
 
 
 def test_a_password_in_the_address_is_not_shown():
