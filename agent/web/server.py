@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from agent.errors import ConfigError
 
@@ -22,6 +23,51 @@ USUAL_PORT = 8385
 GRACE_SECONDS = 5
 IDLE_SECONDS = 10
 BACKLOG = 128
+MOST_OPEN = 200
+HEAD_SECONDS = 10.0
+
+
+class _Connection(H11Protocol):
+    """A connection that is closed when it does not say in time what it wants; of too many the longest silent one goes.
+
+    The server waits for ever otherwise, and each takes one of the files that the whole process may have open.
+    """
+
+    since = 0.0  # the loop's time when it last said something
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """True while it has asked for nothing that is not answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._mind()
+        if len(self.connections) > MOST_OPEN:
+            others = [one for one in self.connections if isinstance(one, _Connection) and one.is_idle]
+            min(others, key=lambda one: one.since).transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._mind()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def _mind(self) -> None:
+        """Count the time until a request is there, however slowly it drips in."""
+        self.since = self.loop.time()
+        if not self.is_idle:
+            self._stop_timer()
+        elif self.timer is None:
+            self.timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
 
 class _Server(uvicorn.Server):
@@ -39,7 +85,7 @@ class WebServer:
         self.host, self.port = listening.getsockname()[:2]
         config = uvicorn.Config(
             application,
-            http="h11",
+            http=_Connection,
             ws="none",
             lifespan="off",
             log_config=None,

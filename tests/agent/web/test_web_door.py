@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -79,7 +80,7 @@ def desk() -> Desk:
 async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
     async with (
         serving(desk, hosts=("box",), public_url="https://bot.example.org/x") as server,
-        httpx.AsyncClient(base_url=server.address, trust_env=False, timeout=20) as made,
+        httpx.AsyncClient(base_url=server.address, trust_env=False, timeout=60) as made,
     ):
         yield made
 
@@ -211,3 +212,52 @@ async def test_what_is_being_answered_at_the_end_is_finished(desk: Desk):
         assert (await asked).status_code == 202
         with pytest.raises(httpx.ConnectError):
             await client.get(f"{server.address}/health")
+
+
+async def silent(server: WebServer, said: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    writer.write(said)
+    await writer.drain()
+    return reader, writer
+
+
+async def test_more_silent_connections_than_there_may_be_keep_nobody_out(desk: Desk, monkeypatch):
+    monkeypatch.setattr("agent.web.server.MOST_OPEN", 8)
+    async with serving(desk) as server, httpx.AsyncClient(trust_env=False, timeout=60) as client:
+        opened = [await silent(server, b"GET / HT" * (n % 2)) for n in range(40)]
+        assert (await client.get(f"{server.address}/health")).status_code == 200
+        async with asyncio.timeout(60):
+            for reader, _ in opened[:30]:
+                assert await reader.read() == b""
+        for _, writer in opened:
+            writer.close()
+
+
+async def test_who_drips_a_request_or_says_nothing_is_let_go(desk: Desk, monkeypatch):
+    monkeypatch.setattr("agent.web.server.HEAD_SECONDS", 0.3)
+    async with serving(desk) as server, asyncio.timeout(60):
+        reader, writer = await silent(server)
+        assert await reader.read() == b""
+        writer.close()
+        reader, writer = await silent(server, b"GET /health HTTP/1.1\r\n")
+        ended = asyncio.create_task(reader.read())
+        while not ended.done():  # a byte at a time does not begin the time anew
+            writer.write(b"x")
+            await asyncio.wait({ended}, timeout=0.05)
+        with contextlib.suppress(ConnectionError):  # what was still dripping meets a closed door
+            assert b"200" not in await ended
+        writer.close()
+
+
+async def test_an_answer_that_takes_its_time_is_waited_for(desk: Desk, monkeypatch):
+    monkeypatch.setattr("agent.web.server.HEAD_SECONDS", 0.1)
+    desk.held.clear()
+    async with serving(desk) as server, httpx.AsyncClient(trust_env=False, timeout=60) as client:
+        asked = asyncio.create_task(client.post(f"{server.address}/hooks/t1"))
+        while not desk.calls:
+            await asyncio.sleep(0)
+        reader, writer = await silent(server)
+        assert await reader.read() == b""  # the time is over for another one that came later
+        writer.close()
+        desk.held.set()
+        assert (await asked).status_code == 202
