@@ -48,12 +48,10 @@ def check_python() -> Finding:
 
 
 def check_home(config: AppConfig) -> Finding:
-    """Look at who can read the home and the secrets in it."""
+    """Look at who can get into the home: what is in it is read by nobody else then, whatever mode it has."""
     folder = config.folder
-    open_to_all = [path for path in (folder, *_secret_files(folder)) if path.exists() and _others_may_read(path)]
-    if open_to_all:
-        listed = " ".join(str(path) for path in open_to_all)
-        return Finding("home", "warn", f"{folder}: others on this machine can read it", f"chmod go-rwx {listed}")
+    if folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return Finding("home", "warn", f"{folder}: others on this machine can read it", f"chmod go-rwx {folder}")
     return Finding("home", "ok", str(folder))
 
 
@@ -70,15 +68,6 @@ def check_time(config: AppConfig) -> Finding:
         return Finding("time", "ok", said)
     text = f"{said}, which is {behind:.0f} s before the newest file of this installation"
     return Finding("time", "warn", text, "Schedules fire at the wrong time: sudo timedatectl set-ntp true")
-
-
-def _secret_files(folder: Path) -> list[Path]:
-    secrets = folder / "secrets"
-    return [folder / "dirigent.toml", *(sorted(secrets.iterdir()) if secrets.is_dir() else ())]
-
-
-def _others_may_read(path: Path) -> bool:
-    return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
 def check_disk(config: AppConfig) -> Finding:
