@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from mcp import types
 
 from agent.mcp.cleaning import cleaned, one_line
+from plugins.api import ToolFailure
+from sandbox.values import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,11 +55,23 @@ class Reader:
         if result.is_error:
             self.returned.failed = cleaned(text, MOST_ERROR) or "it failed and did not say why"
             return self.returned
-        structured = self._pointing(result.structured_content)
+        structured = self._structured(result.structured_content)
         self.returned.value = structured if structured is not None else _value(text)
         if not text and structured is not None:
-            self.returned.text = json.dumps(structured, ensure_ascii=False)[:MOST_TEXT]
+            self.returned.text = json.dumps(structured, ensure_ascii=False)
         return self.returned
+
+    def _structured(self, value: Any) -> Any:
+        """Return a structured result as plain JSON, with the names of files; None for one that is too large."""
+        try:
+            made = plain(self._pointing(value))
+        except (ToolFailure, RecursionError):
+            made, fits = None, False
+        else:
+            fits = made is None or len(json.dumps(made, ensure_ascii=False)) <= MOST_TEXT
+        if not fits:
+            self.returned.missing = f"The value of the answer has more than {MOST_TEXT:,} characters, or is too nested."
+        return made if fits else None
 
     def resource(self, result: types.ReadResourceResult) -> Returned:
         """Read a resource."""

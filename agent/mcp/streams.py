@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mcp import types
 from mcp.shared.message import SessionMessage
 
+from agent.mcp.cleaning import one_line
 from agent.mcp.fault import Fault
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 MOST_LINE = 24 << 20
 MOST_UNASKED = 20_000
+MOST_PARTS = 2_000
+CONTENT = "content"
+KNOWN = frozenset({"text", "image", "audio", "resource", "resource_link"})
 Streams = tuple[Any, Any]
 
 
@@ -131,7 +135,7 @@ class BoundedIn(Stream):
             self._fault.why = f"it sent more than {MOST_UNASKED:,} messages that nobody asked for"
             self._fault.silent = True
             raise StopAsyncIteration
-        return _without_output_schemas(item)
+        return _fit(item)
 
 
 class CountedOut(Stream):
@@ -152,14 +156,37 @@ class CountedOut(Stream):
         await self._inner.send(item)
 
 
-def _without_output_schemas(item: SessionMessage | Exception) -> SessionMessage | Exception:
-    """Leave out the forms of results: checking them would run a stranger's expressions, and they promise nothing."""
+def _fit(item: SessionMessage | Exception) -> SessionMessage | Exception:
+    """Change an answer so that the library can read it, and in no long time."""
     if not isinstance(item, Exception) and isinstance(item.message, types.JSONRPCResponse):
-        tools = item.message.result.get("tools")
-        for tool in tools if isinstance(tools, list) else ():
-            if isinstance(tool, dict):
-                tool.pop("outputSchema", None)
+        result = item.message.result
+        for key, found in result.items():
+            if isinstance(found, list) and len(found) > MOST_PARTS:
+                more = len(found) - MOST_PARTS
+                found[MOST_PARTS:] = (
+                    [_text(f"… and {more:,} more parts, which are left out.")] if key == CONTENT else []
+                )
+        _without_forms(result.get("tools"))
+        _with_known_parts(result.get(CONTENT))
     return item
+
+
+def _without_forms(tools: Any) -> None:
+    """Leave out the forms of results: checking them would run a stranger's expressions, and they promise nothing."""
+    for tool in tools if isinstance(tools, list) else ():
+        if isinstance(tool, dict):
+            tool.pop("outputSchema", None)
+
+
+def _with_known_parts(content: Any) -> None:
+    """Put a sentence in place of parts of a kind that is not known, for which all others would not be read either."""
+    for number, part in enumerate(content if isinstance(content, list) else ()):
+        if isinstance(part, dict) and part.get("type") not in KNOWN:
+            content[number] = _text(f"(a part of a kind that is not known here: {one_line(str(part.get('type')), 40)})")
+
+
+def _text(said: str) -> dict[str, str]:
+    return {"type": "text", "text": said}
 
 
 @asynccontextmanager

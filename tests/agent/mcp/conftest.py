@@ -40,7 +40,7 @@ TOOLS = [
     tool("die", "Ends the server."),
     tool("look_around", "Tell what can be seen.", annotations={"readOnlyHint": True}),
     tool("write", "Write a file.", {"path": {"type": "string"}, "text": {"type": "string"}}),
-    tool("picture", "Return a picture.", {"twice": {"type": "boolean"}}),
+    tool("picture", "Return a picture."),
     tool("steps", "Work in steps.", annotations={"readOnlyHint": True}),
     tool("fail", "Fails."),
     tool("refuse", "Answers with an error of the protocol."),
@@ -89,10 +89,7 @@ def call(request, name, args):
         text = "written"
     elif name == "picture":
         one = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-        told = {"content": [{"type": "image", "data": one, "mimeType": "image/png"}]}
-        if args.get("twice"):
-            told["structuredContent"] = {"pictures": [{"data": one, "width": 1}]}
-        send({"id": request["id"], "result": told})
+        send({"id": request["id"], "result": {"content": [{"type": "image", "data": one, "mimeType": "image/png"}]}})
         return
     elif name == "steps":
         token = request["params"].get("_meta", {}).get("progressToken")

@@ -121,14 +121,6 @@ async def test_an_error_of_the_protocol_is_one_of_the_call_and_the_server_lives_
     assert (await desk.call("count")).text == "2"
 
 
-async def test_a_picture_that_comes_twice_is_one_file_and_no_text(desk_of, config):
-    desk = desk_of(config())
-    await desk.accept()
-    told = await desk.call("picture", twice=True)
-    assert [file.path for file in told.files] == ["plain-s1-1.png"]
-    assert told.output == {"pictures": [{"data": "plain-s1-1.png", "width": 1}]}
-
-
 async def test_pictures_become_files_and_none_is_overwritten(desk_of, config):
     desk = desk_of(config())
     await desk.accept()
