@@ -33,6 +33,8 @@ class Reply:
         if self.answer.drop_after == -1:
             self._cut()
         await asyncio.sleep(self.answer.first_token_seconds)
+        if self.answer.gate is not None:
+            await self.answer.gate.wait()
         if not self.body.get("stream") or self.answer.whole:
             return as_json(self._whole())
         from aiohttp import web

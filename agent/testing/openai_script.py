@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -20,7 +21,7 @@ class Answer:
 
     `tool_calls` are (name, arguments) pairs, arguments as an object or as raw text. `reasoning` streams before the text
     as `reasoning_content`. `tokens_per_second` 0 means all at once; `first_token_seconds` is the wait before the first
-    chunk. `finish` overrides the finish reason.
+    chunk, which comes not before the event `gate`, if any. `finish` overrides the finish reason.
 
     Faults: `status` other than 200 answers with an error (`error` is its message or whole body, `code` its code,
     `retry_after` the header, in seconds or as a date); `drop_after`, `stall_after` and `bad_chunk_after` cut the
@@ -36,6 +37,7 @@ class Answer:
     finish: str = ""
     tokens_per_second: float = 0.0
     first_token_seconds: float = 0.0
+    gate: asyncio.Event | None = None
     status: int = 200
     error: Any = "The server had an error while processing your request."
     code: str | None = None

@@ -98,7 +98,7 @@ class World:
         async with self.changed:
             self.changed.notify_all()
 
-    async def wait_for(self, predicate: Callable[[], Any], timeout: float = 60.0) -> Any:  # noqa: ASYNC109 — the waiting is the point
+    async def wait_for(self, predicate: Callable[[], Any], timeout: float = 120.0) -> Any:  # noqa: ASYNC109 — the waiting is the point
         """Return the predicate's first true value; AssertionError with what the chats show when it takes too long.
 
         IndexError and KeyError of the predicate count as "not yet".

@@ -45,7 +45,7 @@ class Checkout:
 
     def start(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         command = [str(self.root / "dirigent"), *words]
-        return subprocess.run(command, env=self.env, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, env=self.env, cwd=cwd, capture_output=True, text=True, timeout=200, check=False)
 
     def called(self) -> list[str]:
         listed = self.calls.read_text().splitlines() if self.calls.exists() else []
@@ -92,7 +92,7 @@ def test_the_current_folder_stays_what_it_is(checkout: Checkout, tmp_path: Path)
 def test_a_link_to_the_wrapper_works(checkout: Checkout, tmp_path: Path):
     (tmp_path / "d").symlink_to(checkout.root / "dirigent")
     done = subprocess.run(
-        [str(tmp_path / "d")], env=checkout.env, capture_output=True, text=True, timeout=60, check=False
+        [str(tmp_path / "d")], env=checkout.env, capture_output=True, text=True, timeout=200, check=False
     )
     assert "agent started" in done.stdout
 
@@ -143,7 +143,7 @@ def test_starts_at_the_same_time_set_up_once(checkout: Checkout):
     started = [
         subprocess.Popen(command, env=checkout.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)
     ]
-    outputs = [process.communicate(timeout=60)[0] for process in started]
+    outputs = [process.communicate(timeout=200)[0] for process in started]
     assert all(b"agent started" in output for output in outputs)
     assert sum("-m venv" in call for call in checkout.called()) == 1
 
@@ -179,7 +179,7 @@ def test_without_any_python_the_message_says_what_to_install(checkout: Checkout,
         (tools / tool).symlink_to(found)
     env = {"PATH": str(tools), "HOME": str(tmp_path)}
     command = ["/bin/sh", str(checkout.root / "dirigent")]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 1
     assert "Python 3.11 or newer is needed" in done.stderr
 

@@ -18,7 +18,7 @@ PACKAGES = ("agent", "plugins", "sandbox")
 
 def done(*words: str | Path, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     ours = {"PATH": os.environ["PATH"], **env}
-    return subprocess.run(words, cwd=cwd, env=ours, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(words, cwd=cwd, env=ours, capture_output=True, text=True, timeout=200, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ async def press(bot: Bot, label: str) -> str:
 async def stopped(bot: Bot, world: World) -> str:
     bot.llm.will_plan(step("s1", "make", name="a.txt"), step("s2", "hang", after=("s1",)), title="Two things")
     await bot.receives("do two things")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await world.began.wait()
     await bot.receives("/stop")
     notices = await bot.shown(MessageKind.NOTICE)
@@ -121,7 +121,7 @@ async def test_a_sending_that_was_stopped_is_asked_about_when_the_run_is_resumed
     await bot.hears("send it")
     (asked,) = await bot.shown(MessageKind.APPROVAL)
     await bot.presses(f"a/{asked.payload['id']}/allow")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await world.began.wait()
     await bot.receives("/stop")
     await press(bot, "Resume")

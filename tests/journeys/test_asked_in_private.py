@@ -14,7 +14,7 @@ from tests.journeys.conftest import OWNER, SECOND_OWNER, Stage
 
 FRIEND = 99
 GROUP = -100
-LATE = 40.0
+LATE = 120.0
 TOLD = "🔐 effects.send_mail: I have asked an owner in private."
 TOO_LATE = "Too late: this has been settled already."
 

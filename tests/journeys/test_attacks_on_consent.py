@@ -128,7 +128,7 @@ async def test_a_task_that_is_approved_while_other_steps_run_goes_on_where_it_wa
         return "done"
 
     send_and_tell.__name__ = "send"
-    async with asyncio.timeout(20), Bot(tmp_path, [send_and_tell, slow]) as bot:
+    async with asyncio.timeout(60), Bot(tmp_path, [send_and_tell, slow]) as bot:
         bot.llm.will_plan(step("s1", task="Write to Ada", tools=("send",)), step("s2", "slow"))
         bot.llm.will_call("send", to="ada", text="hi")
         bot.llm.will_say("task", "Sent.")

@@ -52,7 +52,7 @@ class Gate:
             self.open.setdefault(name, asyncio.Event()).set()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not holds():
                 self.changed.clear()
                 await self.changed.wait()
@@ -91,7 +91,7 @@ async def press(bot: Bot, label: str, **fields: Any) -> str:
 
 
 async def until_shown(bot: Bot, kind: MessageKind, holds: Callable[[OutboundMessage], bool]) -> OutboundMessage:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             bot.app.store.outbox_changed.clear()
             for message in reversed(await bot.shown(kind)):

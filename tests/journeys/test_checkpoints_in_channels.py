@@ -91,7 +91,7 @@ async def test_a_scene_is_revised_and_approved_in_the_terminal(tmp_path: Path, f
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        out, err = await asyncio.wait_for(process.communicate(b"/run film\nr\nMake the door red\ny\n"), 60)
+        out, err = await asyncio.wait_for(process.communicate(b"/run film\nr\nMake the door red\ny\n"), 200)
     text, aside = out.decode(), err.decode()
 
     assert process.returncode == 0, aside

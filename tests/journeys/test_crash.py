@@ -107,13 +107,13 @@ async def test_killed_fifty_times_nothing_finished_runs_twice_and_each_answer_ar
             telegram.user_says(OWNER, f"Do job {job}")
             async with serving(home, telegram, model):
                 if job == 0:
-                    await telegram.wait_for(lambda: telegram.bot_messages(OWNER), 60)
+                    await telegram.wait_for(lambda: telegram.bot_messages(OWNER), 120)
                 with suppress(asyncio.TimeoutError, TimeoutError, AssertionError):
                     await telegram.wait_for(lambda: ended(job), dice.uniform(0.7, 4.0))  # noqa: B023
             interrupted += not ended(job)
             finished, tallies = done(home)
             async with serving(home, telegram, model):
-                await telegram.wait_for(lambda: ended(job), 60)  # noqa: B023
+                await telegram.wait_for(lambda: ended(job), 120)  # noqa: B023
             for request, step_id in finished:
                 if step_id in STEPS:
                     name = f"{request.removeprefix('Do job ')}-{STEPS[step_id]}"

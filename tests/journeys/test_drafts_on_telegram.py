@@ -47,7 +47,7 @@ async def test_a_chat_that_chose_drafts_sees_them_grow_and_gets_one_message(stag
         asked = stage.says("How are you?")
         await stage.until(lambda: len(drafts(stage)) >= 2)
         assert stage.texts()[1:] == []
-        answer = await stage.sees("The end.", seconds=60)
+        answer = await stage.sees("The end.")
     numbers, texts = zip(*drafts(stage), strict=True)
     assert len(set(numbers)) == 1
     assert [len(text) for text in texts] == sorted({len(text) for text in texts})
@@ -69,7 +69,7 @@ async def test_where_drafts_do_not_work_answers_grow_by_edits_from_then_on(stage
     async with stage.up():
         for times in (1, 2):
             stage.says("How are you?")
-            growing = await stage.sees("I am well", growing=True, seconds=60)
+            growing = await stage.sees("I am well", growing=True)
             assert growing.id == (await stage.until(lambda n=times: ended(stage, n)))
     assert len(stage.telegram.called("sendMessageDraft")) == 1
     assert drafts(stage) == []
@@ -87,8 +87,8 @@ async def test_in_a_group_answers_grow_by_edits(stage: Stage):
     stage.will("plan", slowly())
     async with stage.up():
         stage.says("@dirigent_bot how are you?", chat=GROUP, user_id=OWNER)
-        growing = await stage.sees("I am well", chat=GROUP, growing=True, seconds=60)
-        whole = await stage.sees("The end.", chat=GROUP, seconds=60)
+        growing = await stage.sees("I am well", chat=GROUP, growing=True)
+        whole = await stage.sees("The end.", chat=GROUP)
     assert whole.id == growing.id
     assert stage.telegram.called("sendMessageDraft") == []
     assert stage.refused() == []

@@ -13,7 +13,7 @@ from tests.journeys.conftest import OWNER, SECOND_OWNER, Stage
 
 GROUP = -1001
 SUPER = -1002
-LATE = 40.0
+LATE = 120.0
 NOT_FOUND = "Bad Request: message to edit not found"
 MODIFIED = (
     "Bad Request: message is not modified: specified new message content and reply markup are exactly the same as a "

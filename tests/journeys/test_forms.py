@@ -294,7 +294,7 @@ async def test_in_the_terminal_a_form_is_filled_in_by_lines(tmp_path: Path):
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate("\n".join([*lines, ""]).encode()), 60)
+    out, err = await asyncio.wait_for(process.communicate("\n".join([*lines, ""]).encode()), 200)
 
     assert "“soon” is no date." in err.decode()
     assert "23" in out.decode(), err.decode()

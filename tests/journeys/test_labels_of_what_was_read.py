@@ -121,7 +121,7 @@ async def test_a_file_of_a_task_that_fails_keeps_its_label(tmp_path: Path):
 
 
 async def test_a_file_that_comes_while_a_run_works_is_labelled_for_its_next_step(tmp_path: Path):
-    async with asyncio.timeout(20), Bot(tmp_path, [echo, note]) as bot:
+    async with asyncio.timeout(60), Bot(tmp_path, [echo, note]) as bot:
         bot.llm.will_plan(step("q", ask="Go?", options=("yes", "no")), step("s1", "note", name="a", after=("q",)))
         bot.llm.will_answer("done")
         await bot.hears("go")

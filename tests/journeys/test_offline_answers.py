@@ -50,7 +50,7 @@ def here(tmp_path, monkeypatch):
 def asks(folder: Path, *words: str) -> list[dict]:
     """Return what `dirigent chat --json` says to one request."""
     command = [sys.executable, "-P", "-m", "agent", "chat", "--json", "--model", "offline", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -91,7 +91,7 @@ def test_a_persons_own_plugin_is_used_in_plain_words_and_as_a_command(here):
 
 def test_a_plugin_with_a_mistake_is_named_and_the_others_work(here):
     command = [sys.executable, "-P", "-m", "agent", "plugins"]
-    listed = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=60, check=False)
+    listed = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=200, check=False)
     said = listed.stdout + listed.stderr
     assert "nameless" in said
     assert "docstring" in said

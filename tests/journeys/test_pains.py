@@ -124,7 +124,7 @@ async def test_what_the_journal_calls_sent_is_in_the_chat(stage: Stage):
         stage.telegram.fail("editMessageText", kind, code=502)
     async with stage.up() as app:
         stage.says("Write a file")
-        await stage.sees("It is written.", seconds=60)
+        await stage.sees("It is written.")
         await stage.until(lambda: [m for m in stage.telegram.bot_messages(OWNER) if m.files], 40)
         run = await app.store.get_message("run:1:answer")
         assert run is not None
@@ -226,7 +226,7 @@ async def test_what_ends_the_process_each_time_is_given_up(tmp_path: Path):
             if not life:
                 bot.llm.will_plan(step("s1", "restarts", word="x"))
                 await bot.receives("Restart the server")
-            await asyncio.wait_for(BEGUN[-1].wait(), 20)
+            await asyncio.wait_for(BEGUN[-1].wait(), 60)
     BEGUN.append(asyncio.Event())
     async with Bot(tmp_path, [restarts]) as bot:
         answer = await bot.answer()
@@ -244,7 +244,7 @@ async def test_what_gets_on_between_interruptions_is_not_given_up(tmp_path: Path
         async with Bot(tmp_path / "home", [once_each]) as bot:
             if name == names[0]:
                 await _starts(bot, names, str(tmp_path))
-            await asyncio.wait_for(BEGUN[-1].wait(), 20)
+            await asyncio.wait_for(BEGUN[-1].wait(), 60)
             assert (tmp_path / name).exists()
     async with Bot(tmp_path / "home", [once_each]) as bot:
         bot.llm.will_answer("done")

@@ -58,7 +58,7 @@ async def test_a_reply_to_the_plan_changes_it_and_another_message_comes_next(sta
     assert stage.refused() == []
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 async def test_a_wish_survives_the_end_of_the_process_and_the_restart_is_told_once(tmp_path: Path):
     planned = asyncio.Event()
 
@@ -79,18 +79,18 @@ async def test_a_wish_survives_the_end_of_the_process_and_the_restart_is_told_on
 
         async with serving(home, telegram, model):
             telegram.user_says(OWNER, "Do it")
-            await telegram.wait_for(lambda: shown("⏳ 1"), 60)
+            await telegram.wait_for(lambda: shown("⏳ 1"), 120)
             (plan,) = [m for m in telegram.bot_messages(OWNER) if m.text.startswith("🗺")]
             telegram.user_says(OWNER, "take the other one", reply_to=plan.id)
-            await telegram.wait_for(planned.is_set, 60)
+            await telegram.wait_for(planned.is_set, 120)
         async with serving(home, telegram, model):
-            await telegram.wait_for(lambda: shown("I was restarted"), 60)
+            await telegram.wait_for(lambda: shown("I was restarted"), 120)
             telegram.user_says(OWNER, "/plan")  # once this is there, the notice is known to be there
-            await telegram.wait_for(lambda: shown("(running)"), 60)
+            await telegram.wait_for(lambda: shown("(running)"), 120)
         async with serving(home, telegram, model):
-            await telegram.wait_for(lambda: shown("✅ 3"), 60)
+            await telegram.wait_for(lambda: shown("✅ 3"), 120)
             telegram.user_says(OWNER, "drop 1", reply_to=plan.id)
-            await telegram.wait_for(lambda: shown("With the other one."), 60)
+            await telegram.wait_for(lambda: shown("With the other one."), 120)
         assert len(shown("I was restarted")) == 1
         # A worker may take over before it is known how many steps there are.
         assert shown("going on." if on_workers() and not shown("going on with") else "going on with step 1 of 3")

@@ -170,7 +170,7 @@ async def test_a_plan_with_endless_titles_is_shown_in_short(tmp_path: Path):
 
 async def test_a_run_waits_while_another_process_works_on_its_project(tmp_path: Path, monkeypatch: Any):
     monkeypatch.setattr("agent.sharing.PROJECT_SECONDS", 0.05)
-    async with asyncio.timeout(30), Bot(tmp_path, [note]) as bot:
+    async with asyncio.timeout(100), Bot(tmp_path, [note]) as bot:
         store, runner = bot.app.store, bot.app.orchestrator
         elsewhere = await runner.open_run(bot.dest.session_id, "first", bot.dest, project="film")
         theirs = await store.lease_run(elsewhere.id, "elsewhere:1:1", 60.0)

@@ -19,7 +19,7 @@ from agent.testing.openai_server import FakeOpenAI
 from agent.testing.telegram_server import FakeTelegram
 from tests.journeys.conftest import OWNER, SECOND_OWNER, Stage, settings
 
-LATE = 40.0
+LATE = 120.0
 TOO_LATE = "Too late: this has been settled already."
 LONG = "import time\nfrom pathlib import Path\nPath('started').touch()\ntime.sleep(60)"
 PICTURE = (

@@ -9,7 +9,7 @@ from agent.testing import step
 from agent.testing.telegram_world import Shown
 from tests.journeys.conftest import OWNER, Stage
 
-LATE = 40.0
+LATE = 120.0
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from agent.testing.telegram_server import FakeTelegram
 from tests.journeys.conftest import OWNER, SECOND_OWNER, Stage, settings
 
 GROUP = -1001
-LATE = 40.0
+LATE = 120.0
 
 
 @pytest.fixture
@@ -58,12 +59,14 @@ async def test_an_acknowledgement_comes_within_a_second_also_when_the_planner_th
 
 async def test_the_plan_appears_before_its_first_step_and_fills(patient: Stage, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(live_plan, "SHOW_AFTER", 0.5)
-    patient.will("plan", Answer(render("Time", [step("s1", "now")]), first_token_seconds=4.0))
+    planned = asyncio.Event()
+    patient.will("plan", Answer(render("Time", [step("s1", "now")]), gate=planned))
     patient.will("answer", "It is noon.")
     async with patient.up():
         patient.says("What time is it?")
         early = await patient.sees("I'm working out the steps.", button="⏹ Stop", seconds=LATE)
         assert early.text.startswith("🗺 What time is it?")
+        planned.set()
         await patient.sees("It is noon.", seconds=LATE)
         whole = await patient.sees("✅ 1", seconds=LATE)
         assert whole.id == early.id

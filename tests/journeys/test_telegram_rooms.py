@@ -54,14 +54,14 @@ async def test_topics_are_sessions_of_their_own_with_their_own_files_and_memory(
         stage.says("@dirigent_bot note it", chat=GROUP, user_id=OWNER, thread=5)
         await stage.sees("Noted in five.", chat=GROUP, thread=5)
         stage.says("@dirigent_bot Keep the code", chat=GROUP, user_id=OWNER, thread=5)
-        await stage.sees("Remembered in five.", chat=GROUP, thread=5, seconds=60)
+        await stage.sees("Remembered in five.", chat=GROUP, thread=5)
         stage.says("/files", chat=GROUP, user_id=OWNER, thread=6)
-        await stage.sees("There are no files here yet.", chat=GROUP, thread=6, seconds=60)
+        await stage.sees("There are no files here yet.", chat=GROUP, thread=6)
         stage.says("/memory", chat=GROUP, user_id=OWNER, thread=6)
-        await stage.sees("I remember nothing yet.", chat=GROUP, thread=6, seconds=60)
+        await stage.sees("I remember nothing yet.", chat=GROUP, thread=6)
         stage.will("plan", "answer: I am six.", when="who are you")
         stage.says("@dirigent_bot who are you", chat=GROUP, user_id=OWNER, thread=6)
-        await stage.sees("I am six.", chat=GROUP, thread=6, seconds=60)
+        await stage.sees("I am six.", chat=GROUP, thread=6)
     seen = stage.asked("plan")[-1] + str(stage.model.requests[-1]["messages"])
     assert "plan.txt" not in seen
     assert "4711" not in seen

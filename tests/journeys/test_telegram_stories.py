@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -34,11 +33,11 @@ async def test_a_plan_asks_fails_plans_anew_and_answers_with_picture_and_table(s
     async with stage.up():
         stage.telegram.user_sends_file(OWNER, "sales.csv", SALES.encode())
         await stage.sees("Saved sales.csv")
-        began = time.monotonic()
+        before = len(stage.telegram.calls)
         request = stage.says("Chart my sales by month")
-        await stage.until(lambda: [c for c in stage.telegram.called("sendChatAction", OWNER) if c.at > began])
-        assert stage.telegram.called("sendChatAction", OWNER)[-1].at - began < 1.0
         question = await stage.sees("Which kind of chart?", button="bar")
+        shown = [c.method for c in stage.telegram.calls[before:] if c.chat == OWNER]
+        assert shown[0] == "sendChatAction"  # at once, before anything is said
         assert await stage.presses(question, "bar") == "✓ bar"
         answer = await stage.sees("North sold 24, South 16.")
         await stage.until(lambda: [m for m in stage.telegram.bot_messages(OWNER) if m.photo and m.files])
@@ -95,7 +94,7 @@ async def test_whatever_happens_to_a_sending_the_answer_is_there_once(stage: Sta
     stage.telegram.fail("editMessageText", kind, times=1, code=500)
     async with stage.up():
         stage.says("Write a file")
-        await stage.sees("It is written.", seconds=40)
+        await stage.sees("It is written.")
         await stage.until(lambda: [m for m in stage.telegram.bot_messages(OWNER) if m.files], 40)
     assert stage.texts().count("It is written.") == 1
     assert [bool(m.files) for m in stage.telegram.bot_messages(OWNER)][-2:] == [False, True]
@@ -122,10 +121,8 @@ async def test_two_chats_do_not_hold_each_other_up(stage: Stage):
     async with stage.up():
         stage.says("Do the long thing")
         await stage.sees("⏳ 1 python")
-        began = time.monotonic()
         stage.says("Do the short thing", chat=SECOND_OWNER)
         await stage.sees("Quick.", chat=SECOND_OWNER)
-        assert time.monotonic() - began < 5.0
         assert "⏳" in stage.texts()[0]
         stage.says("stop")
         await stage.sees("⏹ Stopped")
@@ -136,6 +133,6 @@ async def test_many_messages_at_once_are_all_answered_each_in_its_place(stage: S
         stage.will("plan", f"answer: This is answer {number}.", when=f"question {number}")
     async with stage.up():
         asked = {number: stage.says(f"This is question {number}") for number in range(6)}
-        found = await asyncio.gather(*(stage.sees(f"This is answer {n}.", seconds=40) for n in range(6)))
+        found = await asyncio.gather(*(stage.sees(f"This is answer {n}.") for n in range(6)))
     assert [message.reply_to for message in found] == list(asked.values())
     assert stage.refused() == []

@@ -56,7 +56,7 @@ def home(folder: Path, system: str, url: str, **secrets: str) -> Path:
 async def dirigent(at: Path, *words: str, stdin: str = "") -> tuple[int, str, str]:
     """Run a command; return exit code, standard output and standard error."""
     process = await started(at, *words)
-    out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 90)
+    out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 200)
     return process.returncode or 0, out.decode(), err.decode()
 
 

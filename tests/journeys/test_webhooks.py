@@ -97,7 +97,7 @@ async def caller(bot: Bot) -> AsyncIterator[Caller]:
 
     server = listen(web_app(web, receive=bot.app.automation.receive, is_well=is_well), web)
     task = asyncio.create_task(server.run())
-    async with httpx.AsyncClient(base_url=server.address, trust_env=False, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=server.address, trust_env=False, timeout=60) as client:
         yield Caller(client, secret)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

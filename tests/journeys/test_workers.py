@@ -268,7 +268,7 @@ async def test_one_has_the_desk_the_next_takes_over_and_without_a_worker_that_is
     assert not any("At the desk." in line for line in second.said)
 
     await first.ends(signal.SIGKILL)
-    await asyncio.wait_for(second.says("At the desk."), 30)
+    await asyncio.wait_for(second.says("At the desk."), 60)
     troupe.telegram.user_says(12, "Do job d2")
     await troupe.start("worker")
     for chat, job in ((11, "d1"), (12, "d2")):

@@ -101,6 +101,6 @@ def test_nothing_stays_nothing(text: str):
     ],
 )
 def test_a_hostile_message_costs_seconds_at_most(text: str):
-    start = time.perf_counter()
+    start = time.thread_time()  # what others do on the machine does not count
     clean_text(text)
-    assert time.perf_counter() - start < 5
+    assert time.thread_time() - start < 5

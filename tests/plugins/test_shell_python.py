@@ -42,9 +42,9 @@ def test_an_exit_code_other_than_0_is_a_failure_that_shows_the_last_lines():
 
 def test_a_command_that_takes_too_long_is_ended_with_all_that_it_started(workspace: Path):
     begin = time.monotonic()
-    with pytest.raises(ToolFailure, match=r"was stopped after 0\.3 seconds. Its last lines:\nstarted"):
-        shell("sleep 60 & echo $! > pid; echo started; sleep 60", timeout=0.3)
-    assert time.monotonic() - begin < 10
+    with pytest.raises(ToolFailure, match=r"was stopped after 3 seconds. Its last lines:\nstarted"):
+        shell("sleep 60 & echo $! > pid; echo started; sleep 60", timeout=3)
+    assert time.monotonic() - begin < 50
     pid = int((workspace / "pid").read_text())
     assert not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text()
 
@@ -52,7 +52,7 @@ def test_a_command_that_takes_too_long_is_ended_with_all_that_it_started(workspa
 def test_a_process_left_in_the_background_does_not_hold_the_result():
     begin = time.monotonic()
     assert shell("sleep 60 & echo done").value["output"] == "done\n"
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 50
 
 
 def test_long_output_keeps_its_beginning_and_its_end():

@@ -141,7 +141,7 @@ def test_a_delegated_group_is_arranged_for_jobs_and_one_with_strangers_is_left_a
         pytest.skip(f"no group can be made here: {error} (fine in CI)")
     try:
         command = [sys.executable, "-c", PROGRAM, str(root), controller, str(own), *(["stranger"] if stranger else [])]
-        said = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60)
+        said = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=200)
         where = [f"dirigent-test-{os.getpid()}"] if stranger else ["dirigent-self-PID"]
         assert said.stdout == (f"False {where}\n" if stranger else f"True {where}\nTrue\n"), said.stderr
     finally:

@@ -160,7 +160,7 @@ asyncio.run(main())
 def test_a_whole_run_opens_nothing_of_the_workspace_by_its_path(tmp_path: Path):
     (tmp_path / "home").mkdir()
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "home")]
-    answer = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=110)
+    answer = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=200)
     assert answer.returncode == 0, answer.stderr[-2000:]
     told = json.loads(answer.stdout.splitlines()[-1])
     assert told["seen"] == []

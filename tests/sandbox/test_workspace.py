@@ -113,7 +113,7 @@ def test_what_is_mounted_in_a_workspace_is_not_the_sessions(tmp_path: Path, way:
         "    except workspace.WorkspaceError as error: print(error)\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
-    said = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60)
+    said = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=200)
     assert said.stdout == "'mounted/secret' leads out of the workspace.\n", said.stderr
 
 

@@ -45,7 +45,7 @@ def a_watch(a_trigger, folder: Path) -> Callable[..., Trigger]:
     return make
 
 
-async def runs(automation: AutomationScheduler, count: int, seconds: float = 30.0) -> list[str]:
+async def runs(automation: AutomationScheduler, count: int, seconds: float = 60.0) -> list[str]:
     """Wait until so many runs were opened and return what they are to do."""
     desk = automation.launcher.orchestrator
     async with asyncio.timeout(seconds):

@@ -171,7 +171,7 @@ async def test_what_is_renewed_while_it_is_heard_stays(shared, clock):
 
 
 async def test_who_cannot_say_that_it_has_a_message_stops_by_itself(shared):
-    one = Claims(shared, "telegram", seconds=0.2)
+    one = Claims(shared, "telegram", seconds=2.0)
     _, [message] = await one.receive([said("one", 1)], "offset", "2")
     async with asyncio.timeout(SECONDS), one.hearing(message) as ours:
         assert ours

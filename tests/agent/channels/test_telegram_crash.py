@@ -6,10 +6,12 @@ import asyncio
 import random
 import sys
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent.channels.pacing import CAREFUL
 from agent.domain.messages import MessageKind
 
 from .conftest import OWNER, notice
@@ -59,12 +61,12 @@ async def test_kill_9_loses_and_doubles_no_answer(server, tmp_path, seed):
             expected[chat].append(text)
         calls = len(server.calls) + dice.randrange(2, 14)
         async with process(tmp_path / "home", server):
-            await server.wait_for(lambda: len(server.calls) >= calls or all_there(server, expected), 30)  # noqa: B023
+            await server.wait_for(lambda: len(server.calls) >= calls or all_there(server, expected), 60)  # noqa: B023
     async with process(tmp_path / "home", server):
-        await server.wait_for(lambda: all_there(server, expected), 40)
+        await server.wait_for(lambda: all_there(server, expected), 60)
         for chat in CHATS:
             server.user_says(chat, "last")
-        await server.wait_for(lambda: all("last" in complete(server, chat) for chat in CHATS), 40)
+        await server.wait_for(lambda: all("last" in complete(server, chat) for chat in CHATS), 60)
 
     for chat in CHATS:
         assert complete(server, chat) == [*expected[chat], "last"]
@@ -75,9 +77,9 @@ async def test_a_kill_between_arriving_and_noting_leaves_one_whole_answer(server
     server.fail("sendMessage", "hang")
     async with process(tmp_path / "home", server):
         server.user_says(11, "one")
-        await server.wait_for(lambda: server.bot_messages(11), 30)
+        await server.wait_for(lambda: server.bot_messages(11), 60)
     async with process(tmp_path / "home", server):
-        await server.wait_for(lambda: complete(server, 11), 30)
+        await server.wait_for(lambda: complete(server, 11), 60)
 
     shown = server.bot_messages(11)
     assert complete(server, 11) == ["one"]
@@ -126,14 +128,15 @@ async def test_an_answer_waits_for_a_server_that_is_away(rig):
         await rig.server.wait_for(lambda: [m.text for m in rig.server.bot_messages(OWNER)] == ["hello"])
 
 
-async def test_a_live_plan_is_one_message_and_its_last_state_is_shown_at_once(rig):
+async def test_a_live_plan_is_one_message_and_its_last_state_is_shown_at_once(rig, monkeypatch):
+    monkeypatch.setattr("agent.channels.outbox.CAREFUL", replace(CAREFUL, edit_gap=600.0))
     steps = [{"id": "a", "label": "A", "status": "RUNNING", "note": ""}]
     async with rig.up(receive=False):
         for done in range(30):
             state = "done" if done == 29 else "running"
             payload = {"title": "T", "done": done, "total": 29, "state": state, "steps": steps}
             await rig.store.post(notice("", key="p", kind=MessageKind.PLAN, **payload))
-        await rig.server.wait_for(lambda: "29/29" in rig.server.bot_messages(OWNER)[0].text, 3)
+        await rig.server.wait_for(lambda: "29/29" in rig.server.bot_messages(OWNER)[0].text, 60)
 
     assert len(rig.server.bot_messages(OWNER)) == 1
     assert len(rig.server.called("editMessageText")) <= 4

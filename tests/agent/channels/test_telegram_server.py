@@ -22,7 +22,7 @@ GROUP = -100
 async def api(server):
     server.chat(USER)
     server.add_group(GROUP, topics=(7,))
-    async with httpx.AsyncClient(base_url=f"{server.base_url}/bot{server.token}/", timeout=10) as client:
+    async with httpx.AsyncClient(base_url=f"{server.base_url}/bot{server.token}/", timeout=60) as client:
         yield client
 
 
@@ -248,7 +248,7 @@ async def test_it_runs_as_a_process_with_a_control_api():
     try:
         told = json.loads(await process.stdout.readline())
         assert told["token"] == TOKEN
-        async with httpx.AsyncClient(base_url=told["base_url"], timeout=10) as client:
+        async with httpx.AsyncClient(base_url=told["base_url"], timeout=60) as client:
             await drive(client)
     finally:
         process.terminate()

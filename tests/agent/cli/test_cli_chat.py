@@ -242,7 +242,7 @@ async def test_ctrl_c_at_a_terminal_stops_the_run(model, tmp_path: Path):
                 await screen._more.wait()  # the clock in the plan moves
         screen.process.send_signal(2)
         await screen.sees("Stopping")
-        assert await asyncio.wait_for(screen.process.wait(), 30) == 1
+        assert await asyncio.wait_for(screen.process.wait(), 200) == 1
         assert "Stopped" in screen.shown
 
 
@@ -261,4 +261,4 @@ async def test_ctrl_c_in_a_conversation_stops_what_was_typed_at_the_prompt(tmp_p
         await screen.sees("Stopped")
         await screen.sees("›", after="Stopped")
         screen.type("\x04")
-        await asyncio.wait_for(screen.process.wait(), 30)
+        await asyncio.wait_for(screen.process.wait(), 200)

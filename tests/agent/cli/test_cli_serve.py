@@ -31,7 +31,7 @@ async def telegram(home: Path, monkeypatch: pytest.MonkeyPatch):
 async def test_a_signal_ends_it_in_good_order(telegram: FakeTelegram, number: signal.Signals):
     process = await start()
     assert process.stdout is not None
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(60):
         while b"Serving" not in (line := await process.stdout.readline()):
             assert line, "it ended before it served"
         process.send_signal(number)
@@ -43,7 +43,7 @@ async def test_a_signal_ends_it_in_good_order(telegram: FakeTelegram, number: si
 async def test_a_refused_token_ends_it_with_the_way_on(telegram: FakeTelegram, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DIRIGENT_TELEGRAM_TOKEN", "123456789:AAEhBOweik6ad9r_QXMENQjcrGbqCr4K-bc")
     process = await start()
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(60):
         _, err = await process.communicate()
     assert process.returncode == 1
     assert b"does not accept the bot's token" in err

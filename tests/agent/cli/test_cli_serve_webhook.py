@@ -50,7 +50,7 @@ async def test_telegrams_calls_reach_the_bot_and_forged_ones_do_not(home: Path):
         await telegram.wait_for(lambda: telegram.webhook, 60)
         url, secret = telegram.webhook
         address = f"http://127.0.0.1:{port}/telegram/here"
-        async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             headers = {"Host": "bot.example.org", "X-Telegram-Bot-Api-Secret-Token": secret}
             forged = await client.post(
                 address, json=update("/help"), headers={**headers, "X-Telegram-Bot-Api-Secret-Token": "x"}

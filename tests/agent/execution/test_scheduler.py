@@ -293,6 +293,6 @@ async def test_after_a_failure_that_needs_a_new_plan_the_wish_is_left_to_that_pl
 
     scheduler = StepScheduler(Carrier(fail=("bad",)), changes=changes)
     scheduler._on_change = lambda _step, response: scheduler.want_change() if response else None
-    outcome = await asyncio.wait_for(scheduler.run(stream_of([a("bad"), a("good")])), 5)
+    outcome = await asyncio.wait_for(scheduler.run(stream_of([a("bad"), a("good")])), 60)
     assert outcome.replan_because
     assert asked == []

@@ -178,10 +178,10 @@ async def test_the_time_for_a_plan_is_linear_in_its_steps(catalogue, model, make
     async def seconds(count):
         script = model([make(count) + ("end" if make is not as_json else "")], piece=40)
         request = PlanRequest("x", tools=tuple(catalogue.tools()), limits=Limits(steps=100_000))
-        begin = time.perf_counter()
+        begin = time.thread_time()
         found = [event async for event in Planner(script, catalogue).stream(request) if isinstance(event, Planned)]
         assert len(found) >= count
-        return time.perf_counter() - begin
+        return time.thread_time() - begin
 
     await seconds(100)
     few = min([await seconds(500), await seconds(500)])
@@ -196,11 +196,11 @@ def test_the_time_for_reading_any_repetition_is_linear(unit):
     def seconds(size):
         text = unit * (size // len(unit))
         reader = PlanReader({"fetch": ("url",)})
-        begin = time.perf_counter()
+        begin = time.thread_time()
         for at in range(0, len(text), 50):
             reader.feed(text[at : at + 50])
         reader.close()
-        return time.perf_counter() - begin
+        return time.thread_time() - begin
 
     few = min(seconds(30_000) for _ in range(3))
     assert seconds(300_000) < 40 * few + 0.5

@@ -285,7 +285,7 @@ async def test_a_model_that_never_closes_its_stream_after_the_end_holds_up_no_st
         def count(self, text):
             return len(text) // 4
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         events = await collect(catalogue, NeverClosing())
     assert [step.id for step in planned(events)] == ["s1"]
     assert [event.usage.estimated for event in events if isinstance(event, Used)] == [True]

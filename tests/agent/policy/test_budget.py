@@ -171,7 +171,7 @@ async def test_a_call_waits_for_what_another_has_set_aside(store):
     assert not second.done()
     await budget.settle(held, [Usage("step", "m", money=0.1)])
 
-    assert (await asyncio.wait_for(second, 5)).id
+    assert (await asyncio.wait_for(second, 60)).id
 
 
 # --- warnings -----------------------------------------------------------------------------------------------------
@@ -287,7 +287,7 @@ async def test_two_processes_that_spend_at_once_never_pass_the_cap(store, tmp_pa
 async def test_what_a_killed_worker_had_set_aside_counts_as_spent(store, tmp_path):
     run = await store.open_run(Run("test:1", "x", DEST))
     command = [sys.executable, "-c", DIES, str(tmp_path / "journal.db"), str(run.id)]
-    assert subprocess.run(command, check=False, timeout=60).returncode == -9
+    assert subprocess.run(command, check=False, timeout=200).returncode == -9
     assert (await store.balance(f"run:{run.id}")).reserved_money == 0.7
     present = await store.get_run(run.id)
     await store.release_run(run.id, present.epoch)

@@ -126,4 +126,4 @@ async def test_a_journal_is_tidied_in_batches_until_nothing_is_left(store, new_r
 async def test_keeping_everything_is_possible(store, monkeypatch):
     monkeypatch.setattr(tidying, "FIRST_SECONDS", 0.0)
 
-    await asyncio.wait_for(tidy_daily(store, 0), 5)
+    await asyncio.wait_for(tidy_daily(store, 0), 60)

@@ -169,7 +169,7 @@ async def test_a_soon_change_is_written_though_nothing_follows(store, new_run, m
     before = store._writer._deliver
     monkeypatch.setattr(store._writer, "_deliver", lambda *args: (before(*args), committed.set()))
     store.change_step_soon(StepChange(run.id, "a", Status.READY, run.epoch))
-    await asyncio.wait_for(committed.wait(), 5)
+    await asyncio.wait_for(committed.wait(), 60)
 
     assert await status_of(store, run, "a") is Status.READY
 

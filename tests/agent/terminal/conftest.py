@@ -174,7 +174,7 @@ def opened(tmp_path: Path) -> Callable[..., Any]:
         terminal.attach(agent)
         sender = asyncio.create_task(OutboxSender(store, [terminal]).run())
         try:
-            async with asyncio.timeout(20), agent.tasks:
+            async with asyncio.timeout(60), agent.tasks:
                 yield Room(terminal, agent, store, out)
                 await terminal.close()
         finally:

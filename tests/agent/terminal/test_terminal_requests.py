@@ -271,7 +271,7 @@ async def test_a_run_that_was_just_answered_is_waited_for(opened):
 
     async with opened(slow, Keys("1")) as room:
         going = asyncio.create_task(room.terminal.once("go"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not room.agent.pressed:
                 await asyncio.sleep(0)
         done, _ = await asyncio.wait([going], timeout=0.8)

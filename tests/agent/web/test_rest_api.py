@@ -88,7 +88,7 @@ async def served(bot: Bot):
         web = a_web(**settings)
         server = listen(Door(bot).application(web), web)
         tasks.append(asyncio.create_task(server.run()))
-        clients.append(httpx.AsyncClient(base_url=server.address, trust_env=False, timeout=20))
+        clients.append(httpx.AsyncClient(base_url=server.address, trust_env=False, timeout=60))
         return clients[-1]
 
     yield serve
