@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from agent.automation import times
-from agent.automation.scheduler import AutomationScheduler
+from agent.automation.scheduler import LONGEST_SLEEP, AutomationScheduler
 from agent.catalogue import Catalogue
 from agent.domain.states import Status
 from agent.domain.trigger import FireStatus, Misfire, Overlap, TriggerKind
@@ -312,20 +312,19 @@ async def test_ten_thousand_triggers_cost_no_processor_time_and_fire_at_once(a_d
     many = [a_trigger(far, id=f"t{n}", next_fire=time.time() + 86400 + n) for n in range(10_000)]
     await asyncio.gather(*(store.create_trigger(trigger) for trigger in many))
     await automation.start()
-    await automation.create(a_trigger({"at": time.time() + 2.5}, id="soon"))
     await asyncio.sleep(0.5)  # what is measured is time that passes
     before = time.process_time()
     await asyncio.sleep(1.5)
     used = time.process_time() - before
-    store.outbox_changed.clear()
+    await automation.create(a_trigger({"at": time.time() + 0.5}, id="soon"))
     async with asyncio.timeout(60):
-        await store.outbox_changed.wait()
-    (fire,) = await store.fires_of("soon")
+        while not (fires := await store.fires_of("soon")):
+            await asyncio.sleep(0.01)
     await automation.stop()
     await store.close()
 
     assert used < 0.03, f"{used:.3f} s of processor time in 1.5 s"
-    assert fire.fired_at - fire.due_at < 0.25, "it came late"
+    assert fires[0].fired_at - fires[0].due_at < LONGEST_SLEEP / 2, "it came late"
 
 
 def test_an_intervals_next_time_is_always_later():

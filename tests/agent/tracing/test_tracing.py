@@ -227,12 +227,13 @@ async def test_a_slow_collector_does_not_hold_up_the_end(
     tmp_path: Path, collector: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(tracing, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr("agent.tracing.otlp.SEND_SECONDS", 60)
     collector.holding = threading.Event()
     tracing.start(Tracing(endpoint=collector.address))
     tracing.begin("work", of="E-1").end()
     began = time.perf_counter()
     await tracing.stop()
-    assert time.perf_counter() - began < 4.5, "less than one delivery may take"
+    assert time.perf_counter() - began < 30, "less than one delivery may take"
     collector.holding.set()
 
 
