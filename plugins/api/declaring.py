@@ -18,8 +18,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 MARK = "__dirigent__"
 NOT_DECLARED = {"plugin", "reaches", "function_name", "schema", "takes_context"}  # of ToolSpec, what is set elsewhere
-TOOL_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
-COMMAND_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
+TOOL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+COMMAND_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 SLOT = re.compile(r"\{(\w+)\}")
 
 
@@ -73,11 +73,11 @@ def _settled(where: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_name(where: str, spec: ToolSpec) -> None:
-    if not TOOL_NAME.match(spec.name):
+    if not TOOL_NAME.fullmatch(spec.name):
         raise PluginError(
             f"{where}: the name {spec.name!r} must start with a letter and hold letters, digits, _ and -."
         )
-    if spec.command and not COMMAND_NAME.match(spec.command):
+    if spec.command and not COMMAND_NAME.fullmatch(spec.command):
         raise PluginError(f"{where}: the command {spec.command!r} must be lower case letters, digits and _ (up to 32).")
     if not isinstance(spec.timeout, (int, float)) or not spec.timeout > 0:
         raise PluginError(f"{where}: timeout={spec.timeout!r} must be a number of seconds above 0.")
@@ -247,7 +247,7 @@ def _check_service(where: str, spec: ServiceSpec) -> None:
         raise PluginError(f"{where}: give it a docstring; its first line says what the service is.")
     if len(inspect.signature(spec.function).parameters) != 1:
         raise PluginError(f"{where}: a service takes one parameter, its context.")
-    if not TOOL_NAME.match(spec.name):
+    if not TOOL_NAME.fullmatch(spec.name):
         raise PluginError(
             f"{where}: the name {spec.name!r} must start with a letter and hold letters, digits, _ and -."
         )

@@ -75,6 +75,7 @@ def test_a_missing_docstring_is_an_error_that_says_so():
         ({"content_args": ["body"]}, "content_args names 'body'"),
         ({"examples": ["read {file}"]}, "an example names 'file'"),
         ({"name": "two words"}, "the name 'two words' must start with a letter"),
+        ({"name": "read\n"}, "must start with a letter"),
     ],
 )
 def test_a_wrong_declaration_says_what_to_change(options: dict[str, Any], reason: str):
