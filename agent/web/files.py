@@ -78,7 +78,7 @@ def _opened(session: Session, path: str) -> tuple[BinaryIO, int]:
 
 async def _chunks(session: Session, path: str, size: int) -> AsyncIterator[bytes]:
     """Yield as many bytes as were promised; a file that has shrunk meanwhile breaks the answer off."""
-    file, _ = await asyncio.to_thread(_opened, session, path)
+    file, _ = _opened(session, path)  # what a thread opens for a reader who leaves meanwhile is closed by nobody
     left = size
     with file:
         while left and (data := await asyncio.to_thread(file.read, min(CHUNK, left))):
