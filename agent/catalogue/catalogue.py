@@ -312,13 +312,15 @@ def _reaching(plugin: LoadedPlugin, hosts: tuple[str, ...]) -> LoadedPlugin:
 
 def _not_taken(more: Iterable[LoadedPlugin], found: Sequence[LoadedPlugin]) -> list[LoadedPlugin]:
     """Return further plugins; one whose name is another's has no tools, and its error says so."""
-    sources = {plugin.name: plugin.source for plugin in found}
-    return [
-        replace(one, name=f"{one.name}'", tools=(), error=f"the name '{one.name}' is taken by {sources[one.name]}")
-        if one.name in sources
-        else one
-        for one in more
-    ]
+    sources = {plugin.name.casefold(): plugin.source for plugin in found}
+
+    def settled(one: LoadedPlugin) -> LoadedPlugin:
+        source = sources.get(one.name.casefold())
+        if source is None:
+            return one
+        return replace(one, name=f"{one.name}'", tools=(), error=f"the name '{one.name}' is taken by {source}")
+
+    return [settled(one) for one in more]
 
 
 def _names(specs: Iterable[ToolSpec], bare: Mapping[str, ToolSpec]) -> dict[str, ToolSpec]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -302,3 +303,18 @@ def test_the_configured_folders_are_searched_and_broken_plugins_are_kept_apart(t
     assert loaded.find("one").plugin == "one"
     assert [plugin.name for plugin in loaded.broken] == ["bad"]
     assert "division" in (loaded.plugin("bad").error or "")
+
+
+def test_a_server_does_not_take_the_name_of_a_plugin_in_whatever_letters(tmp_path: Path):
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "shop.py").write_text(
+        'from plugins.api import Plugin, tool\nplugin = Plugin(name="Shop")\n@tool\ndef buy():\n    "Buy."\n'
+    )
+    servers = [
+        replace(from_functions(name, [], source=f"mcp:{name}"), trusted=False) for name in ("web", "shop", "far")
+    ]
+    loaded = Catalogue.load(AppConfig(home=tmp_path), iter(servers))
+    assert {plugin.name for plugin in loaded.broken} == {"web'", "shop'"}
+    assert loaded.find("buy").plugin == "Shop"
+    assert loaded.plugin("far").error is None
