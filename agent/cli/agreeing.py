@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from agent.cli.asking import YES
 from agent.errors import DirigentError
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     from agent.pipelines import Ready
     from agent.store.protocol import Store
-
-YES = frozenset({"y", "yes", "j", "ja", "o", "oui"})
 
 
 async def agree_beforehand(store: Store, given: Mapping[str, Any], by: str) -> bool:

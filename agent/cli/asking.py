@@ -6,6 +6,8 @@ import getpass
 
 from agent.errors import ConfigError
 
+YES = frozenset({"y", "yes", "j", "ja", "o", "oui", "д", "да", "是"})
+
 
 def line(label: str, default: str) -> str:
     """Return what is typed, or the default, which is shown."""
@@ -18,8 +20,11 @@ def secret(label: str, known: str = "") -> str:
 
 
 def agreed(question: str) -> bool:
-    """Return whether the answer is yes; nothing typed means no."""
-    return input(f"{question} y/N: ").strip().lower().startswith("y")
+    """Return whether the answer is yes; nothing typed means no, and so does the end of the input."""
+    try:
+        return input(f"{question} y/N: ").strip().lower() in YES
+    except EOFError:
+        return False
 
 
 def numbers(text: str) -> list[int]:

@@ -43,7 +43,6 @@ secrets that are new to them need a restart. Secrets are named here and lie in s
 over HTTP set web.mcp and web.token: POST /mcp.
 """
 DOES = ("list", "add", "remove", "check", "accept", "serve")
-YES = frozenset({"y", "yes", "j", "ja", "o", "oui", "д", "да", "是"})
 SHOWN = 100
 PASSES_ON = True
 
@@ -302,10 +301,13 @@ def _tell(config: AppConfig, told: dict[str, Any], listing: Listing | None) -> N
 
 
 def _show(config: AppConfig, name: str, listing: Listing, before: Listing | None = None) -> None:
+    from agent.mcp.accepted import MOST_TOOLS
     from agent.mcp.cleaning import plain_names
 
     print(f"{name}: {listing.about or 'a server that does not say what it is'}")
     plain = plain_names(tool.name for tool in listing.tools)
+    if len(listing.tools) == MOST_TOOLS:
+        print(f"  (of all that it offers, the first {MOST_TOOLS} are taken)")
     for tool in listing.tools:
         known = before.tool(tool.name) if before is not None else None
         mark = "" if before is None or (known and known.digest == tool.digest) else "changed: " if known else "new: "
@@ -334,5 +336,6 @@ def _agreed(arguments: argparse.Namespace, question: str) -> bool:
         return True
     if not sys.stdin.isatty():
         raise DirigentError("Nobody is there to look at the tools.", hint="Look at them above, then again with --yes.")
-    print(f"\n{question} [y/N] ", end="", flush=True)
-    return sys.stdin.readline().strip().lower() in YES
+    from agent.cli.asking import agreed
+
+    return agreed(f"\n{question}")

@@ -130,11 +130,10 @@ def _check(config: AppConfig, name: str) -> int:
 
 
 def _new(config: AppConfig, name: str) -> int:
-    from agent.skills.reading import MANUAL, NAME, NAME_CHARS
+    from agent.skills.reading import MANUAL, NAME, NAME_CHARS, NAMES
 
     if not NAME.fullmatch(name) or len(name) > NAME_CHARS:
-        said = "small letters and digits with single hyphens between them, 64 characters at most"
-        raise DirigentError(f"A skill can't be called {name!r}: {said}.", hint="dirigent skills new monthly-report")
+        raise DirigentError(f"A skill can't be called {name!r}: {NAMES}.", hint="dirigent skills new monthly-report")
     folder = config.skill_places[0] / name
     if folder.exists():
         raise DirigentError(f"{folder} is there already.", hint=f"`dirigent skills check {name}` looks at it.")

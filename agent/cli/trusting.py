@@ -37,11 +37,7 @@ def _trust(config: AppConfig, name: str, *, sure: bool) -> int:
         print(f"{place.name} is trusted already, with these files (sha256 {plugin.sha256}).")
         return 0
     print("\n".join(_shown(plugin, place)))
-    try:
-        yes = sure or agreed(f"\nTrust {place.name}?")
-    except EOFError:
-        yes = False
-    if not yes:
+    if not (sure or agreed(f"\nTrust {place.name}?")):
         print(f"{place.name} is not trusted.")
         return 1
     pin(config.folder, place.name, plugin.sha256)

@@ -16,8 +16,6 @@ from agent.mcp.cleaning import one_line
 from agent.mcp.fault import Fault
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from sandbox.api import Talk
 
 MOST_LINE = 24 << 20
@@ -28,21 +26,13 @@ KNOWN = frozenset({"text", "image", "audio", "resource", "resource_link"})
 Streams = tuple[Any, Any]
 
 
-class Stream:
+class Stream(AbstractAsyncContextManager["Stream"]):
     """What both directions have in common: they are context managers, and closing is nobody else's business."""
 
     async def aclose(self) -> None:
         """Nothing to close: whoever opened the way closes it."""
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
 

@@ -19,6 +19,7 @@ MOST_FILES, MOST_DEPTH = 500, 8
 LISTED = 40
 FENCE = "---"
 KEYS = frozenset({"name", "description", "license", "compatibility", "metadata", "allowed-tools"})
+NAMES = f"small letters and digits with single hyphens between them, {NAME_CHARS} characters at most"
 WAY_ON = "`dirigent skills check` says so again once it is mended."
 
 
@@ -88,8 +89,7 @@ def read_skill(folder: Path) -> Skill:
 
 def _check_name(name: str, where: str) -> None:
     if len(name) > NAME_CHARS or not NAME.fullmatch(name):
-        said = "small letters and digits with single hyphens between them, 64 characters at most"
-        raise SkillError(f"{where}: a skill's name is {said}.", hint=WAY_ON)
+        raise SkillError(f"{where}: a skill's name is {NAMES}.", hint=WAY_ON)
 
 
 def _check_stays_inside(path: Path, place: Path) -> None:

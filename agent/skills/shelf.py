@@ -49,9 +49,9 @@ class Skills:
         for skill in self.usable(profile):
             if skill.name == name:
                 return skill
-        for error in self.broken():
-            if f"/{name}" in error.message:
-                raise error
+        for folder, one in self._all():
+            if folder.name == name and isinstance(one, SkillError):
+                raise one
         names = [skill.name for skill in self.usable(profile)]
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         there = (
@@ -62,14 +62,14 @@ class Skills:
     def usable(self, profile: Profile | None = None) -> list[Skill]:
         """Return the skills that a profile may use (all without one), by name; the first folder's win."""
         found: dict[str, Skill] = {}
-        for one in self._all():
+        for _, one in self._all():
             if isinstance(one, Skill) and self._admits(one.name, profile):
                 found.setdefault(one.name, one)
         return sorted(found.values(), key=lambda skill: skill.name)
 
     def broken(self) -> list[SkillError]:
         """Return what is wrong with the folders that cannot be used."""
-        return [one for one in self._all() if isinstance(one, SkillError)]
+        return [one for _, one in self._all() if isinstance(one, SkillError)]
 
     def named_in(self, text: str, profile: Profile | None = None) -> list[Skill]:
         """Return the skills that a request names: `/skill NAME`, `skill NAME`, `NAME skill`, or a name with hyphens."""
@@ -81,14 +81,16 @@ class Skills:
             return False
         return profile is None or (name not in profile.denied and bool({"*", name} & set(profile.skills)))
 
-    def _all(self) -> list[Skill | SkillError]:
-        found: list[Skill | SkillError] = []
+    def _all(self) -> list[tuple[Path, Skill | SkillError]]:
+        """Return each skill with its folder."""
+        found: list[tuple[Path, Skill | SkillError]] = []
         for place in self._places:
             if self._never is not None and place.resolve().is_relative_to(self._never.resolve()):
                 said = f"{place} lies among the files of sessions, which others may have written."
-                found.append(SkillError(said, hint="Take it out of `skill_folders`, and put skills elsewhere."))
+                hint = "Take it out of `skill_folders`, and put skills elsewhere."
+                found.append((place, SkillError(said, hint=hint)))
                 continue
-            found += [self._read(folder) for folder in _folders(place)]
+            found += [(folder, self._read(folder)) for folder in _folders(place)]
         return found
 
     def _read(self, folder: Path) -> Skill | SkillError:

@@ -112,6 +112,8 @@ def test_skills_are_found_in_the_home_and_in_folders_named_and_the_first_wins(tm
     assert len(skills.broken()) == 1
     with pytest.raises(SkillError, match="must begin"):
         skills.find("broken")
+    with pytest.raises(NotFound):  # whose name is the beginning of that of a broken one
+        skills.find("brok")
     with pytest.raises(NotFound) as caught:
         skills.find("twoo")
     assert "Did you mean 'two'?" in caught.value.hint
