@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agent.mcp.serving import HttpServing
     from agent.metrics import Metrics
     from agent.web.admin.house import House
-    from agent.web.api import Rooms
+    from agent.web.rooms import Rooms
     from agent.web.server import WebServer
     from agent.web.telegram import TelegramHook
 
@@ -80,7 +80,7 @@ def programs_of(web: Web, rooms: Rooms) -> HttpServing | None:
 
 def rooms_of(app: App) -> Rooms:
     """Return what the API and the pages show and start."""
-    from agent.web.api import Rooms
+    from agent.web.rooms import Rooms
 
     return Rooms(
         app.store,

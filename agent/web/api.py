@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Depends, Request
 
 from agent.web import orders
-from agent.web.opening import FROM_OUTSIDE, Reused, open_pipeline
 from agent.web.problems import Problem
 from agent.web.rest import accounts, automation, people, pipelines, runs, sessions
 from agent.web.rest.links import add_links
 from agent.web.rest.taking import REF, problem
-from agent.web.rooms import Rooms
 from agent.web.tokens import check_token
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from pydantic import BaseModel
 
-__all__ = ["FROM_OUTSIDE", "Reused", "Rooms", "open_pipeline", "router"]
+    from agent.web.rooms import Rooms
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
     401: problem("no token, or a wrong one"),

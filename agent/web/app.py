@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from agent.config import Web
     from agent.web.admin.house import House
-    from agent.web.api import Rooms
     from agent.web.hooks import Receive
+    from agent.web.rooms import Rooms
     from agent.web.telegram import TelegramHook
 
 

@@ -106,6 +106,6 @@ async def same_inputs(rooms: Rooms, known: Run, name: str, inputs: dict[str, Any
     return str(wanted) == str(known.given.get("inputs"))
 
 
-def ref_of(what: str, key: str) -> str:
+def ref_of(what: str, key: str, prefix: str = "k") -> str:
     """Return the run's short id that belongs to a key: the same after a crash as before it."""
-    return "k" + hashlib.sha256(f"{what}\0{key}".encode()).hexdigest()[:15]
+    return prefix + hashlib.sha256(f"{what}\0{key}".encode()).hexdigest()[:15]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,9 +14,10 @@ from agent.domain.run import Origin
 from agent.domain.states import FINAL, Status
 from agent.errors import DirigentError, NotFound
 from agent.execution.people import answerer
-from agent.web.api import open_pipeline
 from agent.web.guard import LOOPBACK
+from agent.web.opening import open_pipeline, open_request, ref_of
 from agent.web.tokens import Refused, check_token
+from agent.web.words import ANYBODYS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,12 +27,11 @@ if TYPE_CHECKING:
     from agent.domain.inputs import InputSpec
     from agent.domain.run import Run
     from agent.mcp.serving import Offer, Told
-    from agent.web.api import Rooms
+    from agent.web.rooms import Rooms
 
 SOURCE = "program (MCP)"
 FROM_PROGRAM = Provenance.of(SOURCE, trusted=False)
 BY = "mcp"
-ANSWERABLE = frozenset({"ask", "argument"})
 IN_CHAT = "It waits for the owner, who is asked in their own chat."
 MOST_FILE = 8 << 20
 SCHEMAS = {"number": "number", "integer": "integer", "boolean": "boolean", "list": "array"}
@@ -54,17 +53,7 @@ class ProgramDesk:
         async with rooms.opening:
             if ref and (known := await self._find(ref)) is not None:
                 return _same(known, known.request == request)
-            dest = await rooms.destination()
-            run = await rooms.orchestrator.open_run(
-                dest.session_id,
-                request,
-                dest,
-                ref=ref,
-                origin=Origin.API,
-                user_id=dest.chat_id,
-                provenance=FROM_PROGRAM,
-            )
-        rooms.orchestrator.submit(run)
+            run = await open_request(rooms, request, provenance=FROM_PROGRAM, ref=ref)
         return run.ref
 
     async def pipelines(self) -> list[Offer]:
@@ -103,7 +92,7 @@ class ProgramDesk:
         records = await store.get_steps(run.id)
         asked = [question for question in await store.questions_of(run.id) if question.answer is None]
         mine = tuple(
-            {"id": one.id, "text": one.text, "options": list(one.options)} for one in asked if one.kind in ANSWERABLE
+            {"id": one.id, "text": one.text, "options": list(one.options)} for one in asked if one.kind in ANYBODYS
         )
         over = run.status in FINAL
         open_ones = [one for one in await store.approvals_of(run.id) if one.decision is None]
@@ -126,7 +115,7 @@ class ProgramDesk:
         asked = await self._rooms.store.get_question(question)
         if asked is None or asked.run_id != run.id:
             raise NotFound("The run has no such question.", hint="`run_status` lists those that are open.")
-        if asked.kind not in ANSWERABLE:
+        if asked.kind not in ANYBODYS:
             raise DirigentError("Only the owner may answer this, in their own chat.")
         settled = await self._rooms.orchestrator.answer_question(question, answer, answerer(BY, trusted=False))
         if settled is None:
@@ -183,7 +172,7 @@ def _same(known: Run, equal: bool) -> str:  # noqa: FBT001
 
 
 def _ref_of(what: str, key: str) -> str:
-    return "m" + hashlib.sha256(f"{what}\0{key}".encode()).hexdigest()[:15]
+    return ref_of(what, key, "m")
 
 
 def schema_of(inputs: dict[str, InputSpec] | Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ class Changed(DirigentError):
     """What was to be decided is not what it was."""
 
 
+ANYBODYS = frozenset({"ask", "argument"})  # kinds of questions that others than the owner may answer
 TOO_LATE = "That came too late: it has been decided already, or has expired."
 
 

@@ -16,15 +16,11 @@ from agent.web.rest.automation import trigger_called
 from agent.web.rest.taking import Before
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from fastapi import APIRouter
 
     from agent.domain.trigger import Trigger
-    from agent.web.admin.entry import Visit
     from agent.web.admin.house import House
 
-    Letting = Callable[[Request], Awaitable[Visit]]
 
 FIRES_SHOWN, NEXT_SHOWN, EVENTS_SHOWN = 5, 5, 50
 NEW = {name: WHEN[name] for name in ("cron", "every", "event", "file", "manual")}
@@ -36,19 +32,19 @@ OF_KIND = {
 }
 
 
-def add(made: APIRouter, house: House, let_in: Letting) -> None:
+def add(made: APIRouter, house: House) -> None:
     """Add the routes."""
-    _triggers(made, house, let_in)
-    _pipelines(made, house, let_in)
-    _events(made, house, let_in)
+    _triggers(made, house)
+    _pipelines(made, house)
+    _events(made, house)
 
 
-def _triggers(made: APIRouter, house: House, let_in: Letting) -> None:
+def _triggers(made: APIRouter, house: House) -> None:
     rooms, store = house.rooms, house.rooms.store
 
     @made.get("/triggers")
     async def triggers(request: Request) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         return await page(
             house,
             visit,
@@ -63,7 +59,7 @@ def _triggers(made: APIRouter, house: House, let_in: Letting) -> None:
 
     @made.get("/triggers/{trigger_id}")
     async def trigger(request: Request, trigger_id: str) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         found = await trigger_called(rooms, trigger_id)
         fires = await store.fires_of(trigger_id)
         refs = {fire.run_id: (await store.get_run(fire.run_id)).ref for fire in fires if fire.run_id}
@@ -87,19 +83,19 @@ async def _form(house: House, fields: Fields, choices: dict[str, str]) -> dict[s
     return {"fields": fields, "choices": choices, "does": DOES, "pipelines": [*names, *chains]}
 
 
-def _pipelines(made: APIRouter, house: House, let_in: Letting) -> None:
+def _pipelines(made: APIRouter, house: House) -> None:
     store = house.rooms.store
 
     @made.get("/pipelines")
     async def listed(request: Request) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         found = await asyncio.to_thread(_all_pipelines, house)
         outcomes = {name: await store.outcomes(f"pipeline:{name}") for name, _, _ in found}
         return await page(house, visit, "pipelines.html", "pipelines", pipelines=found, outcomes=outcomes)
 
     @made.get("/pipelines/{name}")
     async def pipeline(request: Request, name: str) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         shown = await asyncio.to_thread(pipeline_view, house, name)
         runs = await store.runs_of(f"pipeline:{name}", FIRES_SHOWN)
         return await page(house, visit, "pipeline.html", "pipelines", runs=runs, **shown)
@@ -130,7 +126,7 @@ def pipeline_view(house: House, name: str, text: str | None = None, problems: tu
     }
 
 
-def _events(made: APIRouter, house: House, let_in: Letting) -> None:
+def _events(made: APIRouter, house: House) -> None:
     store = house.rooms.store
 
     @made.get("/events")
@@ -139,6 +135,6 @@ def _events(made: APIRouter, house: House, let_in: Letting) -> None:
         status: Literal["", "new", "handled", "dead"] = "",
         before: Before = 0,
     ) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         found = await store.newest_events(EVENTS_SHOWN, status=status, before=before)
         return await page(house, visit, "events.html", "events", events=found, chosen=status, most=EVENTS_SHOWN)

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from agent.web.admin.entry import Visit
     from agent.web.admin.house import House
 
-Letting = Callable[[Request], Awaitable["Visit"]]
 Path = Mapping[str, Any]
 Form = Mapping[str, str]
 Went = tuple[str, str]  # where to go on ("" is where the form was), and what to say there
@@ -82,16 +81,16 @@ def _https(house: House) -> bool:
     return str(house.config.web.public_url or "").startswith("https:")
 
 
-def router(house: House, let_in: Letting) -> APIRouter:
-    """Return the routes that change something; each calls `let_in` first, which raises for who is not logged in."""
+def router(house: House) -> APIRouter:
+    """Return the routes that change something; each asks first who visits, which raises for who is not logged in."""
     made = APIRouter(prefix="/admin", include_in_schema=False)
     for path, change in CHANGES.items():
-        made.add_api_route(path, _route(house, let_in, change), methods=["POST"])
+        made.add_api_route(path, _route(house, change), methods=["POST"])
 
     @made.post("/pipelines/{name}")
     async def edit(request: Request, name: str) -> Response:
         """Look at a pipeline's text, or save it; what is wrong is shown with the text as it was typed."""
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         form = await checked_form(request, visit)
         text = form.get("text", "").replace("\r\n", "\n")
         problems: tuple[str, ...] = ()
@@ -113,7 +112,7 @@ def router(house: House, let_in: Letting) -> APIRouter:
     @made.post("/pipelines")
     async def begin(request: Request) -> Response:
         """Show a pipeline that is yet to be written; nothing is stored before it is saved."""
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         name = (await checked_form(request, visit)).get("name", "").strip()
         if house.rooms.pipelines.places().get(name) is not None:
             return RedirectResponse(f"/admin/pipelines/{quote(name)}", 303)
@@ -122,7 +121,7 @@ def router(house: House, let_in: Letting) -> APIRouter:
 
     @made.post("/logout")
     async def log_out(request: Request) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         await checked_form(request, visit)
         await house.entry.log_out(visit)
         answer = RedirectResponse("/admin/login", 303)
@@ -132,11 +131,11 @@ def router(house: House, let_in: Letting) -> APIRouter:
     return made
 
 
-def _route(house: House, let_in: Letting, change: Change) -> Callable[[Request], Awaitable[Response]]:
+def _route(house: House, change: Change) -> Callable[[Request], Awaitable[Response]]:
     """Return a route that has a form carried out, says what came of it, and goes back to where the form was."""
 
     async def route(request: Request) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         form = await checked_form(request, visit)
         back = _back(request)
         try:

@@ -19,39 +19,38 @@ from agent.web.rest.sessions import row_of
 from agent.web.rest.taking import Before, Called
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from fastapi import APIRouter
 
-    from agent.domain.audit import AuditEntry
+    from agent.domain.audit import AuditEntry, Chain
     from agent.web.admin.entry import Visit
     from agent.web.admin.house import House
 
-    Letting = Callable[[Request], Awaitable[Visit]]
 
 RUNS_SHOWN, HISTORY_SHOWN, AUDIT_SHOWN = 20, 30, 100
 KINDS = ("approval", "network", "budget", "web link", "profile", "grant")
 
 
-def add(made: APIRouter, house: House, let_in: Letting) -> None:
+def add(made: APIRouter, house: House) -> None:
     """Add the routes."""
-    _sessions(made, house, let_in)
-    _figures(made, house, let_in)
-    _audit(made, house, let_in)
+    _sessions(made, house)
+    _figures(made, house)
+    _audit(made, house)
 
 
-def _sessions(made: APIRouter, house: House, let_in: Letting) -> None:
+def _sessions(made: APIRouter, house: House) -> None:
     rooms, store = house.rooms, house.rooms.store
 
     @made.get("/sessions")
     async def sessions(request: Request) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         found = sorted(await store.sessions(), key=lambda one: -one["seen_at"])
         return await page(house, visit, "sessions.html", "sessions", sessions=found)
 
     @made.get("/sessions/{session_id}")
     async def session(request: Request, session_id: str) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         row = await row_of(rooms, session_id)
         opened = await rooms.orchestrator.sessions.open(session_id)
         await rooms.orchestrator.sessions.fetch(opened)
@@ -73,13 +72,13 @@ def _sessions(made: APIRouter, house: House, let_in: Letting) -> None:
 
     @made.get("/sessions/{session_id}/files/{path:path}")
     async def file(request: Request, session_id: str, path: str) -> Response:
-        await let_in(request)
+        await house.entry.visit(request)
         await row_of(rooms, session_id)
         return await files.download(rooms, session_id, path)
 
     @made.get("/plugins")
     async def plugins(request: Request) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         seen = {plugin.name: plugin for plugin in (*house.catalogue.plugins, *house.catalogue.broken)}
         needs = {name: _missing(house, plugin.tools) for name, plugin in seen.items()}
         remarks = {name: house.catalogue.remark(name) for name in seen}
@@ -107,19 +106,19 @@ def _missing(house: House, tools: object) -> list[str]:
     return sorted(declared - set(house.config.secrets))
 
 
-def _figures(made: APIRouter, house: House, let_in: Letting) -> None:
+def _figures(made: APIRouter, house: House) -> None:
     rooms, store = house.rooms, house.rooms.store
 
     @made.get("/budget")
     async def budget(request: Request) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         projects = [await store.project_status(one.name) for one in await store.projects()]
         accounts = [one for one in await accounts_of(rooms) if not one[0].startswith("project ")]
         return await page(house, visit, "budget.html", "budget", accounts=accounts, projects=projects)
 
     @made.get("/metrics")
     async def metrics(request: Request, days: Annotated[int, Query(ge=2, le=60)] = DAYS) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         found = await days_of(rooms, days)
         return await page(
             house,
@@ -135,46 +134,39 @@ def _figures(made: APIRouter, house: House, let_in: Letting) -> None:
         )
 
 
-def _audit(made: APIRouter, house: House, let_in: Letting) -> None:
-    store = house.rooms.store
-
+def _audit(made: APIRouter, house: House) -> None:
     @made.get("/audit")
     async def audit(request: Request, kind: Called = "", session: Called = "", before: Before = 0) -> Response:
-        visit = await let_in(request)
-        entries = await store.audit_entries(
-            kind=kind or None, session_id=session or None, before=before, limit=AUDIT_SHOWN
-        )
-        kinds = sorted({entry.kind for entry in entries} | set(KINDS))
-        shown: dict[str, Any] = {
-            "entries": entries[::-1],
-            "kind": kind,
-            "session": session,
-            "most": AUDIT_SHOWN,
-            "kinds": kinds,
-        }
-        return await page(house, visit, "audit.html", "audit", checked=None, **shown)
+        return await _entries(house, await house.entry.visit(request), kind=kind, session=session, before=before)
 
     @made.get("/audit/verify")
     async def verify(request: Request) -> Response:
-        visit = await let_in(request)
-        checked = await checked_chain(house.rooms)
-        entries = await store.audit_entries(limit=AUDIT_SHOWN)
-        kinds = sorted({entry.kind for entry in entries} | set(KINDS))
-        shown: dict[str, Any] = {
-            "entries": entries[::-1],
-            "kind": "",
-            "session": "",
-            "most": AUDIT_SHOWN,
-            "kinds": kinds,
-        }
-        return await page(house, visit, "audit.html", "audit", checked=checked, **shown)
+        visit = await house.entry.visit(request)
+        return await _entries(house, visit, checked=await checked_chain(house.rooms))
 
     @made.get("/audit/export")
     async def export(request: Request, kind: Called = "", session: Called = "") -> Response:
-        await let_in(request)
+        await house.entry.visit(request)
         name = time.strftime("audit-%Y-%m-%d.jsonl")
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingResponse(_exported(house, kind, session), media_type="application/x-ndjson", headers=headers)
+
+
+async def _entries(
+    house: House, visit: Visit, *, kind: str = "", session: str = "", before: int = 0, checked: Chain | None = None
+) -> Response:
+    """Return the page of the audit log; `checked` is how far all of it is as it was written."""
+    entries = await house.rooms.store.audit_entries(
+        kind=kind or None, session_id=session or None, before=before, limit=AUDIT_SHOWN
+    )
+    shown: dict[str, Any] = {
+        "entries": entries[::-1],
+        "kind": kind,
+        "session": session,
+        "most": AUDIT_SHOWN,
+        "kinds": sorted({entry.kind for entry in entries} | set(KINDS)),
+    }
+    return await page(house, visit, "audit.html", "audit", checked=checked, **shown)
 
 
 async def _exported(house: House, kind: str, session: str) -> AsyncIterator[str]:

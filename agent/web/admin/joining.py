@@ -31,7 +31,7 @@ SAID = {TooLarge: (413, "That is too much at once."), TooSlow: (408, "That did n
 def add_pages(made: FastAPI, house: House) -> None:
     """Add the pages to an application."""
     routers: list[APIRouter] = [pages.open_router(house), changes.open_router(house)]
-    routers += [pages.router(house, house.entry.visit), changes.router(house, house.entry.visit)]
+    routers += [pages.router(house), changes.router(house)]
     for router in routers:
         for route in router.routes:
             if isinstance(route, APIRoute):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from agent.web.admin.entry import Visit
     from agent.web.admin.house import House
 
-Letting = Callable[[Request], Awaitable["Visit"]]
 RUNS_SHOWN = 50
 
 
@@ -55,23 +54,23 @@ def open_router(house: House) -> APIRouter:
     return made
 
 
-def router(house: House, let_in: Letting) -> APIRouter:
-    """Return the routes that show; each calls `let_in` first, which raises for who is not logged in."""
+def router(house: House) -> APIRouter:
+    """Return the routes that show; each asks first who visits, which raises for who is not logged in."""
     made = APIRouter(prefix="/admin", include_in_schema=False)
-    _overview(made, house, let_in)
-    _runs(made, house, let_in)
-    _streams(made, house, let_in)
-    automation.add(made, house, let_in)
-    installation.add(made, house, let_in)
+    _overview(made, house)
+    _runs(made, house)
+    _streams(made, house)
+    automation.add(made, house)
+    installation.add(made, house)
     return made
 
 
-def _overview(made: APIRouter, house: House, let_in: Letting) -> None:
+def _overview(made: APIRouter, house: House) -> None:
     store = house.rooms.store
 
     @made.get("")
     async def overview(request: Request) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         backlog = await store.backlog()
         return await page(
             house,
@@ -88,18 +87,18 @@ def _overview(made: APIRouter, house: House, let_in: Letting) -> None:
 
     @made.get("/waiting")
     async def waiting(request: Request) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         return await page(house, visit, "waiting.html", "waiting", groups=await views.all_groups(house.rooms))
 
 
-def _runs(made: APIRouter, house: House, let_in: Letting) -> None:
+def _runs(made: APIRouter, house: House) -> None:
     store = house.rooms.store
 
     @made.get("/runs")
     async def runs(
         request: Request, limit: Limit = RUNS_SHOWN, before: Before = 0, session: Called = "", status: Called = ""
     ) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         state = status if status in {one.value for one in Status} else ""
         found = await store.recent_runs(session or None, limit, before=before, status=state)
         shown: dict[str, Any] = {"runs": found, "limit": limit, "before": before, "session": session, "chosen": state}
@@ -107,27 +106,27 @@ def _runs(made: APIRouter, house: House, let_in: Letting) -> None:
 
     @made.get("/runs/{ref}")
     async def run(request: Request, ref: str) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         shown = await views.run_view(house.rooms, await run_called(house.rooms, ref))
         return await page(house, visit, "run.html", "runs", **shown)
 
     @made.get("/runs/{ref}/log")
     async def log(request: Request, ref: str) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         found = await run_called(house.rooms, ref)
         lines = await asyncio.to_thread(lines_of, house.rooms.logs, found.corr_id) if found.corr_id else []
         return await page(house, visit, "log.html", "runs", run=found, lines=lines)
 
     @made.get("/runs/{ref}/files/{path:path}")
     async def file(request: Request, ref: str, path: str) -> Response:
-        await let_in(request)
+        await house.entry.visit(request)
         found = await run_called(house.rooms, ref)
         if path not in {one.path for one in await store.artifacts_of(found.id)}:
             raise NotFound("The run has made no such file.")
         return await files.download(house.rooms, found.session_id, path)
 
 
-def _streams(made: APIRouter, house: House, let_in: Letting) -> None:
+def _streams(made: APIRouter, house: House) -> None:
     """Add what keeps pages up to date while they are looked at."""
 
     def streamed(request: Request, visit: Visit, look: live.Look) -> Response:
@@ -135,7 +134,7 @@ def _streams(made: APIRouter, house: House, let_in: Letting) -> None:
             if await request.is_disconnected():
                 return True
             try:
-                return (await let_in(request)).key != visit.key
+                return (await house.entry.visit(request)).key != visit.key
             except NotIn:
                 return True
 
@@ -149,7 +148,7 @@ def _streams(made: APIRouter, house: House, let_in: Letting) -> None:
 
     @made.get("/live")
     async def overview(request: Request) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
 
         async def look() -> tuple[dict[str, str], bool]:
             return await live.of_all(house, visit), False
@@ -158,7 +157,7 @@ def _streams(made: APIRouter, house: House, let_in: Letting) -> None:
 
     @made.get("/runs/{ref}/live")
     async def run(request: Request, ref: str) -> Response:
-        visit = await let_in(request)
+        visit = await house.entry.visit(request)
         found = await run_called(house.rooms, ref)
 
         async def look() -> tuple[dict[str, str], bool]:

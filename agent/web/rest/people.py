@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from agent.web.rooms import Rooms
 
 BY = "api"
-ANYBODYS = frozenset({"ask", "argument"})  # kinds of questions that others than the owner may answer
 NOT_YOURS = "Only the owner may decide this."
 
 
@@ -80,7 +79,7 @@ def _questions(made: APIRouter, rooms: Rooms, *, trusted: bool) -> None:
         """Answer a question. Unless web.token_decides, the answer is no word of the owner's."""
         said = await read(request, orders.Reply)
         found = await rooms.store.get_question(question_id)
-        if found is not None and found.kind not in ANYBODYS:
+        if found is not None and found.kind not in words.ANYBODYS:
             _check(trusted=trusted)
         answered = await words.answer(rooms, question_id, said.answer.strip(), answerer(BY, trusted=trusted))
         return shapes.QuestionShape.of(await rooms.store.get_run(answered.run_id), answered)
