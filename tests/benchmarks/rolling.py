@@ -3,11 +3,11 @@
     python -m tests.benchmarks.rolling COMMIT [--called] [--killed] [--new COMMIT]
 
 Both versions are cloned from this repository; their processes share a PostgreSQL, a home, a fake Telegram and a fake
-model. COMMIT must know engine = "workers". One `dirigent serve` and two workers of before have requests in flight: one
-at work, one that waits for an answer while it works, one that will be left to others. Other chats write all the time. A
-worker of today comes, which brings the journal up to date under the running ones; the workers of before are told to
-end; then the `serve` of before, beside today's. With `--killed` the workers of before are killed instead, and with
-`--called` Telegram calls both that serve, in turn, instead of being asked.
+model. COMMIT must know engine = "workers", and that a second signal hurries a worker. One `dirigent serve` and two
+workers of before have requests in flight: one at work, one that waits for an answer while it works, one that will be
+left to others. Other chats write all the time. A worker of today comes, which brings the journal up to date under the
+running ones; the workers of before are told to end; then the `serve` of before, beside today's. With `--killed` those
+of before are killed instead, and with `--called` Telegram calls both that serve, in turn, instead of being asked.
 
 In the end every message must have exactly one answer, and no finished step may have been done twice; what was seen on
 the way is printed. Exits with 1 when something is missing or double. It takes a minute or two.
@@ -47,6 +47,7 @@ HELD, WRITERS = (11, 12, 13), (14, 15, 16)
 AT_ONCE = 3  # messages of the writers without an answer yet: a slow machine is not to be flooded
 PATIENCE = 300.0
 DRAINS = "600"
+PLUGIN = workers.PLUGIN.replace("timeout=300", "timeout=1800")  # what is held is held until the end
 SCHEMA = "SELECT version_num FROM alembic_version"
 
 
@@ -278,7 +279,7 @@ class Upgrade:
 async def staged(server: PostgresServer, home: Path) -> AsyncIterator[Stage]:
     """Yield an installation on workers, whose processes are killed in the end."""
     (home / "plugins").mkdir(parents=True)
-    (home / "plugins" / "counted.py").write_text(workers.PLUGIN)
+    (home / "plugins" / "counted.py").write_text(PLUGIN)
     async with FakeTelegram() as telegram, FakeOpenAI(answer, models=["fake-model"]) as model:
         environment = {
             "PATH": os.environ["PATH"],
