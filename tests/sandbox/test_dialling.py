@@ -59,7 +59,7 @@ async def boxes(tmp_path: Path, server: int) -> AsyncIterator[Boxes]:
     yield pool
     await pool.close()
     process.terminate()
-    assert process.wait(30) == 0
+    assert process.wait(100) == 0
     assert not dialling.beside(path).exists()
 
 

@@ -23,8 +23,8 @@ from sandbox.boxes import Box
 from sandbox.canaries import probe
 
 Open = Callable[..., Any]
-LIMITS = Limits(wall_s=30)
-FETCH = "import urllib.request as r; print(r.urlopen('http://{}/page', timeout=10).read().decode())"
+LIMITS = Limits(wall_s=100)
+FETCH = "import urllib.request as r; print(r.urlopen('http://{}/page', timeout=60).read().decode())"
 
 
 class Site(http.server.BaseHTTPRequestHandler):
@@ -188,7 +188,7 @@ async def test_one_job_cannot_use_the_leave_of_another(open_box: Open, site: int
         "    if path.split('/')[2] == str(os.getpid()): continue\n"
         "    try: found += 'job:' in open(path).read()\n"
         "    except OSError: pass\n"
-        f"import urllib.request as r\nprint(found)\ntry: r.urlopen('http://a.test:{site}/stolen', timeout=5)\n"
+        f"import urllib.request as r\nprint(found)\ntry: r.urlopen('http://a.test:{site}/stolen', timeout=60)\n"
         "except OSError as error: print(error)\nopen('go', 'w').close()"
     )
     hold = "import os, time\nopen('up', 'w').close()\nwhile not os.path.exists('go'): time.sleep(0.01)"
@@ -225,7 +225,7 @@ async def test_there_is_no_other_way_out(open_box: Open, site: int):
 async def test_traffic_is_bounded(open_box: Open, site: int):
     code = (
         f"import urllib.request as r\nfor n in range(40):\n"
-        f"    try: r.urlopen(r.Request('http://a.test:{site}/', data=b'x' * 100_000), timeout=5).read()\n"
+        f"    try: r.urlopen(r.Request('http://a.test:{site}/', data=b'x' * 100_000), timeout=60).read()\n"
         f"    except OSError: print(n); break"
     )
     async with open_box(private_hosts=("*.test:*",), allow_hosts=("*.test:*",), traffic_mb=1) as box:
@@ -251,7 +251,7 @@ async def test_a_jobs_connections_end_with_it(open_box: Open):
             result = await box.run(Job("python", code, limits=LIMITS))
             far, _ = await asyncio.get_running_loop().run_in_executor(None, listener.accept)
             with far:
-                far.settimeout(5)
+                far.settimeout(60)
                 assert far.recv(99) == b"hello"
                 assert far.recv(99) == b""
     assert result.stdout.text == "HTTP/1.1 200\n", result.stderr.text

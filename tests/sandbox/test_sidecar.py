@@ -49,7 +49,7 @@ def sidecar(path: Path, root: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(100) == 0
 
 
 async def is_there(path: Path) -> None:

@@ -33,7 +33,7 @@ async def boxes(tmp_path: Path) -> AsyncIterator[Boxes]:
     yield pool
     await pool.close()
     process.terminate()
-    assert process.wait(30) == 0
+    assert process.wait(100) == 0
 
 
 @pytest.fixture

@@ -219,7 +219,7 @@ def test_processes_may_create_the_same_journal_at_the_same_time(url: str):
         "asyncio.run(main())"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code, url]) for _ in range(3)]
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert [process.wait(200) for process in processes] == [0, 0, 0]
 
 
 async def test_migrations_make_the_same_tables_as_a_new_journal_has(postgres: PostgresServer):

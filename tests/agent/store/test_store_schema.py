@@ -277,7 +277,7 @@ def test_two_processes_may_create_the_same_journal_at_the_same_time(tmp_path: Pa
     file = tmp_path / "journal.db"
     children = [subprocess.Popen([sys.executable, "-c", code, str(file), str(i)]) for i in range(3)]
 
-    assert [child.wait(60) for child in children] == [0, 0, 0]
+    assert [child.wait(200) for child in children] == [0, 0, 0]
     connection = sqlite3.connect(file)
     assert connection.execute('SELECT count(*) FROM "values"').fetchone() == (3,)
     connection.close()
