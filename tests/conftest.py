@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -56,7 +56,13 @@ def no_plan_without_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
-    """A bot with a scripted model and the four tools above."""
-    async with Bot(tmp_path / "home", [echo, boom, note, send]) as made:
+def tools() -> list[Callable[..., str]]:
+    """The four tools above."""
+    return [echo, boom, note, send]
+
+
+@pytest.fixture
+async def bot(tmp_path: Path, tools: list[Callable[..., str]]) -> AsyncIterator[Bot]:
+    """A bot with a scripted model and these tools."""
+    async with Bot(tmp_path / "home", tools) as made:
         yield made

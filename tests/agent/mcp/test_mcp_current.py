@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agent import parts
+from agent.app import build_app
 from agent.catalogue import Catalogue
 from agent.config import AppConfig, load_config
 from agent.domain.execution import ResponseStatus
@@ -181,3 +182,11 @@ async def test_planners_see_what_is_accepted_now_as_the_owner_wants_it(
         (home / "dirigent.toml").write_text("")
         await until(lambda: not has(catalogue, "plain.send"))
     assert catalogue.tools() == before
+
+
+async def test_what_runs_keeps_watch_from_its_start_to_its_end(home: Path, tell: Told, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(parts, "SERVERS_SECONDS", 0.01)
+    async with build_app(load_config(home=home)) as app:
+        tell()
+        await until(lambda: "plain" in {plugin.name for plugin in app.catalogue.plugins})
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "mcp servers"]

@@ -7,7 +7,7 @@ import base64
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from agent.config import Web
 from agent.errors import ConfigError
 from agent.testing import Bot
 from agent.testing.scripted import step
-from plugins.api import tool
 
 TOKEN = "t" * 32
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -38,35 +37,14 @@ steps:
 HELLO = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 
 
-@tool
-def echo(text: str) -> str:
-    """Return the text."""
-    return text
-
-
-@tool
-def note(name: str, text: str = "x") -> str:
-    """Write a file."""
-    Path(name).write_text(text)
-    return name
-
-
-@tool(effect="once")
-def send(to: str, text: str) -> str:
-    """Send a message."""
-    with Path("sent.log").open("a") as log:
-        log.write(f"{to}: {text}\n")
-    return f"sent to {to}"
-
-
 @pytest.fixture
-async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
+async def bot(tmp_path: Path, tools: list[Callable[..., str]]) -> AsyncIterator[Bot]:
     (tmp_path / "home" / "pipelines").mkdir(parents=True)
     (tmp_path / "home" / "pipelines" / "greet.yaml").write_text(PIPELINE)
     with socket.create_server(("127.0.0.1", 0)) as one:
         port = one.getsockname()[1]
     web = {"port": port, "token": TOKEN, "mcp": True}
-    async with Bot(tmp_path / "home", [echo, note, send], automation={"report_to": "test:1"}, web=web) as made:
+    async with Bot(tmp_path / "home", tools, automation={"report_to": "test:1"}, web=web) as made:
         yield made
 
 
