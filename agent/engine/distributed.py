@@ -250,7 +250,7 @@ class DistributedEngine:
 
     # --- working --------------------------------------------------------------------------------------------------
     async def _keep_working(self) -> None:
-        while True:
+        while not self._jobs.draining:  # a worker that cannot say goodbye to the database ends with an error, too
             self._worker = Worker(
                 self._app,
                 concurrency=self._total,
