@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 RUNS_SHOWN, HISTORY_SHOWN, AUDIT_SHOWN = 20, 30, 100
-KINDS = ("approval", "network", "budget", "web link", "profile", "grant")
+KINDS = ("approval", "network", "budget", "web link", "profile", "grant", "pipeline")
 
 
 def add(made: APIRouter, house: House) -> None:

@@ -161,7 +161,7 @@ def money_of(text: str) -> float | None:
 def _json(text: str, what: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{what} must be JSON, and this is not: {error}.", hint='Such as {"who": "Ada"}.') from None
     if not isinstance(found, dict):
         raise ConfigError(f"{what} must be an object.", hint='Such as {"who": "Ada"}.')

@@ -283,6 +283,33 @@ async def test_a_wrong_pipeline_is_not_saved_and_not_lost(bot: Bot, owner: httpx
     assert [one.name for one in file.parent.iterdir()] == ["greet.yaml"]
 
 
+async def test_what_somebody_else_has_saved_meanwhile_is_not_written_over(bot: Bot, owner: httpx.AsyncClient):
+    folder = bot.app.pipelines.folder
+    seen = (await owner.get("/admin/pipelines/greet")).text
+    made_from = re.search(r'name="made_from" value="([^"]+)"', seen)
+    assert made_from is not None
+    first, mine = PIPELINE.replace('"hi ', '"hello '), PIPELINE.replace('"hi ', '"hey ')
+    await send(owner, "/admin/pipelines/greet", text=first, verb="save", made_from=made_from[1])
+    page = await send(owner, "/admin/pipelines/greet", text=mine, verb="save", made_from=made_from[1])
+    assert "changed meanwhile" in page
+    assert "hey" in page  # what was typed is there still
+    assert (folder / "greet.yaml").read_text() == first
+    (folder / "fresh.yaml").write_text(first)
+    await send(owner, "/admin/pipelines/fresh", text=mine, verb="save", made_from="")
+    assert (folder / "fresh.yaml").read_text() == first
+    entries = await bot.app.store.audit_entries(kind="pipeline", limit=9)
+    assert [(one.facts["saved"], one.facts["by"]) for one in entries] == [("greet", "owner (web)")]
+
+
+@pytest.mark.parametrize("typed", ["[" * 99_999, '{"every": NaN}', '{"at": 1e18}', '{"every": 60, "until": "x"}', "[]"])
+async def test_a_form_that_no_browser_sends_makes_no_trigger_and_breaks_nothing(
+    bot: Bot, owner: httpx.AsyncClient, typed: str
+):
+    data = {"csrf": await token(owner), "when": "json", "value": typed, "does": "notice", "what": "x"}
+    assert (await owner.post("/admin/triggers", data=data)).status_code == 303
+    assert await bot.app.store.triggers() == []
+
+
 async def test_checking_a_pipeline_saves_nothing(bot: Bot, owner: httpx.AsyncClient):
     page = await send(owner, "/admin/pipelines/fresh", text=PIPELINE, verb="check")
     assert "asks you first" in page
