@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from agent.domain.messages import Destination, MessageKind, OutboundMessage
-from agent.errors import DirigentError, OverBudget
+from agent.errors import DirigentError, JournalFailed, JournalUnusable, OverBudget
 from agent.llm.protocol import ChatMessage, LLMRequest, Notice, TextDelta
 from agent.texts import retell, say
 from sandbox.api import SandboxError
@@ -57,7 +57,7 @@ async def compose_final_answer(  # noqa: PLR0917  # the specified call
     `step_results` are dictionaries with `id`, `title`, `status`, `text` and `error`; `artifacts` with `path`, `title`,
     `mime` and, where the file was put aside for sending, its `place` on this machine. `notice` is told what the model's
     server makes us wait for; `buttons` stand under the answer. Any failure of the model is logged and answered from the
-    results; a failure to post is logged too.
+    results; a failure to post is logged too. Raises what the journal raises while the model writes.
     """
     place = dest if isinstance(dest, Destination) else Destination.from_json({"chat_id": chat_id, **dest})
     poster = _Poster(bot, place, session, f"run:{run_id or corr_id}", run_id)
@@ -67,6 +67,8 @@ async def compose_final_answer(  # noqa: PLR0917  # the specified call
             text = await _written(llm, request, step_results, artifacts, draft=poster.draft, notice=notice)
         except (DirigentError, ValueError, OSError) as error:
             if isinstance(error, OverBudget) and error.pauses:  # a person may pay for the answer
+                raise
+            if isinstance(error, JournalFailed | JournalUnusable):  # it is waited for, and the model asked again
                 raise
             logger.warning("{}: the model could not write the answer: {}", corr_id, error)
     text = text.strip() if any(char.isprintable() and not char.isspace() for char in text) else ""

@@ -134,6 +134,27 @@ async def test_what_may_be_done_only_once_is_asked_about_when_its_end_could_not_
     assert troubled.calls == 1
 
 
+async def test_the_model_is_asked_again_when_the_journal_fails_while_it_writes_the_answer(
+    stage: tuple[Bot, Troubled], monkeypatch: pytest.MonkeyPatch
+):
+    bot, _ = stage
+    settle, calls = bot.app.store.settle, []
+
+    async def settled(*words: Any) -> Any:
+        calls.append(words)
+        if len(calls) == 2:  # the first was for the plan
+            raise JournalFailed("The journal is locked.")
+        return await settle(*words)
+
+    monkeypatch.setattr(bot.app.store, "settle", settled)
+    bot.llm.will_plan(step("s1", "echo", text="from the results"))
+    bot.llm.will_answer("done")
+    bot.llm.will_answer("done")
+    answer = await bot.hears("go")
+    assert (answer.text, answer.status) == ("done", "COMPLETED")
+    assert len(calls) == 3
+
+
 async def test_what_can_never_be_written_is_set_aside_in_the_end(
     stage: tuple[Bot, Troubled], monkeypatch: pytest.MonkeyPatch
 ):
