@@ -18,7 +18,7 @@ from loguru import logger
 from agent.domain.execution import ExecutorResponse, ResponseStatus
 from agent.domain.provenance import Provenance
 from agent.errors import ConfigError, ToolError
-from agent.mcp.accepted import accepted, identity, note
+from agent.mcp.accepted import accepted, difference, identity, note
 from agent.mcp.current import Current
 from agent.mcp.fault import Fault
 from agent.mcp.files import Changes, save
@@ -236,7 +236,7 @@ class Servers:
         async with self._opening.setdefault(key, asyncio.Lock()):
             found = self._live.get(key)
             if found is not None and not found.over:
-                if found.runs == identity(config.mcp[name]):
+                if self._is_current(config, found):
                     found.claim()
                     return found
                 if found.claims:
@@ -253,6 +253,12 @@ class Servers:
         if self._ender is None or self._ender.done():
             self._ender = asyncio.create_task(self._end_idle(), name="mcp idle")
         return opened
+
+    def _is_current(self, config: AppConfig, found: Connection) -> bool:
+        """Say whether a server is the one that is configured, and was not begun before others of it were accepted."""
+        known, listing = self._accepted.get(found.name), found.listing
+        older = known is not None and listing.at < known.at and bool(difference(known, listing))
+        return found.runs == identity(config.mcp[found.name]) and not older
 
     async def _give_up(self, key: Key) -> None:
         """End a server that may hang for good, unless others wait for it too: then the last of them does."""

@@ -114,6 +114,19 @@ async def test_a_tool_that_is_accepted_as_it_is_now_is_held_back_no_longer(desk_
     assert (await desk.servers.call("mcp:plain", asked)).text == "hi"
 
 
+async def test_a_server_that_is_older_than_what_was_accepted_is_begun_anew(desk_of, home: Path, tell: Told):
+    tell()
+    desk = desk_of(load_config(home=home))
+    await desk.accept()
+    assert [(await desk.call("count")).text for _ in "ab"] == ["1", "2"]
+    (connection,) = desk.live.values()
+    first, *rest = connection.listing.tools
+    accept(home, "plain", replace(connection.listing, tools=tuple(rest), at=connection.listing.at + 1))
+    assert (await desk.call("count")).text == "1"
+    accept(home, "plain", replace(connection.listing, tools=(first, *rest), at=connection.listing.at))
+    assert (await desk.call("count")).text == "2"  # one that is newer goes on
+
+
 @pytest.mark.parametrize(
     ("own", "said"), [({"folders": ["/opt"]}, "not shown inside yet"), ({"secrets": ["KEY"]}, "not known yet")]
 )
