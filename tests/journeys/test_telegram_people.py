@@ -101,8 +101,8 @@ async def test_a_reply_answers_the_question_that_it_replies_to(stage: Stage):
     stage.will("answer", "Noted.")
     async with stage.up():
         stage.says("Make a label")
-        colour = await stage.sees("Which colour?\n")
-        await stage.sees("Which name?\n")
+        colour = await stage.sees("❓ Which colour?")  # the plan names it, too
+        await stage.sees("❓ Which name?")
         stage.says("red", reply_to=colour.id)
         await stage.sees("Which colour: red")
         stage.says("Ada")
