@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agent.app import App
     from agent.channels.telegram.channel import TelegramChannel
     from agent.config import AppConfig
+    from sandbox.api import Rung
 
 EXAMPLES = """\
 examples:
@@ -82,14 +83,18 @@ async def _serve(app: App, model: str) -> bool:
     mine = config.telegram_token is not None and (calls or not shared)  # else whoever is at the desk polls
     channels = [await add_telegram(app)] if mine else []
     rung = await rung_of(sandbox_policy(config))
-    sandbox = f"Sandbox {rung.name}: {rung.stance} {rung.remedy}".rstrip()
-    print(f"{model}\n{sandbox}", flush=True)
+    print(f"{model}\n{in_words(rung)}", flush=True)
     door = await open_door(app, channels[0].webhook if channels and calls else None, rung.name)
     works = [channel.serve() for channel in channels]
     works += [_at_desk(app, channels[0] if channels else None)] if shared else await _all_of_it(app)
     if door is not None:
         works += [one.run() for one in door]
     return await until_stopped(works, "Serving; Ctrl-C ends it.") or not shared
+
+
+def in_words(rung: Rung) -> str:
+    """Return what is said at the start of the walls that there are."""
+    return f"Sandbox {rung.name}: {rung.stance}" + (f". {rung.remedy}" if rung.remedy else "")
 
 
 async def _all_of_it(app: App) -> list[Coroutine[Any, Any, None]]:

@@ -79,14 +79,14 @@ async def work(config: AppConfig, runs: int = 0, metrics_port: int = 0) -> None:
     """Join everything, say what is in use, and work until SIGINT or SIGTERM."""
     from agent.cli.chat import opened
     from agent.cli.door import open_metrics
-    from agent.cli.serve import until_stopped
+    from agent.cli.serve import in_words, until_stopped
     from agent.parts import make_engine, sandbox_policy
     from sandbox.boxes import rung_of
 
     engine = make_engine(config, works=True, runs=runs)
     async with opened(config, engine=engine) as (app, model):
         rung = await rung_of(sandbox_policy(config))
-        print(f"{model}\nSandbox {rung.name}: {rung.stance} {rung.remedy}".rstrip(), flush=True)
+        print(f"{model}\n{in_words(rung)}", flush=True)
         works = [one.run() for one in open_metrics(app, rung.name, metrics_port)] if metrics_port else []
         await until_stopped(works, f"Working, on up to {runs or config.limits.runs_total} runs; Ctrl-C ends it.")
         seconds = config.workers.drain_seconds

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -27,6 +28,7 @@ from sandbox.workspace import Workspace
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from agent.channels.base import Channel
     from agent.domain.run import Question, Run, StepRecord
 
 UPDATES = count(1)
@@ -190,6 +192,20 @@ class Bot:
         trace: TracebackType | None,
     ) -> None:
         await self.app.stop()
+
+    @contextlib.asynccontextmanager
+    async def sending(self, channel: Channel) -> AsyncGenerator[None]:
+        """Have what is posted delivered by a channel, until the block ends and everything is out."""
+        from agent.channels.outbox import OutboxSender
+
+        task = asyncio.create_task(OutboxSender(self.app.store, [channel]).run())
+        try:
+            yield
+            while (await self.app.store.backlog()).outbox:  # noqa: ASYNC110  # other processes may send, too
+                await asyncio.sleep(0.01)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     # --- what a person does -------------------------------------------------------------------------------------
     async def hears(self, text: str, files: Iterable[Path] = (), **fields: Any) -> Answer:

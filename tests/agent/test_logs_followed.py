@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import subprocess
@@ -16,7 +15,6 @@ from loguru import logger
 
 from agent import logs
 from agent.channels.inbox import Lanes
-from agent.channels.outbox import OutboxSender
 from agent.domain.messages import Destination, InboundMessage, OutboundMessage
 from agent.errors import DeliveryDelayed, correlation_id
 from agent.logs import Redactor, correlated, lines_of, own_id, present_id, set_up_logs
@@ -68,19 +66,6 @@ class Wire:
         """Show nothing."""
 
 
-@contextlib.asynccontextmanager
-async def sending(bot: Bot):
-    sender = OutboxSender(bot.app.store, [Wire()])
-    task = asyncio.create_task(sender.run())
-    try:
-        yield
-        while (await bot.app.store.backlog()).outbox:
-            await asyncio.sleep(0.01)
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 async def receive(bot: Bot, number: int, text: str) -> str:
     message = InboundMessage("test", f"u{number}", Destination("test", str(number)), user_id="1", text=text)
     (stored,) = await bot.app.store.receive([message])
@@ -96,7 +81,7 @@ async def test_every_line_about_a_request_carries_its_id_and_no_others(tmp_path:
                 step("s1", "say", text="one"), step("s2", "in_a_thread", text="two", on_failure="continue")
             )
             bot.llm.will_answer("done")
-        async with sending(bot):
+        async with bot.sending(Wire()):
             first = await receive(bot, 1, "the first")
             await bot.app.engine.idle()
             second = await receive(bot, 2, "the second")

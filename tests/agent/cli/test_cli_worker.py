@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from agent.cli import checks
+from agent.cli.serve import in_words
 from agent.config import load_config
 from agent.testing.postgres import PostgresServer, binaries
+from sandbox.api import Rung
 
 Dirigent = Callable[..., tuple[int, str, str]]
 
@@ -63,3 +65,8 @@ async def test_doctor_says_that_no_worker_runs(home: Path, monkeypatch: pytest.M
     assert found.state == "ok"
     assert "1 alive" in found.text
     assert "(0 of 3)" in found.text
+
+
+def test_what_is_said_of_the_walls_is_whole_sentences():
+    assert in_words(Rung("A", "bubblewrap")) == "Sandbox A: bubblewrap"
+    assert in_words(Rung("C", "Landlock", "Install bubblewrap.")) == "Sandbox C: Landlock. Install bubblewrap."

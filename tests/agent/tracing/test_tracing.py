@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 import os
 import socket
@@ -19,7 +17,6 @@ from loguru import logger
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
 from agent import tracing
-from agent.channels.outbox import OutboxSender
 from agent.config.tracing import Tracing
 from agent.domain.messages import OutboundMessage
 from agent.errors import ConfigError
@@ -54,27 +51,13 @@ class Wire:
         """Show nothing."""
 
 
-@contextlib.asynccontextmanager
-async def sending(bot: Bot):
-    """Deliver what is posted, until the block ends and everything is out."""
-    sender = OutboxSender(bot.app.store, [Wire()])
-    task = asyncio.create_task(sender.run())
-    try:
-        yield
-        while (await bot.app.store.backlog()).outbox:
-            await asyncio.sleep(0.01)
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 async def a_request(home: Path, collector: Any, **settings: Any) -> None:
     """Have one request planned, carried out, answered and delivered, and what is traced brought to the collector."""
     config = {"tracing": {"endpoint": collector.address, **settings}}
     async with Bot(home, [say], **config) as bot:
         bot.llm.will_plan(step("first", "say", text="private words"), step("second", "say", text="more"))
         bot.llm.will_answer("a private answer")
-        async with sending(bot):
+        async with bot.sending(Wire()):
             await bot.hears("a private wish")
 
 
