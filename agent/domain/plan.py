@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from agent.domain.inputs import InputSpec
 from agent.domain.states import Status
 
-STEP_ID = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,127}$")
+STEP_ID = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,127}\Z")
 LABEL_VALUE = 30
 LABEL_CHARS = 60
 OUTPUTS = "outputs"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent.domain.run import Run
     from agent.store.protocol import Store
 
-EVENT_TYPE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$")
+EVENT_TYPE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}\Z")
 MAX_NAME = 100
 MAX_HOPS = 100
 MAX_PAYLOAD = 200_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-LOOPBACK = re.compile(r"^(localhost|127(\.\d+){3}|::1|.*\.localhost)$", re.IGNORECASE)
+LOOPBACK = re.compile(r"^(localhost|127(\.\d+){3}|::1|.*\.localhost)\Z", re.IGNORECASE)
 
 
 def is_local(base_url: str) -> bool:

@@ -16,9 +16,9 @@ from agent.planning.pipeline_consent import Alternatives
 from agent.planning.pipeline_services import PipelineService
 from agent.planning.pipeline_triggers import PipelineTrigger
 
-NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
-STEP_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,29}$")
-ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
+STEP_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,29}\Z")
+ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,99}\Z")
 OUTPUT_KEYS = {"type", "value", "description", "choices", "required"}
 OWN_ENV = ("DIRIGENT_", "OPENAI_")
 NESTED = "pipeline:"

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from agent.domain.trigger import Misfire, Overlap
 
-WEBHOOK = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+WEBHOOK = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 LENGTH = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$", re.IGNORECASE)
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 SHORT = {"": "second", "s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour", "d": "day"}
