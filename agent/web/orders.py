@@ -104,7 +104,7 @@ class At(Times):
 class Folder(Taken):
     """Files that come into a folder of the machine, each once. `trusted`: only people whom the owner trusts do."""
 
-    folder: Text = Field(max_length=4_000, examples=["/tmp"])
+    folder: Text = Field(max_length=4_000)
     pattern: Name = Field("*", min_length=1, max_length=1_000)
     afterwards: Literal["keep", "move", "ignore"] = "keep"
     move_to: str = Field("", max_length=4_000)
