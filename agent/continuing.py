@@ -80,7 +80,7 @@ class Continuing(Deciding):
         return await self._open_like(old, words, given if old.is_pipeline else {}, inbox_id)
 
     async def _open_like(self, old: Run, words: str, given: dict[str, Any], inbox_id: int | None) -> Run:
-        opened = await self.open_run(
+        return await self.begin_run(
             old.session_id,
             words,
             old.dest,
@@ -94,8 +94,6 @@ class Continuing(Deciding):
             project=old.project,
             budget=old.budget if old.is_pipeline else None,
         )
-        self.submit(opened)
-        return opened
 
     async def files_of(self, run: Run) -> list[str]:
         """Return the files that a run has made and that are as it left them."""

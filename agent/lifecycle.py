@@ -163,6 +163,18 @@ class RunLifecycle(Sharing, ABC):
         )
         return run
 
+    async def begin_run(self, session_id: str, text: str, dest: Destination, **fields: Any) -> Run:
+        """Journal a new run, as `open_run` does, and have it worked on: both, also when who asks is cancelled then."""
+        begun = asyncio.create_task(self._begun(session_id, text, dest, **fields))
+        self._background.add(begun)
+        begun.add_done_callback(self._background.discard)
+        return await asyncio.shield(begun)
+
+    async def _begun(self, session_id: str, text: str, dest: Destination, **fields: Any) -> Run:
+        run = await self.open_run(session_id, text, dest, **fields)
+        self.submit(run)
+        return run
+
     # --- beginning, waiting, ending -----------------------------------------------------------------------------
     async def _begin(self, run: Run, bot: Bot) -> RunContext:
         session = await self.sessions.open(run.session_id)

@@ -125,7 +125,7 @@ class Reception:
 
     async def _open_run(self, session: Session, message: InboundMessage, origin: Origin, **fields: Any) -> Run:
         await self._intake.keep_quote(session, message)
-        run = await self._orchestrator.open_run(
+        return await self._orchestrator.begin_run(
             session.id,
             message.text.strip(),
             message.dest,
@@ -135,8 +135,6 @@ class Reception:
             provenance=USER if message.trusted else Provenance.of(f"member:{message.user_id}", trusted=False),
             **fields,
         )
-        self._orchestrator.submit(run)
-        return run
 
     async def _run_pipeline(self, session: Session, message: InboundMessage, rest: str) -> None:
         """Open a run of a pipeline, or say what is wrong with it, its name or its inputs."""

@@ -129,10 +129,9 @@ class Steering(Continuing):
         await self._taken_up(ctx, [wish.id for wish in late])
         for wish in late:
             label = people.label_of_answer(wish.answered_by)
-            opened = await self.open_run(
+            await self.begin_run(
                 ctx.run.session_id, str(wish.answer), ctx.run.dest, user_id=wish.user_id, provenance=label
             )
-            self.submit(opened)
 
     # --- changing the plan --------------------------------------------------------------------------------------
     async def _changes(self, ctx: RunContext, live: LivePlan, scheduler: StepScheduler) -> AsyncGenerator[PlanStep]:

@@ -88,7 +88,7 @@ class Chains:
         session = await self._orchestrator.sessions.open(dest.session_id)
         await self._orchestrator.sessions.fetch(session)
         ready = await asyncio.to_thread(self._pipelines.load_chain, chain, session.profile)
-        run = await self._orchestrator.open_run(
+        return await self._orchestrator.begin_run(
             session.id,
             f"Chain {chain.name}",
             dest,
@@ -98,8 +98,6 @@ class Chains:
             given=ready.given(inputs or {}, session.workspace),
             source=ready.source,
         )
-        self._orchestrator.submit(run)
-        return run
 
     async def history(self, name: str, limit: int = 20) -> ChainHistory:
         """Return how a chain has gone, with its newest executions. Raises NotFound."""

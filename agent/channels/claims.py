@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agent.domain.messages import InboundMessage
     from agent.store.protocol import Store
 
-CLAIM_SECONDS = 10.0
+CLAIM_SECONDS = 20.0
 LOOK_SECONDS = 2.0
 
 

@@ -157,7 +157,7 @@ async def _run(arguments: argparse.Namespace) -> int:
             if arguments.agree and not await agree_beforehand(app.store, given, terminal.user_id):
                 raise DirigentError("Not agreed.", hint="Nothing was run.")
             async with connected(app, terminal):
-                opened_run = await app.orchestrator.open_run(
+                opened_run = await app.orchestrator.begin_run(
                     session.id,
                     f"{source.partition(':')[0].capitalize() or 'Pipeline'} {given['pipeline']}",
                     terminal.dest,
@@ -167,7 +167,6 @@ async def _run(arguments: argparse.Namespace) -> int:
                     given=given,
                     source=source,
                 )
-                app.orchestrator.submit(opened_run)
                 return (await terminal.follow(opened_run.id)).code
 
 

@@ -41,7 +41,7 @@ async def open_pipeline(
     session = await rooms.orchestrator.sessions.open(dest.session_id)
     await rooms.orchestrator.sessions.fetch(session)
     ready = await rooms.pipelines.ready(name, session.profile)
-    run = await rooms.orchestrator.open_run(
+    return await rooms.orchestrator.begin_run(
         session.id,
         f"/run {ready.name}",
         dest,
@@ -53,8 +53,6 @@ async def open_pipeline(
         source=ready.source,
         provenance=provenance,
     )
-    rooms.orchestrator.submit(run)
-    return run
 
 
 async def open_request(
@@ -62,7 +60,7 @@ async def open_request(
 ) -> Run:
     """Open a run of a request in words, in the chat that runs report to; return it."""
     dest: Destination = await rooms.destination()
-    run = await rooms.orchestrator.open_run(
+    return await rooms.orchestrator.begin_run(
         dest.session_id,
         request,
         dest,
@@ -71,8 +69,6 @@ async def open_request(
         user_id=dest.chat_id,
         provenance=provenance,
     )
-    rooms.orchestrator.submit(run)
-    return run
 
 
 async def opened_once(
