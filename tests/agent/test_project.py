@@ -134,7 +134,13 @@ def test_the_readmes_transcript_is_what_a_person_sees(tmp_path: Path):
     env = {name: value for name, value in os.environ.items() if not name.startswith(("DIRIGENT_", "OPENAI_"))}
     words = [sys.executable, "-P", "-m", "agent", "chat", *shlex.split(command)[3:]]
     done = subprocess.run(
-        words, cwd=tmp_path, env={**env, "HOME": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False
+        words,
+        cwd=tmp_path,
+        env={**env, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert known_lines(done.stderr + done.stdout) == known_lines(said)
