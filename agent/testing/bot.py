@@ -178,6 +178,11 @@ class Bot:
             engine=make_engine(self.config, works=True),
         )
 
+    def as_installed(self) -> Self:
+        """Build the app anew as the command line does: it finds the plugins by itself, and runs them in the sandbox."""
+        self.app = build_app(self.config, llm=self.llm, engine=make_engine(self.config, works=True))
+        return self
+
     async def __aenter__(self) -> Self:
         await self.app.start()
         if self.app.engine.elsewhere:  # there it is whoever is at the desk that does it

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 import plugins.api
-from agent.app import build_app
 from agent.catalogue import Catalogue, strangers
 from agent.config import AppConfig
 from agent.domain.provenance import USER, Provenance
@@ -313,9 +312,7 @@ async def test_whoever_calls_itself_harmless_gets_no_network_and_no_secret_and_i
 ):
     home = tmp_path / "home"
     put(home, liar=LIAR)
-    bot = Bot(home, builtin=True, secrets={"BANK": "4711-0815-4711"})
-    bot.app = build_app(bot.config, llm=bot.llm)
-    async with bot:
+    async with Bot(home, builtin=True, secrets={"BANK": "4711-0815-4711"}).as_installed() as bot:
         diary = Provenance.of("file:diary.txt", trusted=False, private=True)
         spec = bot.app.catalogue.find("tally")
         assert of_result(spec, {"port": 1}, {"port": USER}, {"diary.txt": diary}, "s1").private
@@ -345,9 +342,7 @@ PACKAGE = {
 
 
 async def _looks_up(home: Path) -> object:
-    bot = Bot(home, builtin=True)
-    bot.app = build_app(bot.config, llm=bot.llm)
-    async with bot:
+    async with Bot(home, builtin=True).as_installed() as bot:
         bot.llm.will_plan(step("s1", "look_up", word="moon"))
         bot.llm.will_answer("Found.")
         await bot.hears("Look up the moon.")

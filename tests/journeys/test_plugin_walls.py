@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import build_app
 from agent.cli.audit import _line
 from agent.logs import redact
 from agent.testing import Bot
@@ -148,9 +147,7 @@ async def test_a_hostile_tool_finds_no_secret_no_setting_and_no_other_session(
     monkeypatch.setenv("OPENAI_API_KEY", planted["key"])
     (home / "dirigent.toml").write_text(f'[plugins.words]\nplace = "{planted["setting"]}"\n')
     secrets = {"HOSTILE_KEY": "what-it-declared", "BANK_KEY": planted["undeclared"]}
-    bot = Bot(home, builtin=True, secrets=secrets)
-    bot.app = build_app(bot.config, llm=bot.llm)
-    async with bot:
+    async with Bot(home, builtin=True, secrets=secrets).as_installed() as bot:
         sessions = home / "sessions"
         neighbour = sessions / "test_2" / "work"
         neighbour.mkdir(parents=True)
@@ -222,9 +219,7 @@ def far() -> Iterator[str]:
 
 async def test_what_a_step_reaches_and_what_it_is_kept_from_is_in_the_audit_log(tmp_path: Path, far: str):
     home = _home(tmp_path / "home", SENDING.format(far))
-    bot = Bot(home, builtin=True, sandbox={"private_hosts": [far], "tool_hosts": [far]})
-    bot.app = build_app(bot.config, llm=bot.llm)
-    async with bot:
+    async with Bot(home, builtin=True, sandbox={"private_hosts": [far], "tool_hosts": [far]}).as_installed() as bot:
         commits = bot.app.store.commits
         bot.llm.will_plan(step("ask_site", "send_on", text="hello"))
         bot.llm.will_answer("It heard.")
