@@ -74,6 +74,7 @@ class App:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
         await self.automation.stop()
+        await self.sender.close()
         await self.orchestrator.stop()
         await self.boxes.close()
         if self.llm is not None:

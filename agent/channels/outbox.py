@@ -72,7 +72,7 @@ class OutboxSender:
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._tries: dict[int, int] = {}
         self._retry_at: dict[int, float] = {}
-        self._stopping = False
+        self._stopping = self._closed = False
         self._backlog = 0
         self._requests = Requests(store)
         self._doubts = Doubts(store, wall)
@@ -196,6 +196,13 @@ class OutboxSender:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the channels, also when nothing was ever sent: a process that stands by has them, too."""
+        if self._closed:
+            return
+        self._closed = True
         await self.drafts.close()
         for channel in self._channels.values():
             if isinstance(channel, Closable):

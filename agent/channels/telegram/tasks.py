@@ -21,7 +21,10 @@ class Tasks:
         self.ending = False
 
     def own(self, work: Coroutine[Any, Any, None], *, endless: bool = False) -> asyncio.Task[None]:
-        """Start the work; `endless` work does not end by itself."""
+        """Start the work; `endless` work does not end by itself. At the end nothing is begun any more."""
+        if self.ending:
+            work.close()
+            work = _nothing()
         task = asyncio.create_task(work)
         kept = self._endless if endless else self._tasks
         kept.add(task)
@@ -37,3 +40,7 @@ class Tasks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _nothing() -> None:
+    pass

@@ -217,6 +217,22 @@ async def test_other_buttons_are_not_the_senders(store, action):
     assert await OutboxSender(store).press(action) is None
 
 
+async def test_channels_are_closed_once_also_when_nothing_was_ever_sent(store, channel, monkeypatch):
+    closed = []
+
+    async def close():
+        closed.append(channel.name)
+
+    monkeypatch.setattr(channel, "close", close, raising=False)
+    idle = OutboxSender(store, [channel])
+    await idle.close()
+    assert closed == ["telegram"]
+    async with sending(store, channel) as sender:
+        pass
+    await sender.close()
+    assert closed == ["telegram", "telegram"]
+
+
 async def test_a_press_about_files_that_were_never_asked_about_is_late(store):
     assert "Too late" in await OutboxSender(store).press("o/5/again")
 

@@ -38,3 +38,15 @@ async def test_who_is_answered_at_once_gets_no_look_and_others_do(monkeypatch: p
     await tasks.end()
 
     assert bot.set_message_reaction.await_count == 2
+
+
+async def test_at_the_end_nothing_is_begun_any_more():
+    bot = SimpleNamespace(send_chat_action=AsyncMock())
+    tasks = Tasks()
+    shown = Signs(bot, tasks, str, reactions=True)
+    await tasks.end()
+    shown.busy(a_message("1", 10).dest, on=True)
+    shown.seen([a_message("1", 10)])
+    await asyncio.sleep(0)
+    await tasks.end()
+    bot.send_chat_action.assert_not_called()
