@@ -240,6 +240,7 @@ async def test_a_plan_that_somebody_deletes_is_shown_anew(stage: Stage):
         await stage.sees("Painted.", seconds=LATE)
         anew = await stage.sees("✅ 1", seconds=LATE)
     assert anew.id != plan.id
+    assert stage.telegram.called("editMessageReplyMarkup", OWNER) == []  # there are no buttons left to take away
 
 
 async def test_a_request_that_is_deleted_is_answered_all_the_same(stage: Stage):

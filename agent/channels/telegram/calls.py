@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 MENDED = 10.0  # seconds between two tries with a token that was revoked
 # The request never left, so it can't have arrived.
 NEVER_LEFT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"})
-GONE = ("message to edit not found", "message can't be edited", "message_id_invalid", "there is no text in the message")
+DELETED = ("message to edit not found", "message_id_invalid")
+GONE = (*DELETED, "message can't be edited", "there is no text in the message")
 NO_CHAT = (
     *("chat not found", "user is deactivated", "group chat was deactivated", "peer_id_invalid"),
     *("not enough rights to send text", "have no rights to send a message", "chat_write_forbidden", "topic_closed"),
@@ -48,6 +49,11 @@ def is_unmodified(error: BadRequest) -> bool:
 def is_gone(error: BadRequest) -> bool:
     """Tell whether the message can't be edited any more, so that a new one has to take its place."""
     return says(error, *GONE)
+
+
+def is_deleted(error: BadRequest) -> bool:
+    """Tell whether there is no such message: a person may have deleted it."""
+    return says(error, *DELETED)
 
 
 def is_closed(refused: DeliveryRefused) -> bool:

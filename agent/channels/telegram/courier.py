@@ -181,7 +181,7 @@ class Courier:
             await self._change(place, message_id, part, buttons)
         except BadRequest as error:
             if calls.is_gone(error):
-                return await self._replace(place, message_id, part, markup)
+                return await self._replace(place, message_id, part, markup, stands=not calls.is_deleted(error))
             if isinstance(part, Text) and calls.is_too_long(error):
                 return await self._edit(place, message_id, _as_file(part), markup)
             if isinstance(part, Document) or not (part.entities and calls.dislikes_formatting(error)):
@@ -214,10 +214,12 @@ class Courier:
             with calls.delivering("an edit", repeatable=True):
                 raise
 
-    async def _replace(self, place: Place, message_id: int, part: Part, markup: Markup) -> int:
-        """Send a new message where an old one can't be edited, and take the old one's buttons away if that works."""
+    async def _replace(self, place: Place, message_id: int, part: Part, markup: Markup, *, stands: bool) -> int:
+        """Send a new message where an old one can't be edited; if that `stands` there, take its buttons away."""
         logger.info("Message {} of chat {} can't be edited; sending a new one", message_id, place.chat_id)
         sent = await self.send(place, part, markup)
+        if not stands:
+            return sent
         try:
             await self._bot.edit_message_reply_markup(place.chat_id, message_id)
         except Exception as error:
