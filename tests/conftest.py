@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from agent.testing import Bot, engines
+from agent.testing.postgres import PostgresServer, binaries
 from plugins.api import ToolFailure, tool
 
 settings.register_profile("busy", settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]))
@@ -53,6 +54,16 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> None:
 def no_plan_without_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine the planner may take seconds: tests count messages, so the plan waits for its first step."""
     monkeypatch.setattr("agent.execution.live.SHOW_AFTER", 120.0)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer | None]:
+    """A PostgreSQL of the module's own, None where there is none on this machine."""
+    if binaries() is None:
+        yield None
+        return
+    with PostgresServer.start() as started:
+        yield started
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from agent.planning.pipeline_preview import StepView
 from agent.web.problems import Fault
 
 
@@ -25,26 +26,13 @@ class WholePipeline(PipelineShape):
     faults: list[Fault]
 
 
-class PreviewStep(BaseModel):
-    """A step as it would run: `asks` when a person must agree or answer, `needs` are the steps before it."""
-
-    id: str
-    level: int
-    use: str
-    does: str
-    asks: bool
-    when: str
-    foreach: str
-    needs: list[str]
-
-
 class Looked(BaseModel):
     """A pipeline looked at without being run: its mistakes, or what it would do and cost (null: unknown)."""
 
     good: bool
     faults: list[Fault]
     words: str = ""
-    steps: list[PreviewStep] = []
+    steps: tuple[StepView, ...] = ()
     model_calls: int = 0
     tokens: int = 0
     cost: float | None = None

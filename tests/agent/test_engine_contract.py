@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from agent.engine.local import LocalEngine
 from agent.engine.protocol import Engine
-from agent.testing.postgres import PostgresServer, binaries
+from agent.testing.postgres import PostgresServer
 
 SECONDS = 60.0
 Make = Callable[..., Engine]
@@ -47,15 +47,6 @@ class Work:
                 self._changed.clear()
                 await self._changed.wait()
         assert self.begun == list(run_ids)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer | None]:
-    if binaries() is None:
-        yield None
-        return
-    with PostgresServer.start() as started:
-        yield started
 
 
 @pytest.fixture(params=["local", "distributed"])

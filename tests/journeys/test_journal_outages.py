@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from agent.errors import JournalFailed
 from agent.leases import MOST_DEATHS
 from agent.store.batch import Batches
 from agent.testing import Bot, step
-from agent.testing.postgres import PostgresServer, binaries
+from agent.testing.postgres import PostgresServer
 from plugins.api import tool
 from tests.conftest import echo
 
@@ -76,15 +76,6 @@ class Troubled:
 def journal(monkeypatch: pytest.MonkeyPatch) -> Journal:
     monkeypatch.setattr("agent.leases.LONGEST_SECONDS", 0.01)
     return Journal(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer | None]:
-    if binaries() is None:
-        yield None
-        return
-    with PostgresServer.start() as started:
-        yield started
 
 
 @pytest.fixture(params=["local", "workers"])

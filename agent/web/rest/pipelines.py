@@ -10,7 +10,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from agent.errors import NotFound
 from agent.web import orders, pipelines
-from agent.web.pipeline_shapes import Looked, PipelineShape, PreviewStep, WholePipeline
+from agent.web.pipeline_shapes import Looked, PipelineShape, WholePipeline
 from agent.web.problems import Fault
 from agent.web.programs import schema_of
 from agent.web.rest.taking import BODY, read, refusing, taking
@@ -131,7 +131,13 @@ def _looked(rooms: Rooms, name: str, text: str) -> Looked:
     seen = pipelines.look(rooms, name, text)
     if seen.preview is None:
         return Looked(good=False, faults=[Fault.of(one) for one in seen.problems])
-    told = seen.preview.to_json()
-    steps = [PreviewStep.model_validate(step) for step in told["steps"]]
-    named = {name: told[name] for name in ("words", "model_calls", "tokens", "cost")}
-    return Looked(good=True, faults=[], steps=steps, **named)
+    told = seen.preview
+    return Looked(
+        good=True,
+        faults=[],
+        words=told.words,
+        steps=told.steps,
+        model_calls=told.model_calls,
+        tokens=told.tokens,
+        cost=told.cost,
+    )

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from agent.cli.door import rooms_of
-from agent.config import Web
 from agent.domain.messages import Destination
 from agent.domain.trigger import Trigger, TriggerKind
 from agent.testing import Bot
-from agent.web.app import web_app
-from agent.web.server import listen
 
 TOKEN, READ = "t" * 32, "r" * 32
 GREET = (
@@ -36,29 +30,8 @@ async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
 
 
 @pytest.fixture
-async def serve(bot: Bot):
-    """Return a function that serves with settings and gives a client with the token."""
-    tasks, clients = [], []
-
-    async def is_well() -> bool:
-        return True
-
-    async def served(**settings: Any) -> httpx.AsyncClient:
-        with socket.create_server(("127.0.0.1", 0)) as one:
-            port = int(one.getsockname()[1])
-        web, app = Web(port=port, token=TOKEN, read_token=READ, **{"token_decides": True, **settings}), bot.app
-        server = listen(web_app(web, receive=app.automation.receive, is_well=is_well, rooms=rooms_of(app)), web)
-        tasks.append(asyncio.create_task(server.run()))
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        clients.append(httpx.AsyncClient(base_url=server.address, headers=headers, trust_env=False, timeout=60))
-        return clients[-1]
-
-    yield served
-    for client in clients:
-        await client.aclose()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+def settings() -> dict[str, Any]:
+    return {"read_token": READ, "token_decides": True}
 
 
 def folder(bot: Bot) -> dict[str, str]:
