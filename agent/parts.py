@@ -81,11 +81,10 @@ async def keep_servers(config: AppConfig, catalogue: Catalogue) -> None:
     catalogue.remark = lambda name: remark(current.config, name) or own(name)
     while True:
         await asyncio.sleep(SERVERS_SECONDS)
-        if not current.changed():
-            continue
         try:
-            catalogue.exchange_servers(current.config, mcp_plugins(current.config, current.late))
-        except ConfigError as error:
+            if current.changed():
+                catalogue.exchange_servers(current.config, mcp_plugins(current.config, current.late))
+        except Exception as error:  # the next change is looked at all the same
             logger.warning("the MCP servers stay as they were: {}", error)
 
 
